@@ -1,0 +1,110 @@
+import type { DeviceId, GatewayId } from "../lib/ids.ts";
+
+/** The validated settings of a site: what the YAML says, with defaults filled in. Made by `load-site.ts`. */
+export interface SiteSettings {
+  readonly site: string;
+  /** IANA name. */
+  readonly timeZone: string;
+  /** The mesh's pre-shared secret; without one, all listeners bind loopback. */
+  readonly secret: string | undefined;
+  /** In the order of the file. Index = slot (0 … 999). */
+  readonly gateways: readonly GatewaySettings[];
+  readonly replication: ReplicationSettings;
+  readonly raft: { readonly preset: "lan" | "slow-disk" };
+  readonly mqtt: MqttSettings;
+  readonly http: { readonly token: string | undefined };
+  readonly profiles: readonly ProfileSettings[];
+  readonly inventory: readonly InventoryEntry[];
+  readonly jobs: readonly JobSettings[];
+  readonly sinks: readonly SinkSettings[];
+  /** Stable digest (16 hex digits) of everything above but secrets; gateways compare it to warn about differing files. */
+  readonly digest: string;
+  /** Stable digest of site name, gateway list (ids, hosts, mesh ports, zones, weights) and replication: what bootstrap compares. */
+  readonly listDigest: string;
+}
+
+export interface GatewaySettings {
+  readonly id: GatewayId;
+  readonly host: string;
+  readonly zone: string | undefined;
+  readonly weight: number;
+  readonly listen: { readonly mqtt: ListenAddress; readonly mesh: ListenAddress; readonly http: ListenAddress };
+}
+
+export interface ListenAddress {
+  /** `undefined`: all interfaces where the site has a secret, loopback otherwise. */
+  readonly host: string | undefined;
+  readonly port: number;
+}
+
+export type ConsistencyLevel = "one" | "quorum" | "all";
+
+export interface ReplicationSettings {
+  /** 1 … number of gateways at most takes effect: effective factor = min(factor, gateways). */
+  readonly factor: number;
+  readonly write: ConsistencyLevel;
+  readonly read: ConsistencyLevel;
+}
+
+export interface MqttSettings {
+  readonly anonymous: boolean;
+  readonly users: readonly { readonly name: string; readonly password: string }[];
+}
+
+export interface ProfileSettings {
+  readonly name: string;
+  /** MQTT topic filter with exactly one `{device}` level; other levels literal, `+`, or a final `#`. */
+  readonly topic: string;
+  readonly payload: "json" | "number" | "text";
+  readonly timestamp: TimestampSettings | undefined;
+  readonly metrics: readonly MetricSettings[];
+}
+
+export interface TimestampSettings {
+  readonly path: readonly string[];
+  readonly unit: "s" | "ms" | "us" | "ns" | "iso8601";
+}
+
+export interface MetricSettings {
+  readonly name: string;
+  /** Steps into the JSON payload; empty for payloads `number` and `text`. */
+  readonly path: readonly string[];
+  readonly unit: string | undefined;
+  readonly scale: number | undefined;
+  readonly min: number | undefined;
+  readonly max: number | undefined;
+  readonly deadband: number | undefined;
+}
+
+export interface InventoryEntry {
+  readonly id: DeviceId;
+  readonly profile: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface JobSettings {
+  readonly name: string;
+  readonly schedule: string;
+  readonly windowMs: number;
+  readonly source: {
+    readonly metric: string;
+    /** Glob; `*` when the file names none. */
+    readonly devices: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  readonly groupBy: readonly GroupKey[];
+  /** Name of the output value -> aggregate. */
+  readonly aggregate: readonly { readonly name: string; readonly function: AggregateFunction }[];
+  readonly sinks: readonly string[];
+}
+
+export type GroupKey = { readonly kind: "device" } | { readonly kind: "metric" } | { readonly kind: "label"; readonly name: string };
+
+export type AggregateFunction =
+  | { readonly kind: "count" | "sum" | "min" | "max" | "mean" | "first" | "last" }
+  | { readonly kind: "quantile"; readonly q: number };
+
+export interface SinkSettings {
+  readonly name: string;
+  readonly type: "file";
+}
