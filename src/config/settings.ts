@@ -1,3 +1,4 @@
+import type { AggregateFunction, GroupKey } from "../lib/aggregate-function.ts";
 import type { DeviceId, GatewayId } from "../lib/ids.ts";
 
 /** The validated settings of a site: what the YAML says, with defaults filled in. Made by `load-site.ts`. */
@@ -97,12 +98,6 @@ export interface JobSettings {
   readonly aggregate: readonly { readonly name: string; readonly function: AggregateFunction }[];
   readonly sinks: readonly string[];
 }
-
-export type GroupKey = { readonly kind: "device" } | { readonly kind: "metric" } | { readonly kind: "label"; readonly name: string };
-
-export type AggregateFunction =
-  | { readonly kind: "count" | "sum" | "min" | "max" | "mean" | "first" | "last" }
-  | { readonly kind: "quantile"; readonly q: number };
 
 export interface SinkSettings {
   readonly name: string;

@@ -1,0 +1,215 @@
+import type { AggregateFunction } from "../lib/aggregate-function.ts";
+import type { Result } from "../lib/errors.ts";
+import type { GatewayId } from "../lib/ids.ts";
+import type { ReadingValue } from "../lib/reading.ts";
+
+/**
+ * What a gateway offers to the HTTP layer (and to anything else in its process). Times are epoch milliseconds, with a
+ * fraction where a reading has one. Expected failures are values; a promise rejects only on a bug.
+ */
+export interface GatewayService {
+  /** Alive: the inbox is served. */
+  healthy(): boolean;
+  /** Ready to accept readings and answer questions, or why not. */
+  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] };
+  status(): GatewayStatus;
+  /** Flat numbers for /metrics; monotonic ones end in `_total`. */
+  metrics(): readonly MetricSample[];
+  gateways(): readonly GatewayView[];
+  ring(device: string | undefined): RingView;
+  devices(): Promise<Result<readonly DeviceView[]>>;
+  device(id: string): Promise<Result<DeviceView>>;
+  deadLetters(): DeadLettersView;
+  readings(query: ReadingsQuery): Promise<Result<ReadingsAnswer>>;
+  jobs(): readonly JobView[];
+  runJob(name: string, range: { readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<JobRunView>>;
+  results(query: { readonly job: string; readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<readonly ResultRow[]>>;
+  sync(): readonly SinkView[];
+  kvGet(key: string): Promise<Result<KvEntry | undefined>>;
+  /** Fails with `precondition-failed`, `not-applied` or `outcome-unknown`. */
+  kvPut(key: string, value: Uint8Array, expect: KvExpectation): Promise<Result<{ readonly revision: number }>>;
+  kvDelete(key: string, expect: KvExpectation): Promise<Result<{ readonly existed: boolean }>>;
+  /** Site-wide events and (on request) readings as they are acknowledged, best effort. Returns the unsubscribe. */
+  subscribe(filter: EventFilter, listener: (event: GatewayEvent) => void): () => void;
+}
+
+export type KvExpectation = { readonly kind: "any" } | { readonly kind: "absent" } | { readonly kind: "exists" } | { readonly kind: "revision"; readonly revision: number };
+
+export interface KvEntry {
+  readonly value: Uint8Array;
+  readonly revision: number;
+}
+
+export interface EventFilter {
+  /** Glob of device ids; readings are sent only when given. */
+  readonly readingsOf: string | undefined;
+}
+
+export type GatewayEvent =
+  | { readonly type: "leadership"; readonly leader: GatewayId | undefined; readonly term: number }
+  | { readonly type: "membership"; readonly gateway: GatewayId; readonly up: boolean; readonly reason: string }
+  | { readonly type: "result"; readonly row: ResultRow }
+  | { readonly type: "reading"; readonly device: string; readonly metric: string; readonly ms: number; readonly value: ReadingValue; readonly gateway: GatewayId };
+
+export interface MetricSample {
+  /** e.g. `fogbank_readings_acknowledged_total` */
+  readonly name: string;
+  readonly help: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+export interface GatewayStatus {
+  readonly site: string;
+  readonly clusterId: string | undefined;
+  readonly gateway: GatewayId;
+  readonly version: string;
+  readonly uptimeMs: number;
+  /** `starting` | `waiting-for-peers` | `serving` | `refused` | `stopping`. */
+  readonly phase: string;
+  /** Sentences for a person: what is wrong or degraded now. */
+  readonly warnings: readonly string[];
+  readonly raft: { readonly role: string; readonly term: number; readonly leader: GatewayId | undefined; readonly commitIndex: number; readonly lastIndex: number };
+  readonly ring: { readonly epoch: number; readonly factor: number; readonly partitions: Readonly<Record<string, number>>; readonly survives: string };
+  readonly log: { readonly segments: number; readonly bytes: number; readonly bytesWritten: number; readonly fsyncs: number; readonly lastFsyncMs: number; readonly ok: boolean; readonly error: string | undefined };
+  readonly store: { readonly bytes: number; readonly series: number; readonly chunks: number; readonly headReadings: number; readonly checkpoints: number };
+  readonly ingest: IngestStatus;
+  readonly sync: readonly SinkView[];
+  readonly process: { readonly memoryBytes: number };
+}
+
+export interface IngestStatus {
+  readonly clients: number;
+  /** Readings that were acknowledged by this gateway since its start. */
+  readonly acknowledged: number;
+  /** Of the last full ten seconds. */
+  readonly perSecond: number;
+  readonly pending: number;
+  readonly qos0Dropped: number;
+  readonly deadLetters: number;
+  readonly conflicts: number;
+  readonly suppressed: number;
+  /** Connections closed by this gateway, by reason. */
+  readonly closed: Readonly<Record<string, number>>;
+  readonly unmatched: readonly { readonly topic: string; readonly perMinute: number; readonly total: number }[];
+}
+
+export interface GatewayView {
+  readonly id: GatewayId;
+  readonly host: string;
+  readonly zone: string | undefined;
+  readonly weight: number;
+  readonly up: boolean;
+  readonly role: string;
+  readonly incarnation: string | undefined;
+  readonly partitions: number;
+  readonly mqtt: string;
+  readonly http: string;
+}
+
+export interface RingView {
+  readonly epoch: number;
+  readonly partitions: number;
+  readonly device?: { readonly id: string; readonly partition: number; readonly owners: readonly GatewayId[] };
+  /** Number of partitions by gateway. */
+  readonly owned: Readonly<Record<string, number>>;
+}
+
+export interface DeviceView {
+  readonly id: string;
+  readonly profile: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly metrics: readonly string[];
+  readonly firstSeenMs: number | undefined;
+  readonly partition: number;
+  readonly owners: readonly GatewayId[];
+  /** Latest reading per metric; only in `device(id)`. */
+  readonly latest?: Readonly<Record<string, { readonly ms: number; readonly value: ReadingValue }>>;
+}
+
+export interface DeadLettersView {
+  /** Since this gateway's start, by reason. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Newest first, bounded. */
+  readonly letters: readonly DeadLetter[];
+}
+
+export interface DeadLetter {
+  readonly ms: number;
+  readonly gateway: GatewayId;
+  readonly topic: string;
+  readonly device: string;
+  readonly metric: string | undefined;
+  readonly reason: string;
+  readonly detail: string;
+  /** The payload's beginning, as text when it is UTF-8, otherwise hex with a `0x` prefix. */
+  readonly payload: string;
+}
+
+export interface ReadingsQuery {
+  /** All metrics when undefined. */
+  readonly metric: string | undefined;
+  /** Glob. */
+  readonly device: string;
+  readonly fromMs: number | undefined;
+  readonly toMs: number | undefined;
+  readonly consistency: "one" | "quorum" | "all" | undefined;
+  /** With `everyMs`: aggregated into windows aligned to the site's calendar; otherwise raw, in pages. */
+  readonly everyMs: number | undefined;
+  readonly aggregate: AggregateFunction | undefined;
+  readonly limit: number;
+  readonly cursor: string | undefined;
+}
+
+export interface ReadingsAnswer {
+  readonly series: readonly { readonly device: string; readonly metric: string; readonly points: readonly (readonly [number, ReadingValue | null])[] }[];
+  readonly complete: boolean;
+  readonly cursor?: string;
+}
+
+export interface JobView {
+  readonly name: string;
+  readonly schedule: string;
+  readonly windowMs: number;
+  readonly metric: string;
+  readonly devices: string;
+  readonly groupBy: readonly string[];
+  readonly aggregate: Readonly<Record<string, string>>;
+  readonly sinks: readonly string[];
+  readonly lastWindow: { readonly fromMs: number; readonly toMs: number } | undefined;
+  readonly nextFireMs: number | undefined;
+  readonly runs: number;
+}
+
+export interface JobRunView {
+  readonly job: string;
+  readonly windows: number;
+  /** Windows whose rows changed or are new. */
+  readonly committed: number;
+  readonly rows: readonly ResultRow[];
+}
+
+export interface ResultRow {
+  /** job, window and group: the same id for ever. */
+  readonly id: string;
+  readonly revision: number;
+  readonly job: string;
+  readonly from: number;
+  readonly to: number;
+  readonly group: Readonly<Record<string, string>>;
+  readonly values: Readonly<Record<string, ReadingValue | null>>;
+  readonly count: number;
+  readonly complete: boolean;
+}
+
+export interface SinkView {
+  readonly name: string;
+  readonly type: string;
+  readonly gateway: GatewayId;
+  /** Committed runs that this gateway's copy holds, and how many wait. */
+  readonly delivered: number;
+  readonly pending: number;
+  readonly rows: number;
+  readonly error: string | undefined;
+  readonly location: string;
+}
