@@ -1,0 +1,165 @@
+/**
+ * The coordinator's side of a write: one gateway's rounds on their way to their owners. A round is acknowledged when
+ * `required` owners (this gateway included, where it is one) have said that it is durable, never before, and never by
+ * counting one owner twice. It is offered again to owners that stay silent, and given up after `ackTimeoutMs`; a round
+ * that was given up may still be on some disks, which is harmless: nobody was told that it is safe.
+ */
+
+import { assert } from "../../lib/assert.ts";
+import type { GatewayId } from "../../lib/ids.ts";
+
+export interface CoordinatorOptions {
+  readonly self: GatewayId;
+  readonly ackTimeoutMs: number;
+  readonly resendMinMs: number;
+  readonly resendMaxMs: number;
+  /** Bytes of acknowledged rounds that are kept to be offered to lagging owners; beyond it the oldest are let go. */
+  readonly lagBytesMax: number;
+  /** A lagging owner is offered an acknowledged round for at most this long. */
+  readonly lagAgeMaxMs: number;
+}
+
+export interface OpenRound {
+  readonly number: number;
+  readonly owners: readonly GatewayId[];
+  readonly required: number;
+  readonly bytes: number;
+}
+
+export type CoordinatorEffect =
+  | { readonly type: "append"; readonly round: number }
+  | { readonly type: "send"; readonly to: GatewayId; readonly round: number }
+  /** `required` copies are durable. */
+  | { readonly type: "acknowledged"; readonly round: number }
+  /** Given up: its messages must not be acknowledged. */
+  | { readonly type: "failed"; readonly round: number; readonly reason: RoundFailure }
+  /** Nothing more will be asked of this round; its bytes may go. */
+  | { readonly type: "forgotten"; readonly round: number };
+
+export type RoundFailure = "ack-timeout" | "epoch-changed";
+
+interface RoundState {
+  readonly open: OpenRound;
+  readonly openedMs: number;
+  readonly durableAt: Set<GatewayId>;
+  acknowledged: boolean;
+  resendDueMs: number;
+  resendDelayMs: number;
+}
+
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  readonly #rounds = new Map<number, RoundState>();
+  #lagBytes = 0;
+
+  constructor(options: CoordinatorOptions) {
+    this.#options = options;
+  }
+
+  /** A round was closed: write it here where this gateway is an owner, send it to the others. */
+  roundClosed(nowMs: number, open: OpenRound, effects: CoordinatorEffect[]): void {
+    assert(!this.#rounds.has(open.number), `round ${open.number} is open twice`);
+    assert(open.required >= 1 && open.required <= open.owners.length, `round ${open.number} asks for ${open.required} of ${open.owners.length} copies`);
+    const state: RoundState = {
+      open,
+      openedMs: nowMs,
+      durableAt: new Set(),
+      acknowledged: false,
+      resendDueMs: nowMs + this.#options.resendMinMs,
+      resendDelayMs: this.#options.resendMinMs,
+    };
+    this.#rounds.set(open.number, state);
+    for (const owner of open.owners) {
+      if (owner === this.#options.self) effects.push({ type: "append", round: open.number });
+      else effects.push({ type: "send", to: owner, round: open.number });
+    }
+  }
+
+  /** `owner` has fsynced the round (this gateway: its own log said so). Duplicates and strangers are ignored. */
+  durable(owner: GatewayId, number: number, effects: CoordinatorEffect[]): void {
+    const round = this.#rounds.get(number);
+    if (round === undefined || !round.open.owners.includes(owner) || round.durableAt.has(owner)) return;
+    round.durableAt.add(owner);
+    if (!round.acknowledged && round.durableAt.size >= round.open.required) {
+      round.acknowledged = true;
+      this.#lagBytes += round.open.bytes;
+      effects.push({ type: "acknowledged", round: number });
+    }
+    if (round.durableAt.size === round.open.owners.length) this.#forget(round, effects);
+    else if (round.acknowledged) this.#shedLag(effects);
+  }
+
+  /** An owner refused the round because it knows another ring epoch: the readings must be routed again by the device. */
+  refused(owner: GatewayId, number: number, effects: CoordinatorEffect[]): void {
+    const round = this.#rounds.get(number);
+    if (round === undefined || round.acknowledged || !round.open.owners.includes(owner)) return;
+    effects.push({ type: "failed", round: number, reason: "epoch-changed" });
+    this.#forget(round, effects);
+  }
+
+  /** A link came back: offer it what it missed, at once. */
+  peerUp(nowMs: number, peer: GatewayId, effects: CoordinatorEffect[]): void {
+    for (const [number, round] of this.#rounds) {
+      if (round.open.owners.includes(peer) && !round.durableAt.has(peer)) {
+        effects.push({ type: "send", to: peer, round: number });
+        round.resendDueMs = nowMs + round.resendDelayMs;
+      }
+    }
+  }
+
+  tick(nowMs: number, effects: CoordinatorEffect[]): void {
+    for (const [number, round] of this.#rounds) {
+      const age = nowMs - round.openedMs;
+      if (!round.acknowledged && age >= this.#options.ackTimeoutMs) {
+        effects.push({ type: "failed", round: number, reason: "ack-timeout" });
+        this.#forget(round, effects);
+      } else if (round.acknowledged && age >= this.#options.lagAgeMaxMs) {
+        this.#forget(round, effects);
+      } else if (nowMs >= round.resendDueMs) {
+        this.#resend(nowMs, round, effects);
+      }
+    }
+  }
+
+  /** The monotonic time of the next `tick` that has something to do; `undefined` when nothing is open. */
+  nextDeadlineMs(): number | undefined {
+    let due: number | undefined;
+    for (const round of this.#rounds.values()) {
+      const ageLimit = round.acknowledged ? this.#options.lagAgeMaxMs : this.#options.ackTimeoutMs;
+      const roundDue = Math.min(round.resendDueMs, round.openedMs + ageLimit);
+      if (due === undefined || roundDue < due) due = roundDue;
+    }
+    return due;
+  }
+
+  /** Rounds that are not acknowledged yet. */
+  unacknowledged(): number {
+    let count = 0;
+    for (const round of this.#rounds.values()) if (!round.acknowledged) count++;
+    return count;
+  }
+
+  #resend(nowMs: number, round: RoundState, effects: CoordinatorEffect[]): void {
+    for (const owner of round.open.owners) {
+      if (owner !== this.#options.self && !round.durableAt.has(owner)) effects.push({ type: "send", to: owner, round: round.open.number });
+    }
+    round.resendDelayMs = Math.min(round.resendDelayMs * 2, this.#options.resendMaxMs);
+    round.resendDueMs = nowMs + round.resendDelayMs;
+  }
+
+  #shedLag(effects: CoordinatorEffect[]): void {
+    if (this.#lagBytes <= this.#options.lagBytesMax) return;
+    // Maps iterate in insertion order: the oldest acknowledged round goes first.
+    for (const round of this.#rounds.values()) {
+      if (!round.acknowledged) continue;
+      this.#forget(round, effects);
+      if (this.#lagBytes <= this.#options.lagBytesMax) return;
+    }
+  }
+
+  #forget(round: RoundState, effects: CoordinatorEffect[]): void {
+    if (round.acknowledged) this.#lagBytes -= round.open.bytes;
+    this.#rounds.delete(round.open.number);
+    effects.push({ type: "forgotten", round: round.open.number });
+  }
+}
