@@ -69,7 +69,7 @@ export interface JobSeenCommand {
   readonly sinceMs: number;
 }
 
-/** A gateway takes on the run of one window. The claim with the highest attempt is the one that may commit. */
+/** A gateway takes on the run of one window and gets an attempt number. */
 export interface RunClaimCommand {
   readonly t: "run-claim";
   readonly job: string;
@@ -78,7 +78,7 @@ export interface RunClaimCommand {
   readonly gateway: GatewayId;
 }
 
-/** Publishes the rows of an attempt. Refused unless it is the window's latest attempt and `baseRevision` still stands. */
+/** Publishes the rows of an attempt. Refused unless `baseRevision` still stands: the first commit wins. */
 export interface RunCommitCommand {
   readonly t: "run-commit";
   readonly job: string;

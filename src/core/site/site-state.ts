@@ -35,6 +35,8 @@ export interface WindowState {
   claimedBy: GatewayId | undefined;
   /** Revision of the last commit; 0 when there is none. */
   revision: number;
+  /** The attempt that made that commit: a runner whose answer was lost recognises its own. */
+  committedAttempt: number;
 }
 
 export interface JobState {
@@ -64,7 +66,7 @@ export type ApplyResult =
   | { readonly t: "kv"; readonly ok: false; readonly revision: number }
   | { readonly t: "claim"; readonly attempt: number; readonly baseRevision: number }
   | { readonly t: "commit"; readonly ok: true; readonly run: CommittedRun }
-  | { readonly t: "commit"; readonly ok: false; readonly reason: "superseded" | "stale-base" };
+  | { readonly t: "commit"; readonly ok: false; readonly reason: "not-claimed" | "stale-base" };
 
 export class SiteState {
   #appliedIndex = 0;
@@ -172,7 +174,7 @@ export class SiteState {
 
   #runClaim(command: RunClaimCommand): ApplyResult {
     const job = this.#jobOf(command.job);
-    const window = job.windows.get(command.fromMs) ?? { toMs: command.toMs, attempt: 0, claimedBy: undefined, revision: 0 };
+    const window = job.windows.get(command.fromMs) ?? { toMs: command.toMs, attempt: 0, claimedBy: undefined, revision: 0, committedAttempt: 0 };
     window.attempt++;
     window.claimedBy = command.gateway;
     job.windows.set(command.fromMs, window);
@@ -182,9 +184,11 @@ export class SiteState {
   #runCommit(index: number, command: RunCommitCommand): ApplyResult {
     const job = this.#jobOf(command.job);
     const window = job.windows.get(command.fromMs);
-    if (window === undefined || command.attempt !== window.attempt) return { t: "commit", ok: false, reason: "superseded" };
+    if (window === undefined || command.attempt > window.attempt) return { t: "commit", ok: false, reason: "not-claimed" };
+    // The first commit on a base wins; a slower attempt, or the same command applied twice, finds the base gone.
     if (window.revision !== command.baseRevision) return { t: "commit", ok: false, reason: "stale-base" };
     window.revision++;
+    window.committedAttempt = command.attempt;
     job.commits++;
     if (job.lastCommitted === undefined || command.fromMs > job.lastCommitted.fromMs) {
       job.lastCommitted = { fromMs: command.fromMs, toMs: command.toMs };

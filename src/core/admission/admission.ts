@@ -1,0 +1,262 @@
+/**
+ * Who may speak for which gateway. Decides, from the hellos of the peers, when a new site may be founded (only when all
+ * gateways of the list report empty data folders and the same list), whom this gateway listens to, and whether this
+ * gateway itself has been told to go. A wiped, older or foreign data folder is refused with an explanation: its owner
+ * would otherwise vote and acknowledge without the memory of what it had promised.
+ */
+
+import type { ClusterId, GatewayId, Incarnation, SessionId } from "../../lib/ids.ts";
+import type { BootstrapCommand } from "../site/commands.ts";
+import { type AdmissionMessage, type Hello, type Refusal, type RefusalCode, type Welcome, protocolRange } from "./hello.ts";
+
+export interface AdmissionOptions {
+  readonly self: GatewayId;
+  readonly site: string;
+  readonly incarnation: Incarnation;
+  readonly startCount: number;
+  readonly session: SessionId;
+  readonly listDigest: string;
+  readonly settingsDigest: string;
+  /** All gateways of the YAML's list, this one included, in its order. */
+  readonly gateways: readonly GatewayId[];
+  /** Set when the data folder is a member of a cluster already. */
+  readonly bootstrap: BootstrapCommand | undefined;
+  /** The start registered for a gateway in the replicated state, if any. */
+  readonly registeredStart: (gateway: GatewayId) => { readonly startCount: number; readonly session: SessionId } | undefined;
+  /** Makes the first entry of a new cluster from the incarnations that were reported. */
+  readonly mint: (incarnations: ReadonlyMap<GatewayId, Incarnation>) => BootstrapCommand;
+}
+
+export type AdmissionEffect =
+  | { readonly type: "send"; readonly to: GatewayId; readonly message: AdmissionMessage }
+  /** Make this bootstrap durable here, then say `joined`. */
+  | { readonly type: "join"; readonly bootstrap: BootstrapCommand }
+  /** From now on frames of this session of the peer count. */
+  | { readonly type: "admitted"; readonly peer: GatewayId; readonly session: SessionId }
+  | { readonly type: "peer-refused"; readonly peer: GatewayId; readonly code: RefusalCode; readonly explanation: string }
+  /** This gateway must stop: the site does not accept its data folder. */
+  | { readonly type: "stop"; readonly explanation: string }
+  | { readonly type: "warning"; readonly peer: GatewayId; readonly text: string };
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  #bootstrap: BootstrapCommand | undefined;
+  #joining = false;
+  readonly #hellos = new Map<GatewayId, Hello>();
+  readonly #admitted = new Map<GatewayId, SessionId>();
+  readonly #refusedBy = new Map<GatewayId, string>();
+  readonly #warned = new Map<GatewayId, string>();
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    this.#bootstrap = options.bootstrap;
+  }
+
+  isMember(): boolean {
+    return this.#bootstrap !== undefined;
+  }
+
+  admittedSession(peer: GatewayId): SessionId | undefined {
+    return this.#admitted.get(peer);
+  }
+
+  /** Gateways of the list that have not reported yet; what a first start waits for. */
+  silent(): GatewayId[] {
+    return this.#options.gateways.filter((id) => id !== this.#options.self && !this.#hellos.has(id));
+  }
+
+  linkUp(peer: GatewayId, effects: AdmissionEffect[]): void {
+    effects.push({ type: "send", to: peer, message: { t: "hello", hello: this.#hello(true) } });
+  }
+
+  linkDown(peer: GatewayId): void {
+    // A hello of a link that is gone must not found a site.
+    this.#hellos.delete(peer);
+  }
+
+  /** Repeats the hello to peers that have not been admitted: frames get lost. Also founds a site of one. */
+  tick(linked: readonly GatewayId[], effects: AdmissionEffect[]): void {
+    for (const peer of linked) {
+      if (!this.#admitted.has(peer) || !this.#hellos.has(peer)) this.linkUp(peer, effects);
+    }
+    this.#foundIfPossible(effects);
+  }
+
+  received(from: GatewayId, message: AdmissionMessage, effects: AdmissionEffect[]): void {
+    switch (message.t) {
+      case "hello":
+        this.#helloReceived(from, message.hello, effects);
+        break;
+      case "welcome":
+        this.#welcomed(message.welcome, effects);
+        break;
+      case "refusal":
+        this.#refused(from, message.refusal, effects);
+        break;
+    }
+  }
+
+  /** The bootstrap of the last `join` effect is durable: this gateway is a member. */
+  joined(bootstrap: BootstrapCommand, effects: AdmissionEffect[]): void {
+    this.#bootstrap = bootstrap;
+    this.#joining = false;
+    for (const [peer, hello] of this.#hellos) {
+      effects.push({ type: "send", to: peer, message: { t: "hello", hello: this.#hello(true) } });
+      this.#judge(peer, hello, effects);
+    }
+  }
+
+  /** The replicated state moved on: a session that was admitted may turn out to be an older copy. */
+  startsChanged(effects: AdmissionEffect[]): void {
+    for (const [peer, hello] of this.#hellos) if (this.#admitted.get(peer) === hello.session) this.#judge(peer, hello, effects);
+  }
+
+  #hello(reply: boolean): Hello {
+    const { site, self, incarnation, startCount, session, listDigest, settingsDigest } = this.#options;
+    return {
+      protocolMin: protocolRange.min,
+      protocolMax: protocolRange.max,
+      site,
+      from: self,
+      clusterId: this.#bootstrap?.clusterId,
+      incarnation,
+      startCount,
+      session,
+      listDigest,
+      settingsDigest,
+      reply,
+    };
+  }
+
+  #helloReceived(from: GatewayId, hello: Hello, effects: AdmissionEffect[]): void {
+    const before = this.#hellos.get(from);
+    if (this.#bootstrap === undefined && before !== undefined && before.session !== hello.session && hello.startCount <= before.startCount) {
+      this.#warn(from, `two processes say that they are ${from}: give each gateway its own id and data folder, and stop one of them`, effects);
+    }
+    this.#hellos.set(from, hello);
+    if (hello.reply) effects.push({ type: "send", to: from, message: { t: "hello", hello: this.#hello(false) } });
+    if (hello.protocolMin > protocolRange.max || hello.protocolMax < protocolRange.min) {
+      this.#refuse(from, hello, "protocol-unsupported", this.#protocolText(from, hello), effects);
+      return;
+    }
+    if (hello.settingsDigest !== this.#options.settingsDigest) {
+      this.#warn(from, `${from} runs with other settings than ${this.#options.self}: compare their site.yaml and devices folder`, effects);
+    }
+    if (this.#bootstrap !== undefined) this.#judge(from, hello, effects);
+    else this.#foundIfPossible(effects);
+  }
+
+  #judge(from: GatewayId, hello: Hello, effects: AdmissionEffect[]): void {
+    const bootstrap = this.#bootstrap;
+    if (bootstrap === undefined) return;
+    const verdict = verdictOn(hello, bootstrap, this.#options.registeredStart(from));
+    if (verdict.kind === "refuse") {
+      this.#admitted.delete(from);
+      this.#refuse(from, hello, verdict.code, verdict.explanation, effects);
+    } else if (verdict.kind === "welcome") {
+      effects.push({ type: "send", to: from, message: { t: "welcome", welcome: { session: hello.session, bootstrap } } });
+    } else if (this.#admitted.get(from) !== hello.session) {
+      this.#admitted.set(from, hello.session);
+      this.#warned.delete(from);
+      effects.push({ type: "admitted", peer: from, session: hello.session });
+    }
+  }
+
+  #refuse(from: GatewayId, hello: Hello, code: RefusalCode, explanation: string, effects: AdmissionEffect[]): void {
+    effects.push({ type: "send", to: from, message: { t: "refusal", refusal: { code, session: hello.session, explanation } } });
+    if (this.#warned.get(from) !== explanation) {
+      this.#warned.set(from, explanation);
+      effects.push({ type: "peer-refused", peer: from, code, explanation });
+    }
+  }
+
+  #welcomed(welcome: Welcome, effects: AdmissionEffect[]): void {
+    if (this.#bootstrap !== undefined || this.#joining || welcome.session !== this.#options.session) return;
+    const entry = welcome.bootstrap.gateways.find((gateway) => gateway.id === this.#options.self);
+    if (entry?.incarnation !== this.#options.incarnation || welcome.bootstrap.site !== this.#options.site) return;
+    this.#joining = true;
+    effects.push({ type: "join", bootstrap: welcome.bootstrap });
+  }
+
+  #refused(from: GatewayId, refusal: Refusal, effects: AdmissionEffect[]): void {
+    if (refusal.session !== this.#options.session) return;
+    this.#refusedBy.set(from, refusal.explanation);
+    // Of two clusters under one name neither side can know alone which is the stray one: the majority of the list decides.
+    const decisive = refusal.code === "cluster-foreign" ? this.#refusedBy.size >= Math.floor(this.#options.gateways.length / 2) + 1 : refusal.code !== "protocol-unsupported";
+    if (decisive) effects.push({ type: "stop", explanation: refusal.explanation });
+    else this.#warn(from, refusal.explanation, effects);
+  }
+
+  #foundIfPossible(effects: AdmissionEffect[]): void {
+    if (this.#bootstrap !== undefined || this.#joining) return;
+    const { gateways, self, listDigest, incarnation } = this.#options;
+    const founder = [...gateways].sort()[0];
+    const incarnations = new Map<GatewayId, Incarnation>([[self, incarnation]]);
+    for (const peer of gateways) {
+      if (peer === self) continue;
+      const hello = this.#hellos.get(peer);
+      if (hello === undefined || hello.clusterId !== undefined) return;
+      if (hello.listDigest !== listDigest) {
+        this.#warn(peer, `${peer} has another list of gateways than ${self}: the site starts when all have the same site.yaml`, effects);
+        return;
+      }
+      if (this.#warned.get(peer)?.startsWith("two processes") === true) return;
+      incarnations.set(peer, hello.incarnation);
+    }
+    // One gateway founds, or two could mint two clusters from the same reports.
+    if (founder !== self) return;
+    this.#joining = true;
+    effects.push({ type: "join", bootstrap: this.#options.mint(incarnations) });
+  }
+
+  #protocolText(from: GatewayId, hello: Hello): string {
+    return `${from} speaks protocol ${hello.protocolMin} to ${hello.protocolMax}, ${this.#options.self} ${protocolRange.min} to ${protocolRange.max}: bring both to the same or the next version`;
+  }
+
+  #warn(peer: GatewayId, text: string, effects: AdmissionEffect[]): void {
+    if (this.#warned.get(peer) === text) return;
+    this.#warned.set(peer, text);
+    effects.push({ type: "warning", peer, text });
+  }
+}
+
+type Verdict = { readonly kind: "admit" } | { readonly kind: "welcome" } | { readonly kind: "refuse"; readonly code: RefusalCode; readonly explanation: string };
+
+/** What a member thinks of a peer's hello. Exported for tests, which pin every branch. */
+export function verdictOn(
+  hello: Hello,
+  bootstrap: BootstrapCommand,
+  registered: { readonly startCount: number; readonly session: SessionId } | undefined,
+): Verdict {
+  const member = bootstrap.gateways.find((gateway) => gateway.id === hello.from);
+  const refuse = (code: RefusalCode, explanation: string): Verdict => ({ kind: "refuse", code, explanation });
+  if (member === undefined) {
+    return refuse("not-a-member", `site ${bootstrap.site} was founded without a gateway ${hello.from}; adding gateways to a running site comes with a later version`);
+  }
+  if (hello.clusterId !== undefined && hello.clusterId !== bootstrap.clusterId) return refuse("cluster-foreign", foreignText(hello, bootstrap.clusterId));
+  if (member.incarnation !== hello.incarnation) return refuse("folder-unknown", unknownText(hello, bootstrap.site, member.incarnation));
+  if (registered !== undefined) {
+    const older = hello.startCount < registered.startCount || (hello.startCount === registered.startCount && hello.session !== registered.session);
+    if (older) return refuse("folder-older", olderText(hello, registered.startCount));
+  }
+  return hello.clusterId === undefined ? { kind: "welcome" } : { kind: "admit" };
+}
+
+function foreignText(hello: Hello, cluster: ClusterId): string {
+  return `the data folder of ${hello.from} belongs to another cluster (${hello.clusterId ?? "none"}) than this site (${cluster}): start ${hello.from} with the data folder that it had here, or give the other site another name`;
+}
+
+function unknownText(hello: Hello, site: string, registered: Incarnation): string {
+  return (
+    `the data folder of ${hello.from} is empty or new (incarnation ${hello.incarnation.slice(0, 8)}), but site ${site} knows ${hello.from} as incarnation ${registered.slice(0, 8)} with data. ` +
+    `A gateway without its memory must not vote or acknowledge. The way out: start it with its old data folder (see --data), or, when that disk is lost, ` +
+    `admit the new folder with "fogbank gateway replace ${hello.from}" (a later version); the other gateways keep serving meanwhile`
+  );
+}
+
+function olderText(hello: Hello, registeredCount: number): string {
+  return (
+    `the data folder of ${hello.from} is an older copy: it was started ${hello.startCount} times, the site has seen start ${registeredCount}. ` +
+    `Start ${hello.from} with its newest data folder; an older copy must not vote or acknowledge`
+  );
+}

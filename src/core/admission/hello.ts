@@ -1,0 +1,57 @@
+/**
+ * What gateways tell each other when a link comes up, before any other word counts. Carried as MessagePack in frames of
+ * kind `hello`, `welcome` and `refusal`; fields are append-only.
+ */
+
+import type { ClusterId, GatewayId, Incarnation, SessionId } from "../../lib/ids.ts";
+import type { BootstrapCommand } from "../site/commands.ts";
+
+/** Protocol versions that this build speaks. Version N speaks N−1. */
+export const protocolRange = { min: 1, max: 1 } as const;
+
+export interface Hello {
+  readonly protocolMin: number;
+  readonly protocolMax: number;
+  readonly site: string;
+  readonly from: GatewayId;
+  /** `undefined` while the data folder belongs to no cluster yet. */
+  readonly clusterId: ClusterId | undefined;
+  readonly incarnation: Incarnation;
+  readonly startCount: number;
+  readonly session: SessionId;
+  /** Digest of the gateway list in the sender's YAML: bootstrap needs the same everywhere. */
+  readonly listDigest: string;
+  /** Digest of all settings: a difference is a warning. */
+  readonly settingsDigest: string;
+  /** Asks for a hello in return. */
+  readonly reply: boolean;
+}
+
+export type RefusalCode =
+  /** The folder is empty or new, but the site knows another incarnation of this gateway. */
+  | "folder-unknown"
+  /** A later start of this folder has been registered: this is an older copy of it. */
+  | "folder-older"
+  /** The folder belongs to another cluster. */
+  | "cluster-foreign"
+  /** The site's gateway list has no such gateway. */
+  | "not-a-member"
+  | "protocol-unsupported";
+
+export interface Refusal {
+  readonly code: RefusalCode;
+  /** The session that is refused: an answer to an earlier start is ignored. */
+  readonly session: SessionId;
+  readonly explanation: string;
+}
+
+/** Hands a gateway that reported an empty folder the bootstrap entry that lists its incarnation. */
+export interface Welcome {
+  readonly session: SessionId;
+  readonly bootstrap: BootstrapCommand;
+}
+
+export type AdmissionMessage =
+  | { readonly t: "hello"; readonly hello: Hello }
+  | { readonly t: "refusal"; readonly refusal: Refusal }
+  | { readonly t: "welcome"; readonly welcome: Welcome };
