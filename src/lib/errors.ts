@@ -17,6 +17,7 @@ export const errorCodes = {
   "not-found": { title: "There is no such thing", http: 404, exit: 1 },
   unauthorized: { title: "A valid token is needed", http: 401, exit: 1 },
   forbidden: { title: "Not allowed", http: 403, exit: 1 },
+  "method-not-allowed": { title: "This path does not take that method", http: 405, exit: 1 },
   "precondition-failed": { title: "The revision does not match", http: 412, exit: 1 },
   "too-large": { title: "Too large", http: 413, exit: 1 },
   busy: { title: "Too many requests are under way", http: 503, exit: 3 },
