@@ -1,0 +1,247 @@
+import Type, { type Static } from "typebox";
+
+/**
+ * The answers of the HTTP surface, one schema each: the type, the client's validator and the OpenAPI document all come
+ * from here. Objects stay open, so that an older client understands a newer gateway.
+ */
+
+/** The static type as seen by those who only read it: deeply readonly, and an absent field may also be `undefined`. */
+export type Shape<T> = T extends (...parameters: never) => unknown
+  ? T
+  : T extends object
+    ? { readonly [K in keyof T]: object extends Pick<T, K> ? Shape<T[K]> | undefined : Shape<T[K]> }
+    : T;
+
+const text = (description: string) => Type.String({ description });
+const count = (description: string) => Type.Integer({ description, minimum: 0 });
+const ms = (description: string) => Type.Number({ description: `${description} (epoch milliseconds)` });
+const countsBy = (description: string) => Type.Record(Type.String(), Type.Integer({ minimum: 0 }), { description });
+const texts = (description: string) => Type.Record(Type.String(), Type.String(), { description });
+
+export const ReadingValueSchema = Type.Union([Type.Number(), Type.String(), Type.Boolean()]);
+const NullableValueSchema = Type.Union([Type.Number(), Type.String(), Type.Boolean(), Type.Null()]);
+
+export const ProblemSchema = Type.Object(
+  {
+    type: text("URI reference that names the kind of problem"),
+    title: text("The kind of problem, the same sentence for each `code`"),
+    status: Type.Integer({ minimum: 400, maximum: 599 }),
+    detail: text("What failed, with which value, and what to do"),
+    code: text("Stable code for programs"),
+  },
+  { description: "RFC 9457 problem document" },
+);
+
+export const HealthSchema = Type.Object({ healthy: Type.Boolean() });
+
+export const ReadinessSchema = Type.Object({ ready: Type.Boolean(), reasons: Type.Array(Type.String()) });
+
+export const SinkSchema = Type.Object({
+  name: Type.String(),
+  type: Type.String(),
+  gateway: text("The gateway whose copy this is"),
+  delivered: count("Committed runs that this copy holds"),
+  pending: count("Committed runs that wait"),
+  rows: count("Rows written"),
+  error: Type.Optional(Type.String()),
+  location: Type.String(),
+});
+
+export const SyncSchema = Type.Object({ sinks: Type.Array(SinkSchema) });
+
+const IngestSchema = Type.Object({
+  clients: count("Connected MQTT clients"),
+  acknowledged: count("Readings acknowledged by this gateway since its start"),
+  perSecond: Type.Number({ description: "Readings per second over the last full ten seconds", minimum: 0 }),
+  pending: count("Readings that wait for their quorum"),
+  qos0Dropped: count("QoS 0 messages dropped"),
+  deadLetters: count("Dead letters since the start"),
+  conflicts: count("Different values met at one identity"),
+  suppressed: count("Readings within their deadband"),
+  closed: countsBy("Connections closed by this gateway, by reason"),
+  unmatched: Type.Array(Type.Object({ topic: Type.String(), perMinute: Type.Number(), total: Type.Integer() }), {
+    description: "Topics that no profile maps",
+  }),
+});
+
+export const StatusSchema = Type.Object({
+  site: Type.String(),
+  clusterId: Type.Optional(Type.String()),
+  gateway: Type.String(),
+  version: Type.String(),
+  uptimeMs: Type.Number({ minimum: 0 }),
+  phase: text("starting | waiting-for-peers | serving | refused | stopping"),
+  warnings: Type.Array(Type.String(), { description: "What is wrong or degraded now, as sentences" }),
+  raft: Type.Object({
+    role: Type.String(),
+    term: count("Term"),
+    leader: Type.Optional(Type.String()),
+    commitIndex: count("Commit index"),
+    lastIndex: count("Last log index"),
+  }),
+  ring: Type.Object({
+    epoch: count("Epoch of the owner table"),
+    factor: count("Effective replication factor"),
+    partitions: countsBy("Partitions by gateway"),
+    survives: text("What the site survives, as a sentence"),
+  }),
+  log: Type.Object({
+    segments: Type.Integer(),
+    bytes: Type.Integer(),
+    bytesWritten: Type.Integer(),
+    fsyncs: Type.Integer(),
+    lastFsyncMs: Type.Number({ description: "How long the last fsync took" }),
+    ok: Type.Boolean(),
+    error: Type.Optional(Type.String()),
+  }),
+  store: Type.Object({
+    bytes: Type.Integer(),
+    series: Type.Integer(),
+    chunks: Type.Integer(),
+    headReadings: Type.Integer(),
+    checkpoints: Type.Integer(),
+  }),
+  ingest: IngestSchema,
+  sync: Type.Array(SinkSchema),
+  process: Type.Object({ memoryBytes: Type.Integer() }),
+});
+
+export const GatewaySchema = Type.Object({
+  id: Type.String(),
+  host: Type.String(),
+  zone: Type.Optional(Type.String()),
+  weight: Type.Number(),
+  up: Type.Boolean(),
+  role: Type.String(),
+  incarnation: Type.Optional(Type.String()),
+  partitions: count("Partitions that it owns"),
+  mqtt: text("host:port of its MQTT listener"),
+  http: text("host:port of its HTTP listener"),
+});
+
+export const GatewaysSchema = Type.Object({ gateways: Type.Array(GatewaySchema) });
+
+export const RingSchema = Type.Object({
+  epoch: Type.Integer(),
+  partitions: Type.Integer(),
+  device: Type.Optional(Type.Object({ id: Type.String(), partition: Type.Integer(), owners: Type.Array(Type.String()) })),
+  owned: countsBy("Partitions by gateway"),
+});
+
+export const DeviceSchema = Type.Object({
+  id: Type.String(),
+  profile: Type.Optional(Type.String()),
+  labels: texts("Labels"),
+  metrics: Type.Array(Type.String()),
+  firstSeenMs: Type.Optional(ms("First reading")),
+  partition: Type.Integer(),
+  owners: Type.Array(Type.String()),
+  latest: Type.Optional(
+    Type.Record(Type.String(), Type.Object({ ms: ms("Time of the reading"), value: ReadingValueSchema }), { description: "Latest reading by metric" }),
+  ),
+});
+
+export const DevicesSchema = Type.Object({ devices: Type.Array(DeviceSchema) });
+
+export const DeadLetterSchema = Type.Object({
+  ms: ms("When it was refused"),
+  gateway: Type.String(),
+  topic: Type.String(),
+  device: Type.String(),
+  metric: Type.Optional(Type.String()),
+  reason: Type.String(),
+  detail: Type.String(),
+  payload: text("The payload's beginning, as text when it is UTF-8, otherwise hex with a 0x prefix"),
+});
+
+export const DeadLettersSchema = Type.Object({
+  counts: countsBy("Since this gateway's start, by reason"),
+  letters: Type.Array(DeadLetterSchema, { description: "Newest first, bounded" }),
+});
+
+export const SeriesSchema = Type.Object({
+  device: Type.String(),
+  metric: Type.String(),
+  points: Type.Array(Type.Tuple([Type.Number(), NullableValueSchema]), { description: "[epoch milliseconds, value]" }),
+});
+
+export const ReadingsSchema = Type.Object({
+  series: Type.Array(SeriesSchema),
+  complete: Type.Boolean({ description: "False when not every partition asked could be read at the wanted consistency" }),
+  cursor: Type.Optional(text("Continues where this page ends; absent on the last page")),
+});
+
+export const JobSchema = Type.Object({
+  name: Type.String(),
+  schedule: text("Cron expression, in the site's time zone"),
+  windowMs: Type.Number(),
+  metric: Type.String(),
+  devices: text("Glob of device ids"),
+  groupBy: Type.Array(Type.String()),
+  aggregate: texts("Aggregate function by output value"),
+  sinks: Type.Array(Type.String()),
+  lastWindow: Type.Optional(Type.Object({ fromMs: Type.Number(), toMs: Type.Number() })),
+  nextFireMs: Type.Optional(ms("Next run")),
+  runs: count("Committed runs"),
+});
+
+export const JobsSchema = Type.Object({ jobs: Type.Array(JobSchema) });
+
+export const ResultSchema = Type.Object({
+  id: text("Job, window and group: the same id for ever"),
+  revision: count("A correction is a higher revision of the same id"),
+  job: Type.String(),
+  from: ms("Start of the window, inclusive"),
+  to: ms("End of the window, exclusive"),
+  group: texts("The group's keys"),
+  values: Type.Record(Type.String(), NullableValueSchema),
+  count: count("Readings in it"),
+  complete: Type.Boolean(),
+});
+
+export const ResultsSchema = Type.Object({ results: Type.Array(ResultSchema) });
+
+export const JobRunSchema = Type.Object({
+  job: Type.String(),
+  windows: count("Windows computed"),
+  committed: count("Windows whose rows are new or changed"),
+  rows: Type.Array(ResultSchema),
+});
+
+export const KvRevisionSchema = Type.Object({ revision: count("Revision, also the ETag") });
+
+export const EventSchema = Type.Union([
+  Type.Object({ type: Type.Literal("leadership"), leader: Type.Optional(Type.String()), term: Type.Integer() }),
+  Type.Object({ type: Type.Literal("membership"), gateway: Type.String(), up: Type.Boolean(), reason: Type.String() }),
+  Type.Object({ type: Type.Literal("result"), row: ResultSchema }),
+  Type.Object({
+    type: Type.Literal("reading"),
+    device: Type.String(),
+    metric: Type.String(),
+    ms: ms("Time of the reading"),
+    value: ReadingValueSchema,
+    gateway: Type.String(),
+  }),
+  Type.Object({ type: Type.Literal("dropped"), count: count("Events that this client was too slow to get") }),
+]);
+
+export type Problem = Shape<Static<typeof ProblemSchema>>;
+export type Health = Shape<Static<typeof HealthSchema>>;
+export type Readiness = Shape<Static<typeof ReadinessSchema>>;
+export type Status = Shape<Static<typeof StatusSchema>>;
+export type Gateway = Shape<Static<typeof GatewaySchema>>;
+export type Gateways = Shape<Static<typeof GatewaysSchema>>;
+export type Ring = Shape<Static<typeof RingSchema>>;
+export type Device = Shape<Static<typeof DeviceSchema>>;
+export type Devices = Shape<Static<typeof DevicesSchema>>;
+export type DeadLetters = Shape<Static<typeof DeadLettersSchema>>;
+export type Series = Shape<Static<typeof SeriesSchema>>;
+export type Readings = Shape<Static<typeof ReadingsSchema>>;
+export type Job = Shape<Static<typeof JobSchema>>;
+export type Jobs = Shape<Static<typeof JobsSchema>>;
+export type JobResult = Shape<Static<typeof ResultSchema>>;
+export type JobResults = Shape<Static<typeof ResultsSchema>>;
+export type JobRun = Shape<Static<typeof JobRunSchema>>;
+export type Sync = Shape<Static<typeof SyncSchema>>;
+export type KvRevision = Shape<Static<typeof KvRevisionSchema>>;
+export type ClientEvent = Shape<Static<typeof EventSchema>>;
