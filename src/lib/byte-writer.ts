@@ -1,0 +1,117 @@
+/** A growable little-endian byte buffer: fixed-width numbers, LEB128 varints, zig-zag, length-prefixed UTF-8. */
+
+import { assert } from "./assert.ts";
+
+const encoder = new TextEncoder();
+
+export class ByteWriter {
+  #bytes: Uint8Array;
+  #view: DataView;
+  #length = 0;
+
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Makes the writer empty again; the buffer is kept for reuse. */
+  reset(): void {
+    this.#length = 0;
+  }
+
+  u8(value: number): void {
+    this.#reserve(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  u16(value: number): void {
+    this.#reserve(2);
+    this.#view.setUint16(this.#length, value, true);
+    this.#length += 2;
+  }
+
+  u32(value: number): void {
+    this.#reserve(4);
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += 4;
+  }
+
+  f64(value: number): void {
+    this.#reserve(8);
+    this.#view.setFloat64(this.#length, value, true);
+    this.#length += 8;
+  }
+
+  /** Unsigned LEB128 of a whole number in [0, 2^53). One to eight bytes. */
+  varint(value: number): void {
+    assert(Number.isSafeInteger(value) && value >= 0, `varint of ${value}`);
+    this.#reserve(8);
+    let rest = value;
+    while (rest >= 0x80) {
+      this.#bytes[this.#length++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.#bytes[this.#length++] = rest;
+  }
+
+  /** A signed whole number, |value| < 2^53: its sign in the lowest bit of the first byte, six bits, then LEB128 of the rest. */
+  signedVarint(value: number): void {
+    assert(Number.isSafeInteger(value), `signed varint of ${value}`);
+    this.#reserve(8);
+    const magnitude = value < 0 ? -value : value;
+    const sign = value < 0 ? 1 : 0;
+    if (magnitude < 0x40) {
+      this.#bytes[this.#length++] = (magnitude << 1) | sign;
+      return;
+    }
+    this.#bytes[this.#length++] = ((magnitude % 0x40) << 1) | sign | 0x80;
+    this.varint(Math.floor(magnitude / 0x40));
+  }
+
+  /** UTF-8 with its byte length as a varint in front. Lone surrogates become U+FFFD. */
+  text(value: string): void {
+    this.blob(encoder.encode(value));
+  }
+
+  /** Bytes with their length as a varint in front. */
+  blob(bytes: Uint8Array): void {
+    this.varint(bytes.length);
+    this.raw(bytes);
+  }
+
+  /** Bytes as they are. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** Overwrites four bytes written before. */
+  patchU32(offset: number, value: number): void {
+    assert(offset + 4 <= this.#length, "a patch lies inside what was written");
+    this.#view.setUint32(offset, value, true);
+  }
+
+  /** What was written, without a copy; valid until the next write. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** A copy of what was written. */
+  finish(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #reserve(extra: number): void {
+    const needed = this.#length + extra;
+    if (needed <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2, 64));
+    grown.set(this.view());
+    this.#bytes = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+}
