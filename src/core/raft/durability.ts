@@ -1,0 +1,106 @@
+/**
+ * What of this node's state is on disk. Records are handed out in one order and become durable in that order; whatever
+ * speaks for the disk (a vote, an acknowledgement, a candidacy) waits here until the record behind it is safe.
+ */
+import { assert } from "../../lib/assert.ts";
+import type { GatewayId } from "../../lib/ids.ts";
+import type { RaftEffect } from "./events-effects.ts";
+import type { HardState, RaftMessage } from "./messages.ts";
+import { entryBytes, type RaftLog } from "./raft-log.ts";
+
+interface PendingRecord {
+  readonly token: number;
+  /** Greatest index that this record makes durable in the log as it is now; 0 when none. */
+  lastIndex: number;
+  readonly bytes: number;
+}
+
+interface HeldMessage {
+  readonly token: number;
+  readonly to: GatewayId;
+  readonly message: RaftMessage;
+}
+
+export class Durability {
+  /** Every entry up to here is on disk. */
+  durableIndex: number;
+  /** Bytes of entries that were handed out and are not yet on disk. */
+  pendingBytes = 0;
+  #handedOutIndex: number;
+  /** Hard state of the newest record. */
+  #recorded: HardState;
+  #token = 0;
+  #durableToken = 0;
+  /** Token of the newest record that changed term or vote. */
+  #voteToken = 0;
+  readonly #pending: PendingRecord[] = [];
+  /** By receiver and type: a newer message of the same kind says everything the older one did. Bounded by the peers. */
+  readonly #held = new Map<string, HeldMessage>();
+
+  constructor(restored: { readonly hardState: HardState; readonly lastIndex: number }) {
+    this.#recorded = restored.hardState;
+    this.durableIndex = restored.lastIndex;
+    this.#handedOutIndex = restored.lastIndex;
+  }
+
+  /** The log was cut: nothing from `index` on is (or will be, by a record under way) durable. */
+  truncatedFrom(index: number): void {
+    this.#handedOutIndex = Math.min(this.#handedOutIndex, index - 1);
+    this.durableIndex = Math.min(this.durableIndex, index - 1);
+    for (const record of this.#pending) record.lastIndex = Math.min(record.lastIndex, index - 1);
+  }
+
+  /** Hands out one record with everything that is new, if term, vote or log changed. The commit index only rides along. */
+  flush(state: HardState, log: RaftLog, effects: RaftEffect[]): void {
+    const recorded = this.#recorded;
+    const voteChanged = state.term !== recorded.term || state.votedFor !== recorded.votedFor;
+    const firstIndex = this.#handedOutIndex + 1;
+    if (!voteChanged && firstIndex > log.lastIndex) return;
+    const entries = firstIndex > log.lastIndex ? [] : log.slice(firstIndex, log.lastIndex);
+    const token = ++this.#token;
+    if (voteChanged) this.#voteToken = token;
+    const hardState = voteChanged || state.commitIndex !== recorded.commitIndex ? state : undefined;
+    if (hardState !== undefined) this.#recorded = hardState;
+    let bytes = 0;
+    for (const entry of entries) bytes += entryBytes(entry);
+    this.pendingBytes += bytes;
+    this.#handedOutIndex = log.lastIndex;
+    this.#pending.push({ token, lastIndex: entries.length === 0 ? 0 : log.lastIndex, bytes });
+    effects.push({ type: "persist", token, record: { hardState, firstIndex: entries.length === 0 ? 0 : firstIndex, entries } });
+  }
+
+  /** Records up to `token` are fsynced. */
+  confirm(token: number): void {
+    assert(token <= this.#token, `record ${token} was handed out`);
+    if (token <= this.#durableToken) return;
+    this.#durableToken = token;
+    let count = 0;
+    for (const record of this.#pending) {
+      if (record.token > token) break;
+      count++;
+      this.pendingBytes -= record.bytes;
+      if (record.lastIndex > this.durableIndex) this.durableIndex = record.lastIndex;
+    }
+    this.#pending.splice(0, count);
+  }
+
+  /** Whether term and vote, as they were at the last `flush`, are on disk. */
+  get voteDurable(): boolean {
+    return this.#voteToken <= this.#durableToken;
+  }
+
+  /** Sends at once where term and vote are on disk, otherwise as soon as they are. Call after `flush`. */
+  sendWhenVoteDurable(to: GatewayId, message: RaftMessage, effects: RaftEffect[]): void {
+    if (this.voteDurable) effects.push({ type: "send", to, message });
+    else this.#held.set(`${message.type} ${to}`, { token: this.#voteToken, to, message });
+  }
+
+  /** Sends what waited and is safe now; what belongs to an earlier term is forgotten, as if the network had lost it. */
+  releaseHeld(term: number, effects: RaftEffect[]): void {
+    for (const [key, held] of this.#held) {
+      if (held.token > this.#durableToken) continue;
+      this.#held.delete(key);
+      if (held.message.term === term) effects.push({ type: "send", to: held.to, message: held.message });
+    }
+  }
+}

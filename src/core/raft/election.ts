@@ -1,0 +1,152 @@
+/**
+ * Elections: pre-vote (dissertation §9.6), vote (Raft §5.2, §5.4.1), leader stickiness (dissertation §4.2.3). A
+ * candidate asks for votes, and counts its own, only once its candidacy is on disk; so does a voter with its answer.
+ */
+import type { GatewayId } from "../../lib/ids.ts";
+import type { PreVoteRequest, PreVoteResponse, RaftMessage, VoteRequest, VoteResponse } from "./messages.ts";
+import type { RaftState } from "./raft-state.ts";
+
+/** Changes of role, which the node carries out. */
+export interface ElectionOutcomes {
+  becomeFollower(term: number, leader: GatewayId | undefined): void;
+  becomeLeader(): void;
+}
+
+export class Election {
+  readonly #state: RaftState;
+  readonly #outcomes: ElectionOutcomes;
+  /** Answers in the current round, this node's own included. */
+  readonly #votes = new Map<GatewayId, boolean>();
+  /** As a candidate: the candidacy is on disk and the requests have left. */
+  #asked = false;
+
+  constructor(state: RaftState, outcomes: ElectionOutcomes) {
+    this.#state = state;
+    this.#outcomes = outcomes;
+  }
+
+  get #mayStand(): boolean {
+    return this.#state.configuration.isVoter(this.#state.self);
+  }
+
+  get nextDeadlineMs(): number {
+    return this.#mayStand ? this.#state.electionDeadlineMs : Number.POSITIVE_INFINITY;
+  }
+
+  tick(): void {
+    const state = this.#state;
+    if (!this.#mayStand || state.nowMs < state.electionDeadlineMs) return;
+    state.resetElectionTimer();
+    // A slow disk is not a lost election: the time of a candidacy counts from when the others are asked.
+    if (state.role === "candidate" && !this.#asked) return;
+    this.#beginPreVote();
+  }
+
+  #beginPreVote(): void {
+    const state = this.#state;
+    state.role = "pre-candidate";
+    state.leader = undefined;
+    this.#votes.clear();
+    this.#votes.set(state.self, true);
+    for (const peer of state.peers) state.send(peer, this.#request());
+    this.#countPreVotes();
+  }
+
+  #beginCandidacy(): void {
+    const state = this.#state;
+    state.enterTerm(state.term + 1);
+    state.vote(state.self);
+    state.role = "candidate";
+    state.resetElectionTimer();
+    this.#votes.clear();
+    this.#asked = false;
+  }
+
+  /** Call when records have become durable. */
+  afterDurable(): void {
+    const state = this.#state;
+    if (state.role !== "candidate" || this.#asked || !state.durability.voteDurable) return;
+    this.#asked = true;
+    state.resetElectionTimer();
+    for (const peer of state.peers) state.send(peer, this.#request());
+    this.#votes.set(state.self, true);
+    this.#countVotes();
+  }
+
+  #request(): RaftMessage {
+    const { role, term, log } = this.#state;
+    const { index: lastLogIndex, term: lastLogTerm } = log.last;
+    if (role === "candidate") return { type: "vote-request", term, lastLogIndex, lastLogTerm };
+    return { type: "pre-vote-request", term: term + 1, lastLogIndex, lastLogTerm };
+  }
+
+  /** A link stands again: asks anew who has not answered. */
+  peerUp(peer: GatewayId): void {
+    const { role } = this.#state;
+    const asking = role === "pre-candidate" || (role === "candidate" && this.#asked);
+    if (asking && !this.#votes.has(peer)) this.#state.send(peer, this.#request());
+  }
+
+  preVoteRequested(from: GatewayId, message: PreVoteRequest): void {
+    const state = this.#state;
+    // A vote in that term would be a new one, so none is given away in it yet. An answer with the own term frees a
+    // node that has fallen behind; nothing is recorded, and the own timer goes on.
+    const granted =
+      message.term > state.term &&
+      !state.trustsLeader &&
+      state.rules.mayGrantVote({ candidate: from, votedFor: undefined, candidateLog: positionOf(message), ownLog: state.log.last });
+    state.reply(from, { type: "pre-vote-response", term: granted ? message.term : state.term, granted });
+  }
+
+  preVoteAnswered(from: GatewayId, message: PreVoteResponse): void {
+    const state = this.#state;
+    if (!message.granted && message.term > state.term) {
+      this.#outcomes.becomeFollower(message.term, undefined);
+    } else if (state.role === "pre-candidate" && message.term === state.term + (message.granted ? 1 : 0)) {
+      this.#votes.set(from, message.granted);
+      this.#countPreVotes();
+    }
+  }
+
+  #countPreVotes(): void {
+    const { configuration, term } = this.#state;
+    if (configuration.isQuorum((voter) => this.#votes.get(voter) === true)) this.#beginCandidacy();
+    else if (configuration.isBlocked((voter) => this.#votes.get(voter) === false)) this.#outcomes.becomeFollower(term, undefined);
+  }
+
+  voteRequested(from: GatewayId, message: VoteRequest): void {
+    const state = this.#state;
+    // Dissertation §4.2.3: not even the term is taken over from a candidate while a leader is there.
+    if (message.term > state.term && state.trustsLeader) return;
+    if (message.term > state.term) this.#outcomes.becomeFollower(message.term, undefined);
+    const granted =
+      message.term === state.term &&
+      state.leader === undefined &&
+      state.rules.mayGrantVote({ candidate: from, votedFor: state.votedFor, candidateLog: positionOf(message), ownLog: state.log.last });
+    if (granted) {
+      state.vote(from);
+      state.resetElectionTimer();
+    }
+    state.reply(from, { type: "vote-response", term: state.term, granted });
+  }
+
+  voteAnswered(from: GatewayId, message: VoteResponse): void {
+    const state = this.#state;
+    if (message.term > state.term) {
+      this.#outcomes.becomeFollower(message.term, undefined);
+    } else if (message.term === state.term && state.role === "candidate" && this.#asked) {
+      this.#votes.set(from, message.granted);
+      this.#countVotes();
+    }
+  }
+
+  #countVotes(): void {
+    const { configuration, term } = this.#state;
+    if (configuration.isQuorum((voter) => this.#votes.get(voter) === true)) this.#outcomes.becomeLeader();
+    else if (configuration.isBlocked((voter) => this.#votes.get(voter) === false)) this.#outcomes.becomeFollower(term, undefined);
+  }
+}
+
+function positionOf(request: PreVoteRequest | VoteRequest): { readonly index: number; readonly term: number } {
+  return { index: request.lastLogIndex, term: request.lastLogTerm };
+}

@@ -1,0 +1,80 @@
+/**
+ * The follower's side of replication (Raft §5.3). An append is accepted where the logs agree at its `prevIndex`; what
+ * conflicts behind it is replaced, what is there already stays. An acknowledgement never claims more than the disk has.
+ */
+import type { GatewayId } from "../../lib/ids.ts";
+import type { AppendRequest, Entry } from "./messages.ts";
+import type { RaftState } from "./raft-state.ts";
+
+/** An append of the node's own term, whose sender it follows. */
+export function receiveAppend(state: RaftState, from: GatewayId, message: AppendRequest): void {
+  state.readSequenceSeen = Math.max(state.readSequenceSeen, message.readSequence);
+  const { log } = state;
+  // What is compacted away was committed, and the leader's log has all that is committed (§5.4.3).
+  const agrees = message.prevIndex < log.firstIndex - 1 || log.termAt(message.prevIndex) === message.prevTerm;
+  if (!agrees) {
+    if (message.prevIndex <= state.commitIndex) state.violation(from, `disagrees about committed entry ${message.prevIndex}`);
+    else rejectAppend(state, from, message);
+    return;
+  }
+  const news = firstNew(state, message);
+  const conflict = news[0];
+  if (conflict !== undefined && conflict.index <= state.commitIndex) {
+    state.violation(from, `disagrees about committed entry ${conflict.index}`);
+    return;
+  }
+  if (conflict !== undefined && conflict.index <= log.lastIndex) state.truncateFrom(conflict.index);
+  for (const entry of news) log.append(entry);
+  // Within a term a leader's log only grows, so an older message never takes back what a newer one has matched.
+  state.receivedIndex = Math.max(state.receivedIndex, message.prevIndex + message.entries.length);
+  state.commitTo(Math.min(message.commitIndex, state.receivedIndex));
+  // New entries are acknowledged when they are on disk.
+  if (news.length === 0) acknowledge(state, from);
+}
+
+/** The message's entries from the first one on that the log does not have. */
+function firstNew(state: RaftState, message: AppendRequest): readonly Entry[] {
+  const { entries } = message;
+  const { log } = state;
+  let known = 0;
+  while (known < entries.length) {
+    const { index, term } = entries[known] as Entry;
+    if (index >= log.firstIndex && log.termAt(index) !== term) break;
+    known++;
+  }
+  return known === 0 ? entries : entries.slice(known);
+}
+
+export function acknowledge(state: RaftState, leader: GatewayId): void {
+  state.reply(leader, {
+    type: "append-accepted",
+    term: state.term,
+    matchIndex: Math.min(state.receivedIndex, state.durability.durableIndex),
+    receivedIndex: state.receivedIndex,
+    readSequence: state.readSequenceSeen,
+  });
+}
+
+function rejectAppend(state: RaftState, from: GatewayId, message: AppendRequest): void {
+  const conflict = state.log.lastWithTermAtMost(message.prevTerm, message.prevIndex);
+  state.reply(from, {
+    type: "append-rejected",
+    term: state.term,
+    rejectedIndex: message.prevIndex,
+    conflictIndex: conflict.index,
+    conflictTerm: conflict.term,
+    readSequence: state.readSequenceSeen,
+  });
+}
+
+/** Answers an append of an earlier term, so that its sender learns of ours and steps down. */
+export function rejectDeposed(state: RaftState, from: GatewayId, message: AppendRequest): void {
+  state.reply(from, {
+    type: "append-rejected",
+    term: state.term,
+    rejectedIndex: message.prevIndex,
+    conflictIndex: 0,
+    conflictTerm: 0,
+    readSequence: 0,
+  });
+}

@@ -1,0 +1,268 @@
+/**
+ * One Raft node as a pure machine: an event in, effects out, all time and chance from outside. It guarantees Raft's
+ * five properties (figure 3 of the paper) as long as `durable` events tell the truth and `restored` is what the records
+ * say. Messages may be lost, doubled, late and out of order.
+ */
+import { assert, unreachable } from "../../lib/assert.ts";
+import type { GatewayId } from "../../lib/ids.ts";
+import type { Random } from "../../lib/random.ts";
+import { Configuration } from "./configuration.ts";
+import { Election } from "./election.ts";
+import type { RaftEffect, RaftEvent, RaftRole } from "./events-effects.ts";
+import { acknowledge, receiveAppend, rejectDeposed } from "./following.ts";
+import { Leadership } from "./leadership.ts";
+import type { AppendAccepted, AppendRejected, AppendRequest, Entry, RaftMessage } from "./messages.ts";
+import { type RaftLimits, type RaftPreset, type RaftTimings, raftLimits, raftPresets } from "./options.ts";
+import { RaftState, type RestoredState } from "./raft-state.ts";
+import { type RaftRules, raftRules } from "./rules.ts";
+
+export interface RaftNodeOptions {
+  readonly self: GatewayId;
+  /** Distinct; the same on all gateways. */
+  readonly voters: readonly GatewayId[];
+  /** A preset's name, or timings of one's own. */
+  readonly timings: RaftPreset | RaftTimings;
+  readonly random: Random;
+  /** What `RecordReplay` made of the log. */
+  readonly restored: RestoredState;
+  /** Monotonic milliseconds, as in `step`. */
+  readonly nowMs: number;
+  readonly limits?: Partial<RaftLimits>;
+  readonly rules?: Partial<RaftRules>;
+}
+
+export interface RaftView {
+  readonly self: GatewayId;
+  readonly role: RaftRole;
+  readonly term: number;
+  readonly leader: GatewayId | undefined;
+  readonly votedFor: GatewayId | undefined;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+  /** Entries up to here are on this node's disk. */
+  readonly durableIndex: number;
+  readonly openProposals: number;
+  /** As a leader; 0 and empty otherwise. */
+  readonly openReads: number;
+  readonly uncommittedBytes: number;
+  readonly followers: readonly FollowerView[];
+}
+
+export interface FollowerView {
+  readonly id: GatewayId;
+  readonly state: "probe" | "replicate";
+  readonly matchIndex: number;
+  readonly nextIndex: number;
+  readonly inflight: number;
+  readonly heardMs: number;
+}
+
+export class RaftNode {
+  readonly #state: RaftState;
+  readonly #election: Election;
+  #leadership: Leadership | undefined;
+  #announced: { role: RaftRole; term: number; leader: GatewayId | undefined };
+
+  constructor(options: RaftNodeOptions) {
+    const rules: RaftRules = { ...raftRules, ...options.rules };
+    this.#state = new RaftState({
+      self: options.self,
+      configuration: new Configuration(options.voters, rules),
+      rules,
+      timings: typeof options.timings === "string" ? raftPresets[options.timings] : options.timings,
+      limits: { ...raftLimits, ...options.limits },
+      random: options.random,
+      restored: options.restored,
+      nowMs: options.nowMs,
+    });
+    this.#election = new Election(this.#state, {
+      becomeFollower: (term, leader) => this.#becomeFollower(term, leader),
+      becomeLeader: () => this.#becomeLeader(),
+    });
+    this.#announced = { role: "follower", term: this.#state.term, leader: undefined };
+  }
+
+  /**
+   * Takes one event to completion and appends what follows from it to `effects`, to be carried out in that order. The
+   * first step of a restarted node applies what the records know to be committed. A `nowMs` that goes back is ignored.
+   */
+  step(nowMs: number, event: RaftEvent, effects: RaftEffect[]): void {
+    const state = this.#state;
+    state.effects = effects;
+    if (nowMs > state.nowMs) state.nowMs = nowMs;
+    this.#handle(event);
+    this.#announce();
+    state.durability.flush(state.hardState, state.log, effects);
+    state.sendReplies();
+    this.#apply();
+    this.#leadership?.flush();
+  }
+
+  /** When the next `tick` is due; infinite where none is needed. */
+  nextDeadlineMs(): number {
+    return this.#leadership?.nextDeadlineMs ?? this.#election.nextDeadlineMs;
+  }
+
+  view(): RaftView {
+    const state = this.#state;
+    const followers: FollowerView[] = [];
+    for (const [id, progress] of this.#leadership?.progress ?? []) {
+      const { state: mode, matchIndex, nextIndex, inflightCount: inflight, heardMs } = progress;
+      followers.push({ id, state: mode, matchIndex, nextIndex, inflight, heardMs });
+    }
+    return {
+      self: state.self,
+      role: state.role,
+      term: state.term,
+      leader: state.leader,
+      votedFor: state.votedFor,
+      commitIndex: state.commitIndex,
+      appliedIndex: state.appliedIndex,
+      firstIndex: state.log.firstIndex,
+      lastIndex: state.log.lastIndex,
+      lastTerm: state.log.last.term,
+      durableIndex: state.durability.durableIndex,
+      openProposals: state.proposals.size,
+      openReads: this.#leadership?.reads.openCount ?? 0,
+      uncommittedBytes: this.#leadership?.uncommittedBytes ?? 0,
+      followers,
+    };
+  }
+
+  /** `undefined` where the log has none (any more). */
+  entryAt(index: number): Entry | undefined {
+    return this.#state.log.entryAt(index);
+  }
+
+  #handle(event: RaftEvent): void {
+    switch (event.type) {
+      case "tick":
+        return this.#tick();
+      case "message":
+        return this.#receive(event.from, event.message);
+      case "propose":
+        return this.#propose(event);
+      case "durable":
+        return this.#durable(event.token);
+      case "read-index":
+        return this.#readIndex(event.requestId);
+      case "peer-up":
+        this.#leadership?.peerUp(event.peer);
+        return this.#election.peerUp(event.peer);
+      case "peer-down":
+        return this.#leadership?.peerDown(event.peer);
+      default:
+        return unreachable(event);
+    }
+  }
+
+  #tick(): void {
+    if (this.#leadership === undefined) this.#election.tick();
+    else if (!this.#leadership.tick()) this.#becomeFollower(this.#state.term, undefined);
+  }
+
+  #propose(event: Extract<RaftEvent, { type: "propose" }>): void {
+    if (this.#leadership !== undefined) return this.#leadership.propose(event.proposals);
+    const { effects, leader } = this.#state;
+    for (const { requestId } of event.proposals) effects.push({ type: "proposal-refused", requestId, reason: "not-leader", leader });
+  }
+
+  #readIndex(requestId: number): void {
+    if (this.#leadership !== undefined) return this.#leadership.reads.request(requestId);
+    this.#state.effects.push({ type: "read-refused", requestId, reason: "not-leader", leader: this.#state.leader });
+  }
+
+  #durable(token: number): void {
+    const state = this.#state;
+    const { durability } = state;
+    const before = durability.durableIndex;
+    durability.confirm(token);
+    durability.releaseHeld(state.term, state.effects);
+    this.#election.afterDurable();
+    this.#leadership?.maybeCommit();
+    if (state.role === "follower" && state.leader !== undefined && durability.durableIndex > before) acknowledge(state, state.leader);
+  }
+
+  #receive(from: GatewayId, message: RaftMessage): void {
+    const state = this.#state;
+    if (from === state.self || !state.configuration.isVoter(from)) return state.violation(from, `sent ${message.type} without being a member`);
+    switch (message.type) {
+      case "pre-vote-request":
+        return this.#election.preVoteRequested(from, message);
+      case "pre-vote-response":
+        return this.#election.preVoteAnswered(from, message);
+      case "vote-request":
+        return this.#election.voteRequested(from, message);
+      case "vote-response":
+        return this.#election.voteAnswered(from, message);
+      case "append":
+        return this.#receiveAppend(from, message);
+      case "append-accepted":
+      case "append-rejected":
+        return this.#receiveAppendAnswer(from, message);
+      default:
+        return unreachable(message);
+    }
+  }
+
+  #receiveAppend(from: GatewayId, message: AppendRequest): void {
+    const state = this.#state;
+    if (message.term < state.term) return rejectDeposed(state, from, message);
+    if (message.term === state.term && (state.role === "leader" || (state.leader !== undefined && state.leader !== from))) {
+      return state.violation(from, `leads in term ${message.term}, which has the leader ${state.leader}`);
+    }
+    this.#becomeFollower(message.term, from);
+    state.leaderHeardMs = state.nowMs;
+    state.resetElectionTimer();
+    receiveAppend(state, from, message);
+  }
+
+  #receiveAppendAnswer(from: GatewayId, message: AppendAccepted | AppendRejected): void {
+    const state = this.#state;
+    // A node that has come to a higher term alone is freed here: this leader steps down, and the next election takes
+    // place above that term. Without it, check-quorum and stickiness would keep the node out for ever.
+    if (message.term > state.term) return this.#becomeFollower(message.term, undefined);
+    if (message.term < state.term || this.#leadership === undefined) return;
+    if (message.type === "append-accepted") this.#leadership.accepted(from, message);
+    else this.#leadership.rejected(from, message);
+  }
+
+  #becomeFollower(term: number, leader: GatewayId | undefined): void {
+    const state = this.#state;
+    if (term > state.term) state.enterTerm(term);
+    if (state.role !== "follower") state.resetElectionTimer();
+    state.role = "follower";
+    state.leader = leader;
+    const ended = this.#leadership;
+    this.#leadership = undefined;
+    ended?.reads.abandon();
+  }
+
+  #becomeLeader(): void {
+    const state = this.#state;
+    assert(state.role === "candidate" && state.votedFor === state.self, "a leader was the candidate of its term");
+    state.role = "leader";
+    state.leader = state.self;
+    this.#leadership = new Leadership(state);
+  }
+
+  #announce(): void {
+    const { role, term, leader, effects } = this.#state;
+    const { role: lastRole, term: lastTerm, leader: lastLeader } = this.#announced;
+    if (role === lastRole && term === lastTerm && leader === lastLeader) return;
+    this.#announced = { role, term, leader };
+    effects.push({ type: "role-changed", role, term, leader });
+  }
+
+  #apply(): void {
+    const state = this.#state;
+    if (state.appliedIndex >= state.commitIndex) return;
+    const entries = state.log.slice(state.appliedIndex + 1, state.commitIndex);
+    for (const entry of entries) state.proposals.committed(entry, state.effects);
+    state.appliedIndex = state.commitIndex;
+    state.effects.push({ type: "apply", entries });
+  }
+}
