@@ -1,0 +1,48 @@
+import type { SiteSettings } from "../config/settings.ts";
+import type { GatewayId, Hash64, Incarnation, SessionId } from "../lib/ids.ts";
+import type { Packing } from "../lib/packing.ts";
+import type { Random } from "../lib/random.ts";
+import type { Broker } from "../ports/broker.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Cron } from "../ports/cron.ts";
+import type { Diagnostics } from "../ports/diagnostics.ts";
+import type { Documents } from "../ports/documents.ts";
+import type { Entropy } from "../ports/entropy.ts";
+import type { LogDirectory } from "../ports/log.ts";
+import type { ResultFiles } from "../ports/result-file.ts";
+import type { StoreDirectory } from "../ports/store.ts";
+import type { Transport } from "../ports/transport.ts";
+import type { Inbox } from "./inbox.ts";
+
+/** The world as a gateway gets it: every clock, disk, link and dice comes in here. */
+export interface GatewayPorts {
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly logs: LogDirectory;
+  readonly stores: StoreDirectory;
+  readonly documents: Documents;
+  readonly resultFiles: ResultFiles;
+  readonly transport: Transport;
+  readonly broker: Broker;
+  readonly cron: Cron;
+  readonly diagnostics: Diagnostics;
+  readonly hash64: Hash64;
+  /** Resident memory of the process in bytes, for status and metrics. */
+  readonly memoryBytes: () => number;
+}
+
+/** What the parts of one gateway share. */
+export interface GatewayContext {
+  readonly self: GatewayId;
+  readonly slot: number;
+  readonly settings: SiteSettings;
+  readonly ports: GatewayPorts;
+  readonly clock: Clock;
+  readonly diagnostics: Diagnostics;
+  readonly inbox: Inbox;
+  readonly packing: Packing;
+  readonly random: Random;
+  readonly incarnation: Incarnation;
+  readonly session: SessionId;
+  readonly sessionTag: number;
+}

@@ -1,0 +1,54 @@
+/**
+ * The frames that gateways exchange. Header, 6 bytes: version (1), kind, and the tag of the sender's session (uint32,
+ * little endian), so that frames of a process that was never admitted, or is gone, do not count. The body is the kind's.
+ */
+
+import { type SessionId } from "../lib/ids.ts";
+
+export const frameVersion = 1;
+export const frameHeaderBytes = 6;
+
+/** Never renumber. */
+export const FrameKind = {
+  /** Hello, refusal, welcome (MessagePack): the only kind that an unadmitted session may send. */
+  Admission: 1,
+  /** A Raft message (`core/raft/message-codec.ts`). */
+  Raft: 2,
+  /** A round (`core/round/round-codec.ts`). */
+  Replicate: 3,
+  /** Answers to a round (MessagePack). */
+  Replicated: 4,
+  /** A question to a peer and its answer (MessagePack). */
+  Request: 5,
+  Response: 6,
+  /** Best-effort events: readings for `tail` (MessagePack). */
+  Notice: 7,
+} as const;
+export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
+
+export interface Frame {
+  readonly kind: number;
+  readonly sessionTag: number;
+  readonly body: Uint8Array;
+}
+
+/** 32 of the session id's 128 bits: enough to tell the few processes of a site apart. */
+export function sessionTagOf(session: SessionId): number {
+  return Number.parseInt(session.slice(0, 8), 16);
+}
+
+export function encodeFrame(kind: FrameKind, sessionTag: number, body: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(frameHeaderBytes + body.length);
+  frame[0] = frameVersion;
+  frame[1] = kind;
+  new DataView(frame.buffer).setUint32(2, sessionTag, true);
+  frame.set(body, frameHeaderBytes);
+  return frame;
+}
+
+/** `undefined` for anything that is not a frame of a version that this build knows. */
+export function decodeFrame(bytes: Uint8Array): Frame | undefined {
+  if (bytes.length < frameHeaderBytes || bytes[0] !== frameVersion) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { kind: bytes[1] as number, sessionTag: view.getUint32(2, true), body: bytes.subarray(frameHeaderBytes) };
+}

@@ -1,0 +1,72 @@
+/**
+ * Who this data folder is: written before the first word to a peer, fsynced, never minted anew. Document `identity`:
+ * `{ version, site, gateway, incarnation, startCount, stage, bootstrap? }`. Stages: `pending` (belongs to no cluster
+ * yet), `joining` (the bootstrap entry is known, the logs may not hold their first records yet), `member`.
+ */
+
+import type { BootstrapCommand } from "../core/site/commands.ts";
+import { type Result, failure, success } from "../lib/errors.ts";
+import { type GatewayId, type Incarnation, incarnation } from "../lib/ids.ts";
+import type { Documents } from "../ports/documents.ts";
+import type { Entropy } from "../ports/entropy.ts";
+
+export interface Identity {
+  readonly version: 1;
+  readonly site: string;
+  readonly gateway: GatewayId;
+  readonly incarnation: Incarnation;
+  readonly startCount: number;
+  readonly stage: "pending" | "joining" | "member";
+  readonly bootstrap: BootstrapCommand | undefined;
+}
+
+export interface IdentityOptions {
+  readonly documents: Documents;
+  readonly entropy: Entropy;
+  readonly site: string;
+  readonly gateway: GatewayId;
+}
+
+const documentName = "identity";
+
+/** Reads or mints the identity and counts this start. Fails with `data-damaged` or `data-foreign`. */
+export async function openIdentity(options: IdentityOptions): Promise<Result<Identity>> {
+  const read = await options.documents.read(documentName);
+  if (!read.ok) return failure("data-damaged", `${read.message}. The identity of a data folder is never made anew: restore the file, or move the folder away and admit this gateway again`);
+  const known = read.value === undefined ? mint(options) : parse(read.value);
+  if (known === undefined) return failure("data-damaged", "the identity of the data folder is not of a form that this version knows");
+  if (known.site !== options.site) {
+    return failure("data-foreign", `the data folder belongs to site "${known.site}", the settings are of site "${options.site}": give each site a data folder of its own (--data)`);
+  }
+  if (known.gateway !== options.gateway) {
+    return failure("data-foreign", `the data folder belongs to gateway "${known.gateway}", not to "${options.gateway}": give each gateway a data folder of its own (--data)`);
+  }
+  const started: Identity = { ...known, startCount: known.startCount + 1 };
+  const written = await writeIdentity(options.documents, started);
+  return written.ok ? success(started) : written;
+}
+
+export function writeIdentity(documents: Documents, identity: Identity): Promise<Result<void>> {
+  return documents.write(documentName, identity);
+}
+
+function mint(options: IdentityOptions): Identity {
+  return {
+    version: 1,
+    site: options.site,
+    gateway: options.gateway,
+    incarnation: incarnation(options.entropy.hex(16)),
+    startCount: 0,
+    stage: "pending",
+    bootstrap: undefined,
+  };
+}
+
+function parse(value: unknown): Identity | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const record = value as Partial<Record<keyof Identity, unknown>>;
+  const textual = [record.site, record.gateway, record.incarnation].every((item) => typeof item === "string" && item.length > 0);
+  const staged = record.stage === "pending" || ((record.stage === "joining" || record.stage === "member") && typeof record.bootstrap === "object" && record.bootstrap !== null);
+  if (record.version !== 1 || !textual || !staged || typeof record.startCount !== "number" || !Number.isSafeInteger(record.startCount)) return undefined;
+  return { ...(value as Identity), bootstrap: record.bootstrap as BootstrapCommand | undefined };
+}

@@ -1,0 +1,217 @@
+/**
+ * From PUBLISH to round: finds the topic's profile, decodes, stamps, applies deadbands, and appends the readings to the
+ * lane of their owners, together with the callback that acknowledges the message. Nothing here waits for anything.
+ */
+
+import { type DecodedMessage, type PayloadReject } from "../../config/decoded-message.ts";
+import { type PayloadDecoder, type ProfileSet, createDecoder } from "../../config/profile-set.ts";
+import { type DeviceId, type Partition, partitionOf } from "../../lib/ids.ts";
+import { ValueType } from "../../lib/reading.ts";
+import type { SeriesName } from "../../lib/reading-columns.ts";
+import type { BrokerClient } from "../../ports/broker.ts";
+import type { GatewayContext } from "../context.ts";
+import { ClientSession } from "./client-session.ts";
+import type { IngestCounters } from "./counters.ts";
+import type { Lane } from "./lane.ts";
+import type { Route } from "./route.ts";
+import type { Stamper } from "./stamper.ts";
+import { DeadLetters, UnmatchedTopics, previewPayload } from "./unstored.ts";
+
+export interface IngestOptions {
+  readonly context: GatewayContext;
+  readonly profiles: ProfileSet;
+  readonly counters: IngestCounters;
+  readonly stamper: Stamper;
+  readonly laneOf: (partition: Partition) => Lane;
+  /** So many readings were added to the lane. */
+  readonly filled: (lane: Lane, readings: number) => void;
+  /** Readings that wait for their quorum, over all lanes. */
+  readonly pendingReadings: () => number;
+  /** A device's metric was seen; registers asynchronously. */
+  readonly seen: (device: DeviceId, profile: string, metric: string) => void;
+}
+
+/** Readings that may wait for their quorum; QoS 0 is dropped at half of it. */
+export const pendingReadingsMax = 262_144;
+const routesMax = 50_000;
+const seriesMax = 200_000;
+const aheadMaxUs = 86_400_000_000;
+
+export class Ingest {
+  readonly deadLetters = new DeadLetters();
+  readonly unmatched = new UnmatchedTopics();
+  readonly #options: IngestOptions;
+  readonly #decoder: PayloadDecoder;
+  readonly #sessions = new Map<BrokerClient, ClientSession>();
+  readonly #routes = new Map<string, Route | undefined>();
+  readonly #seriesNames: SeriesName[] = [];
+  readonly #seriesByDevice = new Map<DeviceId, Map<string, number>>();
+
+  constructor(options: IngestOptions) {
+    this.#options = options;
+    this.#decoder = createDecoder();
+  }
+
+  nameOf(seriesRef: number): SeriesName {
+    return this.#seriesNames[seriesRef] as SeriesName;
+  }
+
+  clients(): number {
+    return this.#sessions.size;
+  }
+
+  connected(client: BrokerClient): void {
+    this.#sessions.set(client, new ClientSession(client));
+  }
+
+  disconnected(client: BrokerClient): void {
+    this.#sessions.get(client)?.end();
+    this.#sessions.delete(client);
+  }
+
+  /** Closes a connection with a counted reason: an MQTT 3.1.1 client resends only after a reconnect. */
+  closeSession(session: ClientSession, reason: string): void {
+    if (!session.isOpen()) return;
+    session.end();
+    this.#options.counters.closeConnection(reason);
+    session.client.close();
+  }
+
+  /** The owners of partitions changed: routes find their lanes anew. */
+  reroute(): void {
+    for (const route of this.#routes.values()) if (route !== undefined) route.lane = this.#options.laneOf(route.partition);
+  }
+
+  publish(client: BrokerClient, topic: string, payload: Uint8Array, qos: 0 | 1 | 2, done: () => void): void {
+    const session = this.#sessions.get(client);
+    if (session === undefined) return;
+    this.#options.counters.messages++;
+    let route = this.#routes.get(topic);
+    if (route === undefined && !this.#routes.has(topic)) route = this.#addRoute(topic);
+    if (route === undefined) {
+      this.unmatched.count(topic, this.#options.context.clock.wallMs());
+      this.#passOn(session, qos, done);
+      return;
+    }
+    const pending = this.#options.pendingReadings();
+    if (qos === 0 && pending >= pendingReadingsMax / 2) {
+      this.#options.counters.qos0Dropped++;
+      done();
+      return;
+    }
+    if (pending >= pendingReadingsMax) {
+      this.closeSession(session, "intake-full");
+      return;
+    }
+    const decoded = this.#decoder.decode(route.match, payload);
+    const appended = "reason" in decoded ? this.#reject(route, decoded, { topic, payload }) : this.#append(route, decoded, { topic, payload });
+    if (appended === 0 || qos === 0) {
+      this.#passOn(session, qos, done);
+    } else {
+      route.lane.hold(session, session.arrive(), done);
+    }
+    if (appended > 0) this.#options.filled(route.lane, appended);
+  }
+
+  /** Nothing to store: acknowledged and delivered, behind what the client sent before. */
+  #passOn(session: ClientSession, qos: 0 | 1 | 2, done: () => void): void {
+    if (qos === 0) done();
+    else session.release(session.arrive(), done);
+  }
+
+  #append(route: Route, decoded: DecodedMessage, source: MessageSource): number {
+    for (const reject of decoded.rejects) this.#deadLetter(route, source, reject.metric, reject.reason, reject.detail);
+    if (decoded.count === 0) return 0;
+    const wallMs = this.#options.context.clock.wallMs();
+    const timeUs = decoded.timeUs ?? this.#options.stamper.stamp(route.match.device, wallMs);
+    // The gateway's own stamps may run ahead of a clock that jumped back; a device's time is held against the clock.
+    if (decoded.timeUs !== undefined && (timeUs > wallMs * 1_000 + aheadMaxUs || timeUs < 0)) {
+      this.#deadLetter(route, source, undefined, "implausible-time", `${new Date(timeUs / 1_000).toISOString()} is ${timeUs < 0 ? "before 1970" : "more than a day ahead"}`);
+      return 0;
+    }
+    let appended = 0;
+    for (let i = 0; i < decoded.count; i++) {
+      const metric = decoded.metrics[i] as number;
+      const type = decoded.types[i] as ValueType;
+      const number = decoded.numbers[i] as number;
+      if (type === ValueType.Number && this.#withinDeadband(route, metric, number)) continue;
+      const ref = this.#seriesRef(route, metric);
+      if (ref < 0) {
+        this.#deadLetter(route, source, route.match.profile.metrics[metric]?.name, "too-many-series", `this gateway keeps at most ${seriesMax} series under way`);
+        continue;
+      }
+      route.lane.builder.append(ref, timeUs, type, number, type === ValueType.Text ? decoded.texts[number] : undefined);
+      appended++;
+    }
+    return appended;
+  }
+
+  #withinDeadband(route: Route, metric: number, value: number): boolean {
+    const deadband = route.match.profile.metrics[metric]?.deadband;
+    if (deadband === undefined) return false;
+    // Not a number while nothing was acknowledged: no comparison holds.
+    if (Math.abs(value - (route.lastAcknowledged[metric] as number)) < deadband) {
+      this.#options.counters.suppressed++;
+      return true;
+    }
+    route.lane.noteDeadband({ route, metric, value });
+    return false;
+  }
+
+  #seriesRef(route: Route, metric: number): number {
+    const known = route.seriesRefs[metric] as number;
+    if (known >= 0) return known;
+    const { device, profile } = route.match;
+    const name = profile.metrics[metric]?.name ?? "";
+    let metrics = this.#seriesByDevice.get(device);
+    if (metrics === undefined) {
+      metrics = new Map();
+      this.#seriesByDevice.set(device, metrics);
+    }
+    let ref = metrics.get(name);
+    if (ref === undefined) {
+      if (this.#seriesNames.length >= seriesMax) return -1;
+      ref = this.#seriesNames.push({ device, metric: name }) - 1;
+      metrics.set(name, ref);
+      this.#options.seen(device, profile.name, name);
+    }
+    route.seriesRefs[metric] = ref;
+    return ref;
+  }
+
+  #reject(route: Route, reject: PayloadReject, source: MessageSource): 0 {
+    this.#deadLetter(route, source, undefined, reject.reason, reject.detail);
+    return 0;
+  }
+
+  #deadLetter(route: Route, source: MessageSource, metric: string | undefined, reason: string, detail: string): void {
+    const { clock, self } = this.#options.context;
+    this.deadLetters.add({ ms: clock.wallMs(), gateway: self, topic: source.topic, device: route.match.device, metric, reason, detail, payload: previewPayload(source.payload) });
+  }
+
+  #addRoute(topic: string): Route | undefined {
+    // Forgetting all costs a look-up each; a flood of invented topics must not cost memory.
+    if (this.#routes.size >= routesMax) this.#routes.clear();
+    const match = this.#options.profiles.match(topic);
+    if (match === undefined) {
+      this.#routes.set(topic, undefined);
+      return undefined;
+    }
+    const partition = partitionOf(match.device, this.#options.context.ports.hash64);
+    const metrics = match.profile.metrics.length;
+    const route: Route = {
+      match,
+      partition,
+      lane: this.#options.laneOf(partition),
+      seriesRefs: new Int32Array(metrics).fill(-1),
+      lastAcknowledged: new Float64Array(metrics).fill(Number.NaN),
+    };
+    this.#routes.set(topic, route);
+    return route;
+  }
+}
+
+interface MessageSource {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+}

@@ -1,0 +1,86 @@
+/**
+ * The readings of one owner set on their way into rounds. At most two rounds are unacknowledged; whatever arrives
+ * meanwhile joins the next, together with the acknowledgement callbacks of its messages. Columns, not objects: per
+ * message a lane stores a session, a place and a callback.
+ */
+
+import { RoundBuilder } from "../../core/round/round-builder.ts";
+import type { RoundHeader } from "../../core/round/round-codec.ts";
+import type { GatewayId } from "../../lib/ids.ts";
+import type { ReadingColumns, SeriesName } from "../../lib/reading-columns.ts";
+import type { ClientSession } from "./client-session.ts";
+import type { DeadbandNote } from "./route.ts";
+
+/** The messages that wait for one round. */
+export interface WaitingMessages {
+  readonly sessions: ClientSession[];
+  readonly places: number[];
+  readonly callbacks: (() => void)[];
+  readonly deadbands: DeadbandNote[];
+}
+
+export interface ClosedRound {
+  readonly number: number;
+  readonly lane: Lane;
+  readonly bytes: Uint8Array;
+  readonly readings: number;
+  readonly waiting: WaitingMessages;
+  readonly closedMs: number;
+  /** Highest timestamp given by this gateway in it; 0 when none was. */
+  readonly stampedUpToUs: number;
+}
+
+export const unacknowledgedRoundsMax = 2;
+
+export class Lane {
+  readonly owners: readonly GatewayId[];
+  readonly builder: RoundBuilder;
+  unacknowledged = 0;
+  flushScheduled = false;
+  #waiting: WaitingMessages = emptyWaiting();
+
+  constructor(options: { readonly owners: readonly GatewayId[]; readonly nameOf: (seriesRef: number) => SeriesName }) {
+    this.owners = options.owners;
+    this.builder = new RoundBuilder(options.nameOf);
+  }
+
+  /** The message that was just appended waits for the round under construction. */
+  hold(session: ClientSession, place: number, done: () => void): void {
+    this.#waiting.sessions.push(session);
+    this.#waiting.places.push(place);
+    this.#waiting.callbacks.push(done);
+  }
+
+  /** The value becomes its deadband's reference when the round under construction is acknowledged. */
+  noteDeadband(note: DeadbandNote): void {
+    this.#waiting.deadbands.push(note);
+  }
+
+  waitingMessages(): number {
+    return this.#waiting.sessions.length;
+  }
+
+  columns(): ReadingColumns {
+    return this.builder.columns();
+  }
+
+  /** Encodes what has come together and starts the next round. */
+  close(header: RoundHeader, closedMs: number, stampedUpToUs: number): ClosedRound {
+    const bytes = this.builder.encode(header);
+    const readings = this.builder.count;
+    const waiting = this.#waiting;
+    this.#waiting = emptyWaiting();
+    this.builder.reset();
+    this.unacknowledged++;
+    return { number: header.round, lane: this, bytes, readings, waiting, closedMs, stampedUpToUs };
+  }
+
+  /** A round is acknowledged or has failed. */
+  settled(): void {
+    this.unacknowledged--;
+  }
+}
+
+function emptyWaiting(): WaitingMessages {
+  return { sessions: [], places: [], callbacks: [], deadbands: [] };
+}

@@ -1,0 +1,75 @@
+/**
+ * Between the transport and the gateway's parts: frames in are checked for version and session and handed to the
+ * handler of their kind; frames out get the header. Anything from a session that was not admitted is counted and dropped.
+ */
+
+import { type GatewayId } from "../lib/ids.ts";
+import type { Channel } from "../ports/transport.ts";
+import type { GatewayContext } from "./context.ts";
+import { FrameKind, decodeFrame, encodeFrame } from "./frames.ts";
+
+export type FrameHandler = (from: GatewayId, body: Uint8Array) => void;
+
+export interface MeshRouterHandlers {
+  up(peer: GatewayId): void;
+  down(peer: GatewayId, reason: string): void;
+}
+
+export class MeshRouter {
+  readonly #context: GatewayContext;
+  readonly #handlers = new Map<FrameKind, FrameHandler>();
+  readonly #admittedTags = new Map<GatewayId, number>();
+  #dropped = 0;
+
+  constructor(context: GatewayContext) {
+    this.#context = context;
+  }
+
+  handle(kind: FrameKind, handler: FrameHandler): void {
+    this.#handlers.set(kind, handler);
+  }
+
+  /** Frames of this session of the peer count from now on; `undefined`: of none. */
+  admit(peer: GatewayId, sessionTag: number | undefined): void {
+    if (sessionTag === undefined) this.#admittedTags.delete(peer);
+    else this.#admittedTags.set(peer, sessionTag);
+  }
+
+  isAdmitted(peer: GatewayId): boolean {
+    return this.#admittedTags.has(peer);
+  }
+
+  /** Linked and admitted: questions to this peer make sense. */
+  reachable(peer: GatewayId): boolean {
+    return this.#admittedTags.has(peer) && this.#context.ports.transport.isUp(peer);
+  }
+
+  dropped(): number {
+    return this.#dropped;
+  }
+
+  /** False when the frame was dropped here. */
+  send(to: GatewayId, channel: Channel, kind: FrameKind, body: Uint8Array): boolean {
+    return this.#context.ports.transport.send(to, channel, encodeFrame(kind, this.#context.sessionTag, body));
+  }
+
+  /** One encoded frame for several peers: the bytes are made once. */
+  frame(kind: FrameKind, body: Uint8Array): Uint8Array {
+    return encodeFrame(kind, this.#context.sessionTag, body);
+  }
+
+  sendFrame(to: GatewayId, channel: Channel, frame: Uint8Array): boolean {
+    return this.#context.ports.transport.send(to, channel, frame);
+  }
+
+  receive(from: GatewayId, bytes: Uint8Array): void {
+    const frame = decodeFrame(bytes);
+    if (frame === undefined || (frame.kind !== FrameKind.Admission && this.#admittedTags.get(from) !== frame.sessionTag)) {
+      this.#dropped++;
+      return;
+    }
+    const handler = this.#handlers.get(frame.kind as FrameKind);
+    if (handler === undefined) this.#dropped++;
+    else handler(from, frame.body);
+  }
+}

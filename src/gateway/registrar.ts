@@ -1,0 +1,67 @@
+/**
+ * Registers devices in the replicated state as they are first seen: behind the ingest path, in batches, again until it
+ * worked. Readings never wait for it.
+ */
+
+import type { SiteState } from "../core/site/site-state.ts";
+import type { DeviceId } from "../lib/ids.ts";
+import type { Consensus } from "./consensus.ts";
+import type { GatewayContext } from "./context.ts";
+
+interface SeenDevice {
+  readonly profile: string;
+  readonly metrics: Set<string>;
+  readonly firstSeenMs: number;
+}
+
+const batchMax = 500;
+const waitingMax = 100_000;
+const collectMs = 100;
+const proposeTimeoutMs = 5_000;
+
+export class Registrar {
+  readonly #context: GatewayContext;
+  readonly #consensus: Consensus;
+  readonly #state: SiteState;
+  readonly #waiting = new Map<DeviceId, SeenDevice>();
+  #running = false;
+
+  constructor(options: { readonly context: GatewayContext; readonly consensus: Consensus; readonly state: SiteState }) {
+    this.#context = options.context;
+    this.#consensus = options.consensus;
+    this.#state = options.state;
+  }
+
+  seen(device: DeviceId, profile: string, metric: string): void {
+    if (this.#state.devices().get(device)?.metrics.includes(metric) === true) return;
+    const waiting = this.#waiting.get(device);
+    if (waiting !== undefined) waiting.metrics.add(metric);
+    // Beyond the bound a device is registered when this gateway next starts: its readings are stored all the same.
+    else if (this.#waiting.size < waitingMax) this.#waiting.set(device, { profile, metrics: new Set([metric]), firstSeenMs: this.#context.clock.wallMs() });
+    if (!this.#running) {
+      this.#running = true;
+      this.#context.clock.schedule(collectMs, () => void this.#run());
+    }
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.size > 0 && !this.#context.inbox.closed()) {
+      const batch = [...this.#waiting].slice(0, batchMax);
+      const devices = batch.map(([id, seen]) => ({ id, profile: seen.profile, metrics: [...seen.metrics].sort(), firstSeenMs: seen.firstSeenMs }));
+      const result = await this.#consensus.propose({ t: "register-devices", devices }, proposeTimeoutMs);
+      // An unknown outcome is simply tried again: registering twice is registering once.
+      if (result.ok) this.#forget(batch);
+      else this.#context.diagnostics.debug("register-devices-later", { devices: batch.length, why: result.message });
+    }
+    this.#running = false;
+  }
+
+  #forget(batch: readonly [DeviceId, SeenDevice][]): void {
+    const registered = this.#state.devices();
+    for (const [id, seen] of batch) {
+      // On a follower the entry may be applied a moment later than the leader's answer: the leader's word counts.
+      const known = registered.get(id);
+      if (known === undefined || [...seen.metrics].every((metric) => known.metrics.includes(metric)) || this.#waiting.get(id) === seen) this.#waiting.delete(id);
+    }
+  }
+}

@@ -1,0 +1,365 @@
+/**
+ * Carries rounds: closes lanes into rounds, drives the coordinator and owner machines with what the log and the peers
+ * say, and acknowledges messages. A message is released when its round has its copies and, where this gateway gave the
+ * timestamps, the reservation behind them is durable too.
+ */
+
+import { assert } from "../lib/assert.ts";
+import { Coordinator, type CoordinatorEffect } from "../core/replica/coordinator.ts";
+import { type OfferedRound, Owner, type OwnerEffect } from "../core/replica/owner.ts";
+import type { copiesRequired } from "../core/replica/rules.ts";
+import { type OwnerTable, ownersOf } from "../core/ring/owner-table.ts";
+import { decodeRound } from "../core/round/round-codec.ts";
+import { type GatewayId, type Partition, type SessionId, partition } from "../lib/ids.ts";
+import type { ReadingColumns } from "../lib/reading-columns.ts";
+import type { TimerHandle } from "../ports/clock.ts";
+import type { GatewayContext } from "./context.ts";
+import { FrameKind } from "./frames.ts";
+import type { IngestCounters } from "./ingest/counters.ts";
+import type { Ingest } from "./ingest/ingest.ts";
+import { type ClosedRound, Lane, unacknowledgedRoundsMax } from "./ingest/lane.ts";
+import type { Stamper } from "./ingest/stamper.ts";
+import type { MeshRouter } from "./mesh-router.ts";
+import { type ReadingsLog, RecordKind } from "./readings-log.ts";
+
+export interface ReplicationOptions {
+  readonly context: GatewayContext;
+  readonly router: MeshRouter;
+  readonly log: ReadingsLog;
+  readonly stamper: Stamper;
+  readonly counters: IngestCounters;
+  readonly ownerTable: OwnerTable;
+  readonly ackTimeoutMs: number;
+  /** `copiesRequired`; tests plant bugs by substituting it. */
+  readonly copiesRequired: typeof copiesRequired;
+  /** A durable round's readings join the heads. Records come in the order of the log. */
+  readonly store: (columns: ReadingColumns, sequence: number) => void;
+  /** A round of this gateway was acknowledged: for `tail`. */
+  readonly acknowledged: (round: ClosedRound) => void;
+}
+
+const ownerWindowMax = 4_096;
+const appendRetryMs = 50;
+
+interface Carried {
+  readonly round: ClosedRound;
+  frame: Uint8Array | undefined;
+  /** Has its copies, and waits for the reservation of its timestamps. */
+  acknowledgedWaiting: boolean;
+  forgotten: boolean;
+}
+
+export class Replication {
+  readonly #options: ReplicationOptions;
+  readonly #context: GatewayContext;
+  readonly #coordinator: Coordinator;
+  readonly #owner = new Owner({ windowMax: ownerWindowMax });
+  readonly #lanes = new Map<string, Lane>();
+  readonly #laneByPartition: Lane[] = [];
+  readonly #rounds = new Map<number, Carried>();
+  #ingest: Ingest | undefined;
+  #table: OwnerTable;
+  #nextRound = 1;
+  #reservationDurableUs: number;
+  #unappended: number[] = [];
+  #pendingReadings = 0;
+  #timer: TimerHandle | undefined;
+  #timerDueMs = 0;
+  #stopped = false;
+  malformedRounds = 0;
+  refusedRounds = 0;
+
+  constructor(options: ReplicationOptions) {
+    this.#options = options;
+    this.#context = options.context;
+    this.#table = options.ownerTable;
+    this.#reservationDurableUs = options.stamper.reservedUs();
+    this.#coordinator = new Coordinator({
+      self: options.context.self,
+      ackTimeoutMs: options.ackTimeoutMs,
+      resendMinMs: 500,
+      resendMaxMs: 4_000,
+      lagBytesMax: 16 << 20,
+      lagAgeMaxMs: 10_000,
+    });
+    options.router.handle(FrameKind.Replicate, (from, body) => this.#offered(from, body));
+    options.router.handle(FrameKind.Replicated, (from, body) => this.#answered(from, body));
+  }
+
+  /** Ingest needs lanes and lanes need ingest's names: the second half of the wiring. */
+  attach(ingest: Ingest): void {
+    this.#ingest = ingest;
+  }
+
+  /** The owner table; the same on all gateways, because Raft stores it. */
+  table(): OwnerTable {
+    return this.#table;
+  }
+
+  laneOf(at: Partition): Lane {
+    let lane = this.#laneByPartition[at];
+    if (lane === undefined) {
+      const owners = ownersOf(this.#table, at);
+      const key = owners.join(",");
+      lane = this.#lanes.get(key) ?? new Lane({ owners, nameOf: (ref) => this.#requireIngest().nameOf(ref) });
+      this.#lanes.set(key, lane);
+      this.#laneByPartition[at] = lane;
+    }
+    return lane;
+  }
+
+  /** Readings of this gateway's clients that wait for their copies. */
+  pendingReadings(): number {
+    return this.#pendingReadings;
+  }
+
+  /** `readings` were added to the lane: close it once this turn's packets are all in, if a round may leave. */
+  filled(lane: Lane, readings: number): void {
+    this.#pendingReadings += readings;
+    if (lane.flushScheduled || lane.unacknowledged >= unacknowledgedRoundsMax) return;
+    lane.flushScheduled = true;
+    this.#context.clock.schedule(0, () =>
+      this.#context.inbox.post(() => {
+        lane.flushScheduled = false;
+        this.#flush(lane);
+      }),
+    );
+  }
+
+  peerUp(peer: GatewayId): void {
+    this.#run((effects) => this.#coordinator.peerUp(this.#context.clock.monotonicMs(), peer, effects));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    if (this.#timer !== undefined) this.#context.clock.cancel(this.#timer);
+  }
+
+  /** Rounds of this gateway that wait for their copies. */
+  unacknowledged(): number {
+    return this.#coordinator.unacknowledged();
+  }
+
+  #requireIngest(): Ingest {
+    assert(this.#ingest !== undefined, "replication was attached to ingest");
+    return this.#ingest;
+  }
+
+  #flush(lane: Lane): void {
+    if (this.#stopped || lane.builder.count === 0 || lane.unacknowledged >= unacknowledgedRoundsMax) return;
+    const { stamper, counters } = this.#options;
+    this.#reserve();
+    const header = {
+      coordinator: this.#context.self,
+      session: this.#context.session,
+      round: this.#nextRound++,
+      epoch: this.#table.epoch,
+      clockSynchronised: this.#context.clock.synchronised(),
+    };
+    const nowMs = this.#context.clock.monotonicMs();
+    const round = lane.close(header, nowMs, stamper.highestUs());
+    counters.rounds++;
+    counters.roundBytes += round.bytes.length;
+    this.#rounds.set(round.number, { round, frame: undefined, acknowledgedWaiting: false, forgotten: false });
+    const level = this.#context.settings.replication.write;
+    const required = this.#options.copiesRequired({ level, owners: lane.owners.length });
+    this.#run((effects) => this.#coordinator.roundClosed(nowMs, { number: round.number, owners: lane.owners, required, bytes: round.bytes.length }, effects));
+  }
+
+  /** Timestamps are reserved ahead, so that their record is durable long before they are used up. */
+  #reserve(): void {
+    const untilUs = this.#options.stamper.reservationDue();
+    if (untilUs !== undefined) this.#appendReservation(untilUs);
+  }
+
+  #appendReservation(untilUs: number): void {
+    const sequence = this.#options.log.appendPacked(RecordKind.Reservation, { untilUs }, () =>
+      this.#context.inbox.post(() => {
+        this.#reservationDurableUs = Math.max(this.#reservationDurableUs, untilUs);
+        for (const carried of this.#rounds.values()) if (carried.acknowledgedWaiting) this.#releaseIfReserved(carried);
+      }),
+    );
+    if (sequence === undefined) this.#context.clock.schedule(appendRetryMs, () => this.#context.inbox.post(() => this.#appendReservation(untilUs)));
+  }
+
+  #run(step: (effects: CoordinatorEffect[]) => void): void {
+    const effects: CoordinatorEffect[] = [];
+    step(effects);
+    for (const effect of effects) this.#carryOut(effect);
+    this.#armTimer();
+  }
+
+  #carryOut(effect: CoordinatorEffect): void {
+    const carried = this.#rounds.get(effect.round);
+    if (carried === undefined) return;
+    switch (effect.type) {
+      case "append":
+        this.#append(carried);
+        break;
+      case "send":
+        carried.frame ??= this.#options.router.frame(FrameKind.Replicate, carried.round.bytes);
+        this.#options.router.sendFrame(effect.to, "replica", carried.frame);
+        break;
+      case "acknowledged":
+        carried.acknowledgedWaiting = true;
+        this.#releaseIfReserved(carried);
+        break;
+      case "failed":
+        this.#fail(carried, effect.reason);
+        break;
+      case "forgotten":
+        carried.forgotten = true;
+        if (!carried.acknowledgedWaiting) this.#rounds.delete(effect.round);
+        break;
+    }
+  }
+
+  #append(carried: Carried): void {
+    const { number, bytes } = carried.round;
+    const decoded = decodeRound(bytes);
+    assert(decoded.ok, "a round that this gateway encoded can be decoded");
+    const sequence = this.#options.log.append(RecordKind.Round, bytes, () =>
+      this.#context.inbox.post(() => {
+        this.#options.store(decoded.value.columns, sequence as number);
+        this.#run((effects) => this.#coordinator.durable(this.#context.self, number, effects));
+      }),
+    );
+    // The log has no room: the other owners may still make the quorum; try again until the round is given up.
+    if (sequence === undefined) {
+      this.#unappended.push(number);
+      if (this.#unappended.length === 1) this.#retryAppends();
+    }
+  }
+
+  #retryAppends(): void {
+    this.#context.clock.schedule(appendRetryMs, () =>
+      this.#context.inbox.post(() => {
+        for (const number of this.#unappended.splice(0)) {
+          const carried = this.#rounds.get(number);
+          if (carried !== undefined) this.#append(carried);
+        }
+      }),
+    );
+  }
+
+  #releaseIfReserved(carried: Carried): void {
+    const { round } = carried;
+    if (round.stampedUpToUs > this.#reservationDurableUs) return;
+    carried.acknowledgedWaiting = false;
+    if (carried.forgotten) this.#rounds.delete(round.number);
+    this.#settle(round);
+    this.#options.counters.acknowledge(round.readings, this.#context.clock.monotonicMs());
+    const { sessions, places, callbacks, deadbands } = round.waiting;
+    for (let i = 0; i < sessions.length; i++) sessions[i]?.release(places[i] as number, callbacks[i] as () => void);
+    for (const note of deadbands) note.route.lastAcknowledged[note.metric] = note.value;
+    this.#options.acknowledged(round);
+    this.#flush(round.lane);
+  }
+
+  #fail(carried: Carried, reason: string): void {
+    const { round } = carried;
+    this.#settle(round);
+    this.#context.diagnostics.warn("round-failed", { round: round.number, reason, readings: round.readings });
+    const ingest = this.#requireIngest();
+    for (const session of new Set(round.waiting.sessions)) ingest.closeSession(session, reason);
+    this.filled(round.lane, 0);
+  }
+
+  #settle(round: ClosedRound): void {
+    round.lane.settled();
+    this.#pendingReadings -= round.readings;
+  }
+
+  #offered(from: GatewayId, body: Uint8Array): void {
+    const decoded = decodeRound(body);
+    if (!decoded.ok || decoded.value.header.coordinator !== from) {
+      this.malformedRounds++;
+      this.#context.diagnostics.warn("round-malformed", { from, what: decoded.ok ? `it names ${decoded.value.header.coordinator} as coordinator` : decoded.message });
+      return;
+    }
+    const { header, columns } = decoded.value;
+    if (!this.#ownsAll(columns)) {
+      this.refusedRounds++;
+      this.#answer(from, { session: header.session, refused: [header.round], epoch: this.#table.epoch });
+      return;
+    }
+    const offer: OfferedRound = { from, session: header.session, number: header.round, epoch: header.epoch };
+    const effects: OwnerEffect[] = [];
+    this.#owner.offered(offer, this.#table.epoch, effects);
+    for (const effect of effects) this.#carryOutOwner(effect, { body, columns });
+  }
+
+  /** A lying or confused coordinator must not fill this disk with what it does not own. */
+  #ownsAll(columns: ReadingColumns): boolean {
+    for (const name of columns.seriesTable) {
+      const at = partition(Number(this.#context.ports.hash64(name.device) % 1024n));
+      if (!ownersOf(this.#table, at).includes(this.#context.self)) return false;
+    }
+    return true;
+  }
+
+  #carryOutOwner(effect: OwnerEffect, round: { readonly body: Uint8Array; readonly columns: ReadingColumns } | undefined): void {
+    switch (effect.type) {
+      case "append": {
+        assert(round !== undefined, "an offered round has bytes");
+        const { offer } = effect;
+        const sequence = this.#options.log.append(RecordKind.Round, round.body, () =>
+          this.#context.inbox.post(() => {
+            this.#options.store(round.columns, sequence as number);
+            const answers: OwnerEffect[] = [];
+            this.#owner.durable(offer, answers);
+            for (const answer of answers) this.#carryOutOwner(answer, undefined);
+          }),
+        );
+        if (sequence === undefined) this.#owner.notTaken(offer);
+        break;
+      }
+      case "acknowledge":
+        this.#answer(effect.to, { session: effect.session, durable: [effect.round] });
+        break;
+      case "refuse":
+        this.refusedRounds++;
+        this.#answer(effect.to, { session: effect.session, refused: [effect.round], epoch: effect.epoch });
+        break;
+    }
+  }
+
+  #answer(to: GatewayId, answer: RoundAnswer): void {
+    this.#options.router.send(to, "replica", FrameKind.Replicated, this.#context.packing.pack(answer));
+  }
+
+  #answered(from: GatewayId, body: Uint8Array): void {
+    const unpacked = this.#context.packing.unpack(body);
+    if (!unpacked.ok || !isRoundAnswer(unpacked.value) || unpacked.value.session !== this.#context.session) return;
+    const { durable, refused } = unpacked.value;
+    this.#run((effects) => {
+      for (const number of durable ?? []) this.#coordinator.durable(from, number, effects);
+      for (const number of refused ?? []) this.#coordinator.refused(from, number, effects);
+    });
+  }
+
+  #armTimer(): void {
+    const due = this.#coordinator.nextDeadlineMs();
+    if (due === undefined || this.#stopped || (this.#timer !== undefined && this.#timerDueMs <= due)) return;
+    if (this.#timer !== undefined) this.#context.clock.cancel(this.#timer);
+    this.#timerDueMs = due;
+    this.#timer = this.#context.clock.schedule(Math.max(1, due - this.#context.clock.monotonicMs()), () => {
+      this.#timer = undefined;
+      this.#context.inbox.post(() => this.#run((effects) => this.#coordinator.tick(this.#context.clock.monotonicMs(), effects)));
+    });
+  }
+}
+
+interface RoundAnswer {
+  /** Of the process that numbered the rounds. */
+  readonly session: SessionId;
+  readonly durable?: readonly number[];
+  readonly refused?: readonly number[];
+  readonly epoch?: number;
+}
+
+function isRoundAnswer(value: unknown): value is RoundAnswer {
+  if (typeof value !== "object" || value === null || !("session" in value) || typeof value.session !== "string") return false;
+  const lists = [(value as { durable?: unknown }).durable, (value as { refused?: unknown }).refused];
+  return lists.every((list) => list === undefined || (Array.isArray(list) && list.every((item) => typeof item === "number")));
+}

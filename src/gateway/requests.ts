@@ -1,0 +1,135 @@
+/**
+ * Questions to a peer and their answers, over a mesh that loses frames: each has a number and a time-out. A question
+ * may be answered twice or after its time-out; only the first answer in time counts.
+ */
+
+import { type ErrorCode, type Result, errorCodes, failure } from "../lib/errors.ts";
+import { type GatewayId } from "../lib/ids.ts";
+import type { TimerHandle } from "../ports/clock.ts";
+import type { Channel } from "../ports/transport.ts";
+import type { GatewayContext } from "./context.ts";
+import { FrameKind } from "./frames.ts";
+import type { MeshRouter } from "./mesh-router.ts";
+
+/** What can be asked. Names are part of the wire format. */
+export type RequestType = "propose" | "read-index" | "page" | "aggregate" | "latest" | "keep-rows" | "rows" | "dead-letters";
+
+export type RequestHandler = (from: GatewayId, body: unknown) => Promise<Result<unknown>>;
+
+interface Waiting {
+  readonly timer: TimerHandle;
+  readonly to: GatewayId;
+  readonly answer: (result: Result<unknown>) => void;
+}
+
+export interface RequestsOptions {
+  /** Questions of ours that may be open at once. */
+  readonly openMax: number;
+  /** Questions of peers that are worked on at once; a further one is answered `busy`. */
+  readonly servedMax: number;
+}
+
+export class Requests {
+  readonly #context: GatewayContext;
+  readonly #router: MeshRouter;
+  readonly #options: RequestsOptions;
+  readonly #handlers = new Map<RequestType, RequestHandler>();
+  readonly #waiting = new Map<number, Waiting>();
+  #next = 1;
+  #served = 0;
+
+  constructor(context: GatewayContext, router: MeshRouter, options: RequestsOptions) {
+    this.#context = context;
+    this.#router = router;
+    this.#options = options;
+    router.handle(FrameKind.Request, (from, body) => this.#requested(from, body));
+    router.handle(FrameKind.Response, (_from, body) => this.#responded(body));
+  }
+
+  serve(type: RequestType, handler: RequestHandler): void {
+    this.#handlers.set(type, handler);
+  }
+
+  /**
+   * Fails with `unreachable` when the question certainly did not leave, with `outcome-unknown` when no answer came in
+   * time, and with whatever the peer answered otherwise.
+   */
+  call(to: GatewayId, type: RequestType, body: unknown, options: { readonly timeoutMs: number; readonly channel: Channel }): Promise<Result<unknown>> {
+    if (this.#waiting.size >= this.#options.openMax) return Promise.resolve(failure("busy", `${this.#waiting.size} questions to other gateways are open`));
+    if (!this.#router.reachable(to)) return Promise.resolve(failure("unreachable", `${to} is not connected`));
+    const id = this.#next++;
+    const frame = this.#context.packing.pack({ id, type, channel: options.channel, body });
+    if (!this.#router.send(to, options.channel, FrameKind.Request, frame)) return Promise.resolve(failure("unreachable", `the link to ${to} is full or gone`));
+    return new Promise((resolve) => {
+      const timer = this.#context.clock.schedule(options.timeoutMs, () => this.#settle(id, failure("outcome-unknown", `${to} did not answer "${type}" within ${options.timeoutMs} ms`)));
+      this.#waiting.set(id, { timer, to, answer: resolve });
+    });
+  }
+
+  /** The link to a peer broke: what was asked of it is answered now rather than after its time-out. */
+  peerDown(peer: GatewayId): void {
+    for (const [id, waiting] of this.#waiting) if (waiting.to === peer) this.#settle(id, failure("outcome-unknown", `the link to ${peer} broke`));
+  }
+
+  #settle(id: number, result: Result<unknown>): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(id);
+    this.#context.clock.cancel(waiting.timer);
+    waiting.answer(result);
+  }
+
+  #requested(from: GatewayId, bytes: Uint8Array): void {
+    const unpacked = this.#context.packing.unpack(bytes);
+    if (!unpacked.ok || !isRequest(unpacked.value)) return;
+    const { id, type, channel, body } = unpacked.value;
+    const handler = this.#handlers.get(type);
+    if (handler === undefined) {
+      this.#respond(from, channel, id, failure("not-found", `${this.#context.self} does not know the question "${type}"`));
+    } else if (this.#served >= this.#options.servedMax) {
+      this.#respond(from, channel, id, failure("busy", `${this.#context.self} works on ${this.#served} questions`));
+    } else {
+      this.#served++;
+      handler(from, body).then(
+        (result) => {
+          this.#served--;
+          this.#respond(from, channel, id, result);
+        },
+        (cause: unknown) => {
+          this.#served--;
+          this.#context.diagnostics.error("request-failed", { type, from, cause: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause) });
+          this.#respond(from, channel, id, failure("internal", `${this.#context.self} failed on "${type}"`));
+        },
+      );
+    }
+  }
+
+  #respond(to: GatewayId, channel: Channel, id: number, result: Result<unknown>): void {
+    const body = result.ok ? { id, value: result.value } : { id, code: result.code, message: result.message };
+    this.#router.send(to, channel, FrameKind.Response, this.#context.packing.pack(body));
+  }
+
+  #responded(bytes: Uint8Array): void {
+    const unpacked = this.#context.packing.unpack(bytes);
+    if (!unpacked.ok || typeof unpacked.value !== "object" || unpacked.value === null) return;
+    const response = unpacked.value as { id?: unknown; value?: unknown; code?: unknown; message?: unknown };
+    if (typeof response.id !== "number") return;
+    if (typeof response.code === "string") {
+      const code: ErrorCode = response.code in errorCodes ? (response.code as ErrorCode) : "internal";
+      this.#settle(response.id, failure(code, String(response.message)));
+    } else {
+      this.#settle(response.id, { ok: true, value: response.value });
+    }
+  }
+}
+
+interface RequestFrame {
+  readonly id: number;
+  readonly type: RequestType;
+  readonly channel: Channel;
+  readonly body: unknown;
+}
+
+function isRequest(value: unknown): value is RequestFrame {
+  return typeof value === "object" && value !== null && "id" in value && typeof value.id === "number" && "type" in value && typeof value.type === "string" && "channel" in value && typeof value.channel === "string";
+}
