@@ -183,7 +183,8 @@ export class RaftNode {
     durability.releaseHeld(state.term, state.effects);
     this.#election.afterDurable();
     this.#leadership?.maybeCommit();
-    if (state.role === "follower" && state.leader !== undefined && durability.durableIndex > before) acknowledge(state, state.leader);
+    const more = durability.durableIndex > before && state.receivedIndex > 0;
+    if (more && state.role === "follower" && state.leader !== undefined) acknowledge(state, state.leader);
   }
 
   #receive(from: GatewayId, message: RaftMessage): void {
