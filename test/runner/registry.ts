@@ -1,4 +1,3 @@
-import { compare } from "uvu/diff";
 import type { ChildMessage } from "./protocol.ts";
 
 /** The tests of a suite between two calls of its `run()`; uvu empties a suite when `run()` is called. */
@@ -176,13 +175,14 @@ export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return `threw ${typeof error === "object" ? JSON.stringify(error) : String(error)}, which is not an Error`;
   const frames = (error.stack ?? "")
     .split("\n")
-    .filter((line) => /^\s+at /.test(line) && !line.includes("node:") && !line.includes("/node_modules/uvu/"))
+    .filter((line) => /^\s+at /.test(line) && !line.includes("node:") && !line.includes("/node_modules/uvu/") && !/\/test\/runner\/(child|registry|uvu-shim)\.ts/.test(line))
     .slice(0, 8);
   const cause = error.cause === undefined ? [] : [`caused by ${describeError(error.cause)}`];
   return [`${error.name}: ${error.message}`, ...difference(error), ...frames, ...cause].join("\n");
 }
 
+/** What uvu/assert found to differ, line by line; a plain `Error` has no such details. */
 function difference(error: Error): string[] {
-  if (!("actual" in error && "expected" in error) || !("operator" in error) || String(error.operator).includes("not")) return [];
-  return [compare(error.actual, error.expected)];
+  if (!("details" in error) || typeof error.details !== "string" || error.details === "") return [];
+  return [error.details];
 }
