@@ -136,7 +136,11 @@ export class FogbankClient {
     });
   }
 
-  results(query: { readonly job?: string | undefined; readonly from?: string | undefined; readonly to?: string | undefined }): Promise<Result<JobResults>> {
+  results(query: {
+    readonly job?: string | undefined;
+    readonly from?: string | undefined;
+    readonly to?: string | undefined;
+  }): Promise<Result<JobResults>> {
     return this.#json("/api/v1/results", ResultsSchema, { method: "GET", query });
   }
 
@@ -177,7 +181,12 @@ export class FogbankClient {
 
   /** Events until the gateway or `signal` ends the stream; a stream that breaks ends with a last failure. */
   async events(readings: string | undefined, signal: AbortSignal): Promise<Result<AsyncIterable<Result<ClientEvent>>>> {
-    const answer = await this.#request("/api/v1/events", { method: "GET", query: { readings }, signal, headers: { accept: "text/event-stream" } });
+    const answer = await this.#request("/api/v1/events", {
+      method: "GET",
+      query: { readings },
+      signal,
+      headers: { accept: "text/event-stream" },
+    });
     if (!answer.ok) return answer;
     if (!answer.value.ok) return await this.#problem(answer.value);
     const { body } = answer.value;
@@ -218,7 +227,9 @@ export class FogbankClient {
       return failure("unreachable", `${this.baseUrl} broke off its answer: ${causeOf(error)}`);
     }
     const value = parseJson(text);
-    return this.#matches(schema, value) ? success(value) : this.#foreign(`the answer to ${response.url || "the request"} has an unexpected shape`);
+    return this.#matches(schema, value)
+      ? success(value)
+      : this.#foreign(`the answer to ${response.url || "the request"} has an unexpected shape`);
   }
 
   async #request(path: string, details: RequestDetails): Promise<Result<Response>> {
@@ -241,7 +252,10 @@ export class FogbankClient {
       if (details.method === "GET" || neverSent(error)) {
         return failure("unreachable", `no answer from ${this.baseUrl} (${causeOf(error)}); is a gateway running there?`);
       }
-      return failure("outcome-unknown", `${this.baseUrl} took the request but gave no answer (${causeOf(error)}); the change may have been made`);
+      return failure(
+        "outcome-unknown",
+        `${this.baseUrl} took the request but gave no answer (${causeOf(error)}); the change may have been made`,
+      );
     }
   }
 

@@ -137,7 +137,9 @@ export const DeviceSchema = Type.Object({
   partition: Type.Integer(),
   owners: Type.Array(Type.String()),
   latest: Type.Optional(
-    Type.Record(Type.String(), Type.Object({ ms: ms("Time of the reading"), value: ReadingValueSchema }), { description: "Latest reading by metric" }),
+    Type.Record(Type.String(), Type.Object({ ms: ms("Time of the reading"), value: ReadingValueSchema }), {
+      description: "Latest reading by metric",
+    }),
   ),
 });
 

@@ -1,4 +1,5 @@
 import Type, { type TSchema } from "typebox";
+import type { ErrorCode } from "../lib/errors.ts";
 import {
   DeadLettersSchema,
   DeviceSchema,
@@ -29,7 +30,7 @@ export interface Endpoint {
   readonly query: Readonly<Record<string, ParameterDescription>>;
   readonly answer: AnswerDescription;
   /** Codes of expected failures beyond `unauthorized`, `bad-request` and `internal`. */
-  readonly failures: readonly string[];
+  readonly failures: readonly ErrorCode[];
   readonly changes: boolean;
   readonly body?: string;
 }
@@ -39,7 +40,9 @@ export interface ParameterDescription {
   readonly example: string;
 }
 
-export type AnswerDescription = { readonly kind: "json"; readonly schema: TSchema } | { readonly kind: "other"; readonly mediaType: string; readonly schema: TSchema };
+export type AnswerDescription =
+  | { readonly kind: "json"; readonly schema: TSchema }
+  | { readonly kind: "other"; readonly mediaType: string; readonly schema: TSchema };
 
 const timeRange = {
   from: { description: "Start, inclusive: RFC 3339, epoch milliseconds, or relative to now (-1h)", example: "-1h" },
@@ -69,7 +72,9 @@ export const surface = {
     query: { device: { description: "Device id", example: "room-1" } },
   }),
   devices: get("/api/v1/devices", "All devices", json(DevicesSchema), { failures: ["quorum-unavailable", "not-ready"] }),
-  device: get("/api/v1/devices/{id}", "One device with its latest readings", json(DeviceSchema), { failures: ["not-found", "quorum-unavailable", "not-ready"] }),
+  device: get("/api/v1/devices/{id}", "One device with its latest readings", json(DeviceSchema), {
+    failures: ["not-found", "quorum-unavailable", "not-ready"],
+  }),
   deadLetters: get("/api/v1/dead-letters", "Payloads that this gateway refused, newest first", json(DeadLettersSchema)),
   readings: get("/api/v1/readings", "Readings: raw in pages, or aggregated into windows when `every` is given", json(ReadingsSchema), {
     query: {
@@ -81,7 +86,10 @@ export const surface = {
       consistency: { description: "one | quorum | all; the site's setting when absent", example: "quorum" },
       limit: { description: "Points in a page, 1 … 10000 (the default)", example: "1000" },
       cursor: { description: "From the page before", example: "" },
-      format: { description: "json (default) | csv: device,metric,time,value; the next cursor is in the header fogbank-cursor", example: "json" },
+      format: {
+        description: "json (default) | csv: device,metric,time,value; the next cursor is in the header fogbank-cursor",
+        example: "json",
+      },
     },
     failures: ["quorum-unavailable", "not-ready", "busy"],
   }),
@@ -110,7 +118,7 @@ export const surface = {
   kvPut: {
     method: "PUT",
     path: "/api/v1/kv/{key+}",
-    summary: "Write a key, linearizable; If-Match: \"REVISION\" or *, If-None-Match: *",
+    summary: 'Write a key, linearizable; If-Match: "REVISION" or *, If-None-Match: *',
     query: {},
     body: "application/octet-stream",
     answer: json(KvRevisionSchema),
@@ -126,8 +134,13 @@ export const surface = {
     failures: ["not-found", "precondition-failed", "not-applied", "outcome-unknown", "not-ready"],
     changes: true,
   },
-  events: get("/api/v1/events", "Server-sent events: leadership, membership, result, dropped, and reading when asked for", { kind: "other", mediaType: "text/event-stream", schema: EventSchema }, {
-    query: { readings: { description: "Glob of device ids whose readings are wanted", example: "room-*" } },
-    failures: ["busy"],
-  }),
+  events: get(
+    "/api/v1/events",
+    "Server-sent events: leadership, membership, result, dropped, and reading when asked for",
+    { kind: "other", mediaType: "text/event-stream", schema: EventSchema },
+    {
+      query: { readings: { description: "Glob of device ids whose readings are wanted", example: "room-*" } },
+      failures: ["busy"],
+    },
+  ),
 } as const satisfies Record<string, Endpoint>;

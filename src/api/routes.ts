@@ -1,0 +1,159 @@
+import { readingsCsv, readingsCsvHeader } from "../client/csv.ts";
+import type {
+  DeadLetters,
+  Device,
+  Devices,
+  Gateways,
+  Health,
+  JobResult,
+  JobResults,
+  JobRun,
+  Jobs,
+  Readiness,
+  Readings,
+  Ring,
+  Status,
+  Sync,
+} from "../client/schema.ts";
+import type { surface } from "../client/surface.ts";
+import type { GatewayService, ReadingsQuery } from "../gateway/service.ts";
+import { failure, type Result, success } from "../lib/errors.ts";
+import { type Answer, type Call, jsonAnswer } from "./answer.ts";
+import { deleteKv, getKv, putKv } from "./kv-routes.ts";
+import { formatSamples, metricsMediaType, processMetrics } from "./metrics.ts";
+import { openApiDocument } from "./openapi.ts";
+import { quoted } from "./query-reader.ts";
+import { parseTime, timeExpected } from "./time.ts";
+
+export const readingsLimitMax = 10_000;
+
+export type Route = (call: Call) => Promise<Result<Answer>>;
+/** All of the surface but the event stream, which is no call with an answer. */
+export type Routes = Readonly<Record<Exclude<keyof typeof surface, "events">, Route>>;
+
+export interface RouteContext {
+  readonly service: GatewayService;
+  readonly version: string;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+export function createRoutes({ service, version, now }: RouteContext): Routes {
+  const processText = processMetrics();
+  const openApi = JSON.stringify(openApiDocument(version));
+  return {
+    healthz: async () => {
+      const value: Health = { healthy: service.healthy() };
+      return success(jsonAnswer(value, value.healthy ? 200 : 503));
+    },
+    readyz: async () => {
+      const value: Readiness = service.readiness();
+      return success(jsonAnswer(value, value.ready ? 200 : 503));
+    },
+    metrics: async () =>
+      success({ status: 200, mediaType: metricsMediaType, body: formatSamples(service.metrics()) + (await processText()), headers: {} }),
+    openapi: async () => success({ status: 200, mediaType: "application/json; charset=utf-8", body: openApi, headers: {} }),
+    status: async () => ok<Status>(service.status()),
+    gateways: async () => ok<Gateways>({ gateways: service.gateways() }),
+    ring: async ({ query }) => {
+      const device = query.text("device");
+      return query.failed ?? ok<Ring>(service.ring(device));
+    },
+    devices: async () => mapped(await service.devices(), (devices): Devices => ({ devices })),
+    device: async ({ params }) => mapped(await service.device(params["id"] ?? ""), (device): Device => device),
+    deadLetters: async () => ok<DeadLetters>(service.deadLetters()),
+    readings: (call) => readings(service, call),
+    jobs: async () => ok<Jobs>({ jobs: service.jobs() }),
+    jobRun: (call) => runJob(service, call, now()),
+    results: (call) => results(service, call),
+    sync: async () => ok<Sync>({ sinks: service.sync() }),
+    kvGet: (call) => getKv(service, call),
+    kvPut: (call) => putKv(service, call),
+    kvDelete: (call) => deleteKv(service, call),
+  };
+}
+
+const ok = <T>(value: T): Result<Answer> => success(jsonAnswer(value));
+
+function mapped<T, U>(result: Result<T>, shape: (value: T) => U): Result<Answer> {
+  return result.ok ? ok(shape(result.value)) : result;
+}
+
+async function readings(service: GatewayService, { query }: Call): Promise<Result<Answer>> {
+  const everyMs = query.duration("every");
+  const aggregate = query.aggregate("agg");
+  if (aggregate !== undefined && everyMs === undefined) query.reject('parameter "agg" needs "every", the length of the windows');
+  const wanted: ReadingsQuery = {
+    metric: query.text("metric"),
+    device: query.text("device") ?? "*",
+    ...query.range(),
+    consistency: query.choice("consistency", ["one", "quorum", "all"]),
+    everyMs,
+    aggregate: everyMs === undefined ? undefined : (aggregate ?? { kind: "mean" }),
+    limit: query.integer("limit", { min: 1, max: readingsLimitMax }) ?? readingsLimitMax,
+    cursor: query.text("cursor"),
+  };
+  const format = query.choice("format", ["json", "csv"]) ?? "json";
+  if (query.failed !== undefined) return query.failed;
+  const answer = await service.readings(wanted);
+  if (!answer.ok) return answer;
+  const value: Readings = answer.value;
+  if (format === "json") return ok(value);
+  const headers: Record<string, string> = { "fogbank-complete": String(value.complete) };
+  if (value.cursor !== undefined) headers["fogbank-cursor"] = value.cursor;
+  return success({
+    status: 200,
+    mediaType: "text/csv; charset=utf-8; header=present",
+    body: readingsCsvHeader + readingsCsv(value.series),
+    headers,
+  });
+}
+
+async function runJob(service: GatewayService, { params, body }: Call, nowMs: number): Promise<Result<Answer>> {
+  const range = readRange(body, nowMs);
+  if (!range.ok) return range;
+  return mapped(await service.runJob(params["name"] ?? "", range.value), (run): JobRun => run);
+}
+
+interface TimeRange {
+  readonly fromMs: number | undefined;
+  readonly toMs: number | undefined;
+}
+
+/** No body at all is an empty range: all closed windows. */
+function readRange(body: Uint8Array | undefined, nowMs: number): Result<TimeRange> {
+  if (body === undefined || body.length === 0) return success({ fromMs: undefined, toMs: undefined });
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch {
+    return failure("bad-request", 'the body is not JSON; expected {"from": TIME, "to": TIME}');
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return failure("bad-request", 'the body is no object; expected {"from": TIME, "to": TIME}');
+  const times: Record<"from" | "to", number | undefined> = { from: undefined, to: undefined };
+  for (const [name, given] of Object.entries(value)) {
+    if (name !== "from" && name !== "to") return failure("bad-request", `unknown key ${quoted(name)} in the body; known are from, to`);
+    if (given === undefined || given === null) continue;
+    const ms = typeof given === "string" || typeof given === "number" ? parseTime(String(given), nowMs) : undefined;
+    if (ms === undefined)
+      return failure("bad-request", `"${name}": ${quoted(JSON.stringify(given))} is not valid; expected ${timeExpected}`);
+    times[name] = ms;
+  }
+  if (times.from !== undefined && times.to !== undefined && times.from > times.to)
+    return failure("bad-request", '"from" is after "to"; expected from <= to');
+  return success({ fromMs: times.from, toMs: times.to });
+}
+
+async function results(service: GatewayService, { query }: Call): Promise<Result<Answer>> {
+  const job = query.text("job");
+  const range = query.range();
+  if (query.failed !== undefined) return query.failed;
+  const rows: JobResult[] = [];
+  for (const name of job === undefined ? service.jobs().map((view) => view.name) : [job]) {
+    const found = await service.results({ job: name, ...range });
+    if (!found.ok) return found;
+    for (const row of found.value) rows.push(row);
+  }
+  return ok<JobResults>({ results: rows });
+}

@@ -1,0 +1,148 @@
+import type { EventFilter, GatewayEvent, GatewayService, GatewayStatus, KvEntry, KvExpectation, ReadingsAnswer, ReadingsQuery } from "../../src/gateway/service.ts";
+import { failure, type Result, success } from "../../src/lib/errors.ts";
+import { gatewayId } from "../../src/lib/ids.ts";
+
+/** A gateway that keeps what it was asked and answers what it was told to: a test double of `GatewayService`. */
+export class FakeService implements GatewayService {
+  readonly queries: ReadingsQuery[] = [];
+  readonly runs: { name: string; fromMs: number | undefined; toMs: number | undefined }[] = [];
+  readonly kv = new Map<string, KvEntry>();
+  readonly listeners = new Map<(event: GatewayEvent) => void, EventFilter>();
+  isReady = true;
+  readingsAnswer: Result<ReadingsAnswer> = success({ series: [], complete: true });
+  kvFailure: Result<never> | undefined;
+  #revision = 0;
+
+  healthy(): boolean {
+    return true;
+  }
+
+  readiness() {
+    return this.isReady ? { ready: true, reasons: [] } : { ready: false, reasons: ["no leader is known"] };
+  }
+
+  status(): GatewayStatus {
+    return fakeStatus;
+  }
+
+  metrics() {
+    return [
+      { name: "fogbank_readings_acknowledged_total", help: "Readings acknowledged", value: 12 },
+      { name: "fogbank_closed_total", help: "Closed", labels: { reason: 'a "b"\n' }, value: 1 },
+      { name: "fogbank_clients", help: "Clients", value: 3 },
+      { name: "fogbank_closed_total", help: "Closed", labels: { reason: "slow" }, value: 2 },
+    ];
+  }
+
+  gateways() {
+    const common = { host: "127.0.0.1", zone: undefined, weight: 1, up: true, incarnation: undefined, partitions: 1024, mqtt: "127.0.0.1:1", http: "127.0.0.1:2" };
+    return [{ ...common, id: gatewayId("gw-a"), role: "leader" }];
+  }
+
+  ring(device: string | undefined) {
+    const owners = [gatewayId("gw-a")];
+    return { epoch: 1, partitions: 1024, owned: { "gw-a": 1024 }, ...(device === undefined ? {} : { device: { id: device, partition: 7, owners } }) };
+  }
+
+  async devices() {
+    const device = { id: "room-1", profile: undefined, labels: { room: "1" }, metrics: ["temperature"], firstSeenMs: 5, partition: 7, owners: [gatewayId("gw-a")] };
+    return success([device]);
+  }
+
+  async device(id: string) {
+    const devices = await this.devices();
+    const found = devices.value.find((device) => device.id === id);
+    return found === undefined ? failure("not-found", `there is no device "${id}"`) : success({ ...found, latest: { temperature: { ms: 9, value: 21.5 } } });
+  }
+
+  deadLetters() {
+    const letter = { ms: 1, gateway: gatewayId("gw-a"), topic: "t", device: "d", metric: undefined, reason: "bad-payload", detail: "no JSON", payload: "\u001b[2J{" };
+    return { counts: { "bad-payload": 1 }, letters: [letter] };
+  }
+
+  async readings(query: ReadingsQuery) {
+    this.queries.push(query);
+    return this.readingsAnswer;
+  }
+
+  jobs() {
+    const job = { name: "hourly", schedule: "0 * * * *", windowMs: 3_600_000, metric: "temperature", devices: "*", groupBy: ["device"] };
+    return [{ ...job, aggregate: { mean: "mean" }, sinks: ["archive"], lastWindow: undefined, nextFireMs: undefined, runs: 1 }];
+  }
+
+  async runJob(name: string, range: { readonly fromMs: number | undefined; readonly toMs: number | undefined }) {
+    if (name !== "hourly") return failure("not-found", `there is no job "${name}"`);
+    this.runs.push({ name, ...range });
+    return success({ job: name, windows: 1, committed: 1, rows: [fakeRow] });
+  }
+
+  async results(query: { readonly job: string }) {
+    return query.job === "hourly" ? success([fakeRow]) : failure("not-found", `there is no job "${query.job}"`);
+  }
+
+  sync() {
+    return [{ name: "archive", type: "file", gateway: gatewayId("gw-a"), delivered: 1, pending: 0, rows: 1, error: undefined, location: "results.ndjson" }];
+  }
+
+  async kvGet(key: string): Promise<Result<KvEntry | undefined>> {
+    return this.kvFailure ?? success(this.kv.get(key));
+  }
+
+  async kvPut(key: string, value: Uint8Array, expect: KvExpectation): Promise<Result<{ revision: number }>> {
+    const refused = this.#refuses(key, expect);
+    if (refused !== undefined) return refused;
+    const entry = { value: new Uint8Array(value), revision: ++this.#revision };
+    this.kv.set(key, entry);
+    return success({ revision: entry.revision });
+  }
+
+  async kvDelete(key: string, expect: KvExpectation): Promise<Result<{ existed: boolean }>> {
+    return this.#refuses(key, expect) ?? success({ existed: this.kv.delete(key) });
+  }
+
+  #refuses(key: string, expect: KvExpectation): Result<never> | undefined {
+    if (this.kvFailure !== undefined) return this.kvFailure;
+    const revision = this.kv.get(key)?.revision;
+    const matches =
+      expect.kind === "any" || (expect.kind === "absent" ? revision === undefined : expect.kind === "exists" ? revision !== undefined : revision === expect.revision);
+    return matches ? undefined : failure("precondition-failed", `revision is ${revision}`);
+  }
+
+  subscribe(filter: EventFilter, listener: (event: GatewayEvent) => void): () => void {
+    this.listeners.set(listener, filter);
+    return () => this.listeners.delete(listener);
+  }
+
+  emit(event: GatewayEvent): void {
+    for (const listener of this.listeners.keys()) listener(event);
+  }
+}
+
+export const fakeRow = {
+  id: "hourly/0/room-1",
+  revision: 1,
+  job: "hourly",
+  from: 0,
+  to: 3_600_000,
+  group: { device: "room-1" },
+  values: { mean: 20.5, text: null },
+  count: 2,
+  complete: true,
+} as const;
+
+export const fakeStatus: GatewayStatus = {
+  site: "plant-7",
+  clusterId: undefined,
+  gateway: gatewayId("gw-a"),
+  version: "0.1.0",
+  uptimeMs: 1000,
+  phase: "serving",
+  warnings: [],
+  raft: { role: "leader", term: 3, leader: gatewayId("gw-a"), commitIndex: 9, lastIndex: 9 },
+  ring: { epoch: 1, factor: 1, partitions: { "gw-a": 1024 }, survives: "survives no loss" },
+  log: { segments: 1, bytes: 10, bytesWritten: 10, fsyncs: 2, lastFsyncMs: 1.5, ok: true, error: undefined },
+  store: { bytes: 0, series: 1, chunks: 0, headReadings: 2, checkpoints: 0 },
+  ingest: { clients: 1, acknowledged: 12, perSecond: 1.2, pending: 0, qos0Dropped: 0, deadLetters: 1, conflicts: 0, suppressed: 0, closed: {}, unmatched: [] },
+  sync: [],
+  process: { memoryBytes: 1_000_000 },
+};
