@@ -1,0 +1,154 @@
+/**
+ * One of the connections to a peer's mesh broker: an mqtt.js client for each attempt, reconnected with a jittered, short
+ * back-off for as long as it is open. Nothing is queued while it is down, and what waits for the socket is bounded.
+ */
+import { createConnection, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { MqttClient } from "mqtt";
+import { describeFailure } from "./connection-failure.ts";
+import { formatClientId, formatIdentity, type LinkName, linkRules, type PeerName, tlsSettings } from "./mesh-names.ts";
+
+export interface PeerConnectionOptions {
+  readonly self: PeerName;
+  readonly link: LinkName;
+  readonly host: string;
+  readonly port: number;
+  /** The derived key; undefined for plain TCP. */
+  readonly psk: Buffer | undefined;
+}
+
+export interface PeerConnectionEvents {
+  connected(): void;
+  /** An attempt failed or a standing connection broke; the next attempt comes by itself. */
+  failed(reason: string): void;
+}
+
+const connectTimeoutMs = 2_000;
+/** A peer that says nothing for one and a half times this is taken for gone. */
+const keepaliveSeconds = 5;
+const firstRetryMs = { least: 50, most: 250 } as const;
+const retryMsMax = 2_000;
+/** A connection that stood this long starts its back-off anew. */
+const stableMs = 2_000;
+
+export class PeerConnection {
+  readonly #options: PeerConnectionOptions;
+  readonly #events: PeerConnectionEvents;
+  readonly #queueBytesMax: number;
+  #client: MqttClient | undefined;
+  #socket: Socket | undefined;
+  #connected = false;
+  #connectedAtMs = 0;
+  #attempts = 0;
+  #retry: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: PeerConnectionOptions, events: PeerConnectionEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#queueBytesMax = linkRules[options.link].queueBytesMax;
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  open(): void {
+    this.#retry = undefined;
+    let error: Error | undefined;
+    let phase: "connecting" | "tls" | "mqtt" | "connected" = "connecting";
+    const openSocket = () => {
+      const socket = this.#openSocket();
+      socket.once("connect", () => {
+        phase = this.#options.psk === undefined ? "mqtt" : "tls";
+      });
+      socket.once("secureConnect", () => {
+        phase = "mqtt";
+      });
+      socket.on("error", (failed) => {
+        error ??= failed;
+      });
+      this.#socket = socket;
+      return socket;
+    };
+    const client = new MqttClient(openSocket, {
+      clientId: formatClientId(this.#options.self, this.#options.link),
+      protocolVersion: 4,
+      clean: true,
+      keepalive: keepaliveSeconds,
+      // Else every frame sent would postpone the ping, and a cut link under load would never be noticed.
+      reschedulePings: false,
+      connectTimeout: connectTimeoutMs,
+      // Each attempt is a new client: nothing is carried over, and the back-off is ours.
+      reconnectPeriod: 0,
+      resubscribe: false,
+      queueQoSZero: false,
+    });
+    this.#client = client;
+    client.on("connect", () => {
+      if (this.#client !== client) return;
+      phase = "connected";
+      this.#connected = true;
+      this.#connectedAtMs = performance.now();
+      this.#events.connected();
+    });
+    client.on("error", (failed) => {
+      error ??= failed;
+    });
+    client.on("close", () => this.#ended(client, describeFailure(error, phase)));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#connected = false;
+    clearTimeout(this.#retry);
+    this.#client?.end(true);
+    this.#socket?.destroy();
+    this.#client = undefined;
+  }
+
+  /** False: not connected, or more than the link's bound waits for the socket already. */
+  publish(topic: string, frame: Uint8Array): boolean {
+    if (!this.#connected || this.#client === undefined || this.#socket === undefined) return false;
+    if (this.#socket.writableLength > this.#queueBytesMax) return false;
+    this.#client.publish(topic, Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength), { qos: 0 });
+    return true;
+  }
+
+  #openSocket(): Socket {
+    const { host, port, psk, self } = this.#options;
+    if (psk === undefined) return createConnection({ host, port, noDelay: true });
+    const socket = connectTls({
+      ...tlsSettings,
+      host,
+      port,
+      pskCallback: () => ({ psk, identity: formatIdentity(self) }),
+      // There are no certificates: who knows the secret is a gateway of the site.
+      checkServerIdentity: () => undefined,
+    });
+    socket.setNoDelay(true);
+    return socket;
+  }
+
+  #ended(client: MqttClient, reason: string): void {
+    if (this.#client !== client) return;
+    this.#client = undefined;
+    this.#connected = false;
+    // mqtt.js leaves the socket of an unanswered attempt to itself.
+    this.#socket?.destroy();
+    this.#socket = undefined;
+    client.end(true);
+    if (this.#closed) return;
+    if (this.#connectedAtMs > 0 && performance.now() - this.#connectedAtMs >= stableMs) this.#attempts = 0;
+    this.#connectedAtMs = 0;
+    this.#retry = setTimeout(() => this.open(), retryDelayMs(this.#attempts++));
+    this.#events.failed(reason);
+  }
+}
+
+/** 50–250 ms at first, doubling up to 2 s, jittered so that gateways do not call in step. */
+function retryDelayMs(attempts: number): number {
+  const most = Math.min(firstRetryMs.most * 2 ** Math.min(attempts, 10), retryMsMax);
+  const least = attempts === 0 ? firstRetryMs.least : most / 2;
+  return least + Math.random() * (most - least);
+}
