@@ -29,6 +29,8 @@ export class PacketRefusedError extends Error {
 }
 
 const connectHeader = 0x10;
+/** First byte of the only packet that a broker may begin with. */
+export const connackHeader = 0x20;
 const publishType = 3;
 const tlsHandshake = 0x16;
 const packetNames = [
@@ -53,6 +55,7 @@ const packetNames = [
 /** Follows the fixed headers of one connection's bytes, however they are cut into chunks. */
 export class PacketHeaderScanner {
   #limits: PacketSizeLimits;
+  readonly #firstHeader: number;
   /** First byte of the packet whose length is being read; -1 between packets. */
   #header = -1;
   #lengthBytes = 0;
@@ -61,8 +64,10 @@ export class PacketHeaderScanner {
   #bodyLeft = 0;
   #first = true;
 
-  constructor(limits: PacketSizeLimits) {
+  /** `firstHeader` is the first byte that the connection must begin with. */
+  constructor(limits: PacketSizeLimits, firstHeader: number = connectHeader) {
     this.#limits = limits;
+    this.#firstHeader = firstHeader;
   }
 
   /** New limits, from the next packet on. */
@@ -89,7 +94,7 @@ export class PacketHeaderScanner {
 
   #takeHeader(byte: number): PacketRefusedError | undefined {
     // MQTT-3.1.0-1: the first packet is a CONNECT.
-    if (this.#first && byte !== connectHeader) return new PacketRefusedError("malformed-packet", describeStranger(byte));
+    if (this.#first && byte !== this.#firstHeader) return new PacketRefusedError("malformed-packet", describeStranger(byte));
     this.#first = false;
     this.#header = byte;
     this.#length = 0;
@@ -119,7 +124,7 @@ export class PacketHeaderScanner {
 
 function describeStranger(byte: number): string {
   if (byte === tlsHandshake) return "the first bytes look like TLS, but this port speaks plain MQTT";
-  return "the first packet is not a CONNECT: this is no MQTT client";
+  return "the first bytes are not those of an MQTT connection";
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Why a mesh connection failed, in words for the person who has to mend it. Each side has its own view of a TLS failure. */
+import { PacketRefusedError } from "../device-broker/packet-size-cap.ts";
 
 const reasonsByCode: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused: no gateway listens there",
@@ -27,6 +28,7 @@ export function describeFailure(error: Error | undefined, phase: "connecting" | 
   }
   if (error.message === "connack timeout") return "timeout: no answer";
   if (error.message === "Keepalive timeout") return "timeout: the peer stopped answering";
+  if (error instanceof PacketRefusedError) return `no mesh broker listens there: ${error.message}`;
   const code = "code" in error ? error.code : undefined;
   // CONNACK 5: the peer's mesh listens, and does not admit this gateway.
   if (code === 5) return "refused: the peer does not admit this gateway";

@@ -5,6 +5,7 @@
 import { createConnection, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { MqttClient } from "mqtt";
+import { connackHeader, PacketHeaderScanner } from "../device-broker/packet-size-cap.ts";
 import { describeFailure } from "./connection-failure.ts";
 import { formatClientId, formatIdentity, type LinkName, linkRules, type PeerName, tlsSettings } from "./mesh-names.ts";
 
@@ -28,6 +29,8 @@ const connectTimeoutMs = 2_000;
 const keepaliveSeconds = 5;
 const firstRetryMs = { least: 50, most: 250 } as const;
 const retryMsMax = 2_000;
+/** A mesh broker answers with CONNACK and PINGRESP, and sends nothing else. */
+const answerBytesMax = 64;
 /** A connection that stood this long starts its back-off anew. */
 const stableMs = 2_000;
 
@@ -116,6 +119,17 @@ export class PeerConnection {
   }
 
   #openSocket(): Socket {
+    const socket = this.#connectSocket();
+    // A lying peer cannot make mqtt.js buffer an endless packet.
+    const scanner = new PacketHeaderScanner({ controlBytesMax: answerBytesMax, publishBytesMax: 0 }, connackHeader);
+    socket.on("data", (chunk: Uint8Array) => {
+      const refused = scanner.scan(chunk);
+      if (refused !== undefined) socket.destroy(refused);
+    });
+    return socket;
+  }
+
+  #connectSocket(): Socket {
     const { host, port, psk, self } = this.#options;
     if (psk === undefined) return createConnection({ host, port, noDelay: true });
     const socket = connectTls({
