@@ -1,0 +1,175 @@
+/**
+ * Reads a segment's records in order, in bounded memory (a window of 256 KiB, or one record where that is larger), and
+ * judges what stands behind the last good one.
+ */
+import {
+  decodeRecordHeader,
+  RecordKind,
+  recordHeaderBytes,
+  recordIsIntact,
+  type SegmentHeader,
+  segmentHeaderBytes,
+} from "./log-format.ts";
+import type { LogFile } from "./log-files.ts";
+
+const windowBytes = 256 * 1024;
+
+export interface ScanOptions {
+  /** Records from this sequence number on do not count here: a newer segment has them. */
+  readonly before: number;
+  readonly visit: (sequence: number, payload: Uint8Array) => void;
+}
+
+export interface ScanEnd {
+  /** Behind the last good record. */
+  readonly offset: number;
+  /** Of the last good data record; base − 1 when there is none. */
+  readonly sequence: number;
+  /** Checksum of the last good record: the chain that the next one continues. */
+  readonly chain: number;
+  /** Checksum of the last good data record (markers left out), or the header's chain. */
+  readonly dataChain: number;
+  /** The highest watermark stated by a good record. */
+  readonly watermark: number;
+  /** Where the first record behind the watermark stands: from here on no later record vouches for anything. */
+  readonly unvouchedOffset: number;
+  readonly endsWithMarker: boolean;
+  /** Why what stands at `offset` is no record; undefined at the end of the file or at `before`. */
+  readonly invalid: string | undefined;
+}
+
+/** A file seen through a window that moves forward. */
+class Window {
+  readonly #file: LogFile;
+  readonly fileBytes: number;
+  bytes: Uint8Array;
+  /** Position in the file of the window's first byte. */
+  start = 0;
+  #filled = 0;
+
+  constructor(file: LogFile, fileBytes: number) {
+    this.#file = file;
+    this.fileBytes = fileBytes;
+    this.bytes = new Uint8Array(Math.min(windowBytes, fileBytes));
+  }
+
+  /** Makes `length` bytes from `offset` available (fewer at the end of the file); returns how many there are. */
+  async need(offset: number, length: number): Promise<number> {
+    const available = this.start + this.#filled - offset;
+    const wanted = Math.min(length, this.fileBytes - offset);
+    if (offset >= this.start && available >= wanted) return available;
+    const kept = offset >= this.start && available > 0 ? this.bytes.subarray(offset - this.start, this.#filled) : new Uint8Array(0);
+    const target = wanted > this.bytes.length ? new Uint8Array(wanted) : this.bytes;
+    target.set(kept);
+    const room = target.subarray(kept.length, Math.min(target.length, this.fileBytes - offset));
+    const read = room.length === 0 ? 0 : await this.#file.read(room, offset + kept.length);
+    this.bytes = target;
+    this.start = offset;
+    this.#filled = kept.length + read;
+    return this.#filled;
+  }
+
+  view(): Uint8Array {
+    return this.bytes.subarray(0, this.#filled);
+  }
+}
+
+/** Visits the good records of a segment up to the end, to `before`, or to the first that is none. */
+export async function scanRecords(file: LogFile, fileBytes: number, header: SegmentHeader, options: ScanOptions): Promise<ScanEnd> {
+  const window = new Window(file, fileBytes);
+  let offset = segmentHeaderBytes;
+  let sequence = header.base - 1;
+  let chain = header.chain;
+  let dataChain = header.chain;
+  let watermark = header.base - 1;
+  let endsWithMarker = false;
+  let invalid: string | undefined;
+  /** Offsets of the data records behind the watermark, in order; the first is that of record watermark + 1. */
+  let unvouched: number[] = [];
+  while (offset < fileBytes) {
+    await window.need(offset, recordHeaderBytes);
+    let at = offset - window.start;
+    const record = decodeRecordHeader(window.view(), at, header.salt);
+    if (record === undefined) {
+      invalid = "no record begins here";
+      break;
+    }
+    const length = recordHeaderBytes + record.length;
+    if ((await window.need(offset, length)) < length) {
+      invalid = "the record is cut off";
+      break;
+    }
+    at = offset - window.start;
+    if (!recordIsIntact(window.view(), at, header.salt, record)) {
+      invalid = "the checksum does not match";
+      break;
+    }
+    const expected = record.kind === RecordKind.Data ? sequence + 1 : sequence;
+    if (record.chain !== chain || record.sequence !== expected) {
+      invalid = `record ${record.sequence} does not continue record ${sequence}`;
+      break;
+    }
+    if (record.kind === RecordKind.Data) {
+      if (record.sequence >= options.before) break;
+      sequence = record.sequence;
+      dataChain = record.crc;
+      unvouched.push(offset);
+      const payload = window.view().subarray(at + recordHeaderBytes, at + length);
+      options.visit(sequence, payload);
+    }
+    if (record.watermark > watermark) {
+      unvouched = unvouched.slice(unvouched.length - (sequence - record.watermark));
+      watermark = record.watermark;
+    }
+    endsWithMarker = record.kind === RecordKind.Marker;
+    chain = record.crc;
+    offset += length;
+  }
+  return { offset, sequence, chain, dataChain, watermark, unvouchedOffset: unvouched[0] ?? offset, endsWithMarker, invalid };
+}
+
+/**
+ * Looks behind a bad record for a good one that states a watermark >= `sequence`: the proof that the bad one had been
+ * durable. Only records with such a watermark have their checksum computed, so hostile payloads cost no time.
+ */
+export async function findProof(
+  file: LogFile,
+  fileBytes: number,
+  options: { readonly salt: number; readonly offset: number; readonly sequence: number },
+): Promise<number | undefined> {
+  const window = new Window(file, fileBytes);
+  let offset = options.offset;
+  while (offset + recordHeaderBytes <= fileBytes) {
+    await window.need(offset, recordHeaderBytes);
+    const found = indexOfSalt(window.view(), options.salt, offset - window.start);
+    if (found < 0) {
+      // The last three bytes may be the beginning of a salt.
+      const end = window.start + window.view().length;
+      if (end >= fileBytes) return undefined;
+      offset = end - 3;
+      continue;
+    }
+    offset = window.start + found;
+    await window.need(offset, recordHeaderBytes);
+    const record = decodeRecordHeader(window.view(), offset - window.start, options.salt);
+    if (record !== undefined && record.watermark >= options.sequence) {
+      const length = recordHeaderBytes + record.length;
+      if ((await window.need(offset, length)) >= length && recordIsIntact(window.view(), offset - window.start, options.salt, record)) {
+        return record.sequence;
+      }
+    }
+    offset++;
+  }
+  return undefined;
+}
+
+function indexOfSalt(bytes: Uint8Array, salt: number, from: number): number {
+  const first = salt & 0xff;
+  const second = (salt >>> 8) & 0xff;
+  const third = (salt >>> 16) & 0xff;
+  const fourth = salt >>> 24;
+  for (let at = bytes.indexOf(first, from); at >= 0; at = bytes.indexOf(first, at + 1)) {
+    if (bytes[at + 1] === second && bytes[at + 2] === third && bytes[at + 3] === fourth) return at;
+  }
+  return -1;
+}
