@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import type { ChildMessage } from "./protocol.ts";
 
 /** The tests of a suite between two calls of its `run()`; uvu empties a suite when `run()` is called. */
@@ -172,10 +173,16 @@ function title(batch: Batch, test: string): string {
 /** A text for anything that can be thrown, `undefined` and `null` included, with the difference that an assertion found. */
 export function describeError(error: unknown): string {
   if (error instanceof Interruption) return error.message;
-  if (!(error instanceof Error)) return `threw ${typeof error === "object" ? JSON.stringify(error) : String(error)}, which is not an Error`;
+  if (!(error instanceof Error)) return `threw ${inspect(error)}, which is not an Error`;
   const frames = (error.stack ?? "")
     .split("\n")
-    .filter((line) => /^\s+at /.test(line) && !line.includes("node:") && !line.includes("/node_modules/uvu/") && !/\/test\/runner\/(child|registry|uvu-shim)\.ts/.test(line))
+    .filter(
+      (line) =>
+        /^\s+at /.test(line) &&
+        !line.includes("node:") &&
+        !line.includes("/node_modules/uvu/") &&
+        !/\/test\/runner\/(child|registry|uvu-shim)\.ts/.test(line),
+    )
     .slice(0, 8);
   const cause = error.cause === undefined ? [] : [`caused by ${describeError(error.cause)}`];
   return [`${error.name}: ${error.message}`, ...difference(error), ...frames, ...cause].join("\n");
