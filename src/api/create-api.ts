@@ -49,7 +49,7 @@ export function createApi(options: ApiOptions): Api {
   server.addHook("preClose", async () => streams.closeAll());
   return {
     listen: (address) => listen(server, address),
-    close: () => server.close(),
+    close: () => close(server),
     inject: server.inject.bind(server),
   };
 }
@@ -177,6 +177,15 @@ function errorAnswer(error: Error): Answer | undefined {
   const status = "statusCode" in error && typeof error.statusCode === "number" ? error.statusCode : 500;
   if (status === 413) return problemAnswer(failure("too-large", `the body is larger than ${kvValueBytesMax} bytes`));
   return status >= 400 && status < 500 ? problemAnswer(failure("bad-request", error.message)) : undefined;
+}
+
+/** A caller that never ends its request, or never reads its answer, does not hold the gateway up for longer than this. */
+const closeGraceMs = 5_000;
+
+async function close(server: FastifyInstance): Promise<void> {
+  const cut = setTimeout(() => server.server.closeAllConnections(), closeGraceMs);
+  await server.close();
+  clearTimeout(cut);
 }
 
 async function listen(

@@ -33,7 +33,7 @@ export class EventStreams {
   /** Takes the response over; it ends when the client goes or with `closeAll`. */
   serve(response: ServerResponse, readingsOf: string | undefined): void {
     this.#open.add(response);
-    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-accel-buffering": "no" });
+    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-accel-buffering": "no", connection: "close" });
     response.write(": fogbank\n\n");
     let dropped = 0;
     const reportDropped = () => {
@@ -53,7 +53,9 @@ export class EventStreams {
       if (dropped > 0) reportDropped();
     });
     const heartbeat = setInterval(() => {
-      if (response.writableLength === 0) response.write(heartbeatFrame);
+      if (response.writableLength > this.#options.bufferBytesMax) return;
+      if (dropped > 0) reportDropped();
+      else response.write(heartbeatFrame);
     }, this.#options.heartbeatMs);
     response.on("error", () => {}); // "close" follows and cleans up
     response.on("close", () => {
@@ -64,6 +66,10 @@ export class EventStreams {
   }
 
   closeAll(): void {
-    for (const response of this.#open) response.end();
+    for (const response of this.#open) {
+      // What a stalled client has not read by now, it will not read.
+      if (response.writableLength > 0) response.destroy();
+      else response.end();
+    }
   }
 }

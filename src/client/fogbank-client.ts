@@ -284,9 +284,11 @@ export class FogbankClient {
   }
 }
 
-/** Each segment is encoded by itself, so that slashes of the key stay slashes of the path. */
+/** Each segment is encoded by itself, so that slashes stay slashes; but a URL loses segments of dots, even encoded ones. */
 function kvPath(key: string): string {
-  return `/api/v1/kv/${key.split("/").map(encodeURIComponent).join("/")}`;
+  const segments = key.split("/");
+  const hasDots = segments.some((segment) => segment === "." || segment === "..");
+  return `/api/v1/kv/${hasDots ? encodeURIComponent(key) : segments.map(encodeURIComponent).join("/")}`;
 }
 
 function preconditionHeaders(precondition: KvPrecondition): Record<string, string> {
