@@ -52,7 +52,8 @@ export class Head {
   append(timeUs: number, type: ValueType, number: number, text: string | undefined): void {
     const row = this.#count;
     if (row === this.#times.length) this.#grow();
-    this.#times[row] = timeUs;
+    // −0 is the identity 0.
+    this.#times[row] = timeUs + 0;
     if (type === ValueType.Number) {
       if (this.#types !== undefined) this.#types[row] = type;
       this.#numbers[row] = number;

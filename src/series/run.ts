@@ -75,3 +75,18 @@ export function sliceRows(run: SeriesRun, from: number, to: number): SeriesRun {
 export function sliceRange(run: SeriesRun, fromUs: number, toUs: number): SeriesRun {
   return sliceRows(run, lowerBound(run, fromUs), lowerBound(run, toUs));
 }
+
+/** The same run with each text once and none that no row uses. */
+export function compactTexts(run: SeriesRun): SeriesRun {
+  if (run.types === undefined || run.texts.length === 0) return run;
+  const indexes = new Map<string, number>();
+  const numbers = run.numbers.slice(0, run.count);
+  for (let i = 0; i < run.count; i++) {
+    if (run.types[i] !== ValueType.Text) continue;
+    const text = run.texts[numbers[i] as number] as string;
+    const index = indexes.get(text) ?? indexes.size;
+    if (index === indexes.size) indexes.set(text, index);
+    numbers[i] = index;
+  }
+  return { count: run.count, times: run.times, types: run.types, numbers, texts: [...indexes.keys()] };
+}
