@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { type Endpoint, surface } from "../client/surface.ts";
 import type { GatewayService } from "../gateway/service.ts";
@@ -38,6 +39,7 @@ export interface Api {
 export function createApi(options: ApiOptions): Api {
   const streams = new EventStreams(options.service, { ...eventStreamDefaults, ...options.events });
   const server = createServer(options.log);
+  const unused = trackUnused(server);
   const guard = createGuard(options.token);
   const routes = createRoutes(options);
   for (const [name, endpoint] of Object.entries<Endpoint>(surface)) {
@@ -49,7 +51,7 @@ export function createApi(options: ApiOptions): Api {
   server.addHook("preClose", async () => streams.closeAll());
   return {
     listen: (address) => listen(server, address),
-    close: () => close(server),
+    close: () => close(server, unused),
     inject: server.inject.bind(server),
   };
 }
@@ -182,10 +184,23 @@ function errorAnswer(error: Error): Answer | undefined {
 /** A caller that never ends its request, or never reads its answer, does not hold the gateway up for longer than this. */
 const closeGraceMs = 5_000;
 
-async function close(server: FastifyInstance): Promise<void> {
+async function close(server: FastifyInstance, unused: ReadonlySet<Socket>): Promise<void> {
+  // Node counts a connection that never sent a request as busy, and would wait for it.
+  for (const socket of unused) socket.destroy();
   const cut = setTimeout(() => server.server.closeAllConnections(), closeGraceMs);
   await server.close();
   clearTimeout(cut);
+}
+
+/** Connections on which no request has come yet. */
+function trackUnused(server: FastifyInstance): ReadonlySet<Socket> {
+  const unused = new Set<Socket>();
+  server.server.on("connection", (socket: Socket) => {
+    unused.add(socket);
+    socket.once("close", () => unused.delete(socket));
+  });
+  server.server.on("request", (request) => unused.delete(request.socket));
+  return unused;
 }
 
 async function listen(
