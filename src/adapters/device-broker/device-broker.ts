@@ -86,7 +86,8 @@ class Session implements BrokerClient {
   readonly id: string;
   readonly username: string | undefined;
   readonly held: HeldPublishes;
-  readonly subscriptions = new Set<string>();
+  /** Topic filter to granted QoS. Those that a persistent session brought along are not in it. */
+  readonly subscriptions = new Map<string, number>();
   readonly #client: Client;
   #closing = false;
 
@@ -100,6 +101,13 @@ class Session implements BrokerClient {
   /** `close` was called: what was still being read from the client is not taken any more. */
   get closing(): boolean {
     return this.#closing;
+  }
+
+  /** Whether it may be owed messages at QoS 1 or 2, and not at QoS 0 only. */
+  get expectsAll(): boolean {
+    if (!this.#client.clean) return true;
+    for (const qos of this.subscriptions.values()) if (qos > 0) return true;
+    return false;
   }
 
   close(): void {
@@ -321,7 +329,7 @@ export class DeviceBroker implements Broker {
           ? `more than ${this.#options.persistence.sessionsMax} persistent sessions (use clean session = 1)`
           : undefined;
     if (refusal === undefined) {
-      session.subscriptions.add(subscription.topic);
+      session.subscriptions.set(subscription.topic, subscription.qos);
       return true;
     }
     this.#diagnostics.warn("mqtt-subscription-refused", "", { client: quote(client.id), topic: quote(subscription.topic), reason: refusal });
@@ -334,7 +342,8 @@ export class DeviceBroker implements Broker {
       this.#delivered++;
       return true;
     }
-    if (qos === 0) {
+    // `qos` is the publisher's; delivery is at the lower of it and the subscription's.
+    if (qos === 0 || this.#connections.get(client)?.session?.expectsAll !== true) {
       this.#deliveriesDropped++;
       return false;
     }
