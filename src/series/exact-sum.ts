@@ -28,13 +28,16 @@ export class ExactSum {
     for (const partial of [...other.#huge]) addTo(this.#huge, partial);
   }
 
-  /** Correctly rounded (below 2^900; within two roundings above). ±Infinity where the sum is beyond all doubles. */
-  value(): number {
+  /**
+   * The sum, correctly rounded (below 2^900; within two roundings above), divided by `divisor`. ±Infinity where that is
+   * beyond all doubles.
+   */
+  value(divisor = 1): number {
     const small = rounded(this.#partials);
     const huge = rounded(this.#huge);
-    if (huge === 0) return small;
+    if (huge === 0) return small / divisor;
     // Scaling is exact, but for bits of `small` that are far below the last one of `huge`.
-    return (huge + small * hugeScale) / hugeScale;
+    return (huge + small * hugeScale) / divisor / hugeScale;
   }
 
   encode(writer: ByteWriter): void {
