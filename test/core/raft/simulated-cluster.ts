@@ -75,6 +75,7 @@ export class SimulatedCluster {
   #nextRequest = 1;
   #faulty = true;
   readonly #limits: Partial<RaftLimits>;
+  readonly #clientGapMs: number;
   readonly #lossChance: number;
   readonly #delayMaxMs: number;
   readonly #diskMaxMs: number;
@@ -86,9 +87,10 @@ export class SimulatedCluster {
     this.#lossChance = this.#random.pick([0, 0.02, 0.1, 0.25]);
     // One entry a message is where old and new entries part ways; it keeps up with the clients only on a fast site.
     const single = this.#random.chance(0.3);
-    this.#delayMaxMs = single ? 2 : this.#random.pick([2, 10, 40]);
-    this.#diskMaxMs = single ? 2 : this.#random.pick([1, 10, 60]);
-    this.#limits = { batchBytesMax: single ? 1 : this.#random.pick([160, 1_000]), inflightMessagesMax: this.#random.pick([2, 4]), inflightBytesMax: 600 };
+    this.#clientGapMs = single ? 200 : 30;
+    this.#delayMaxMs = this.#random.pick([2, 10, 40]);
+    this.#diskMaxMs = this.#random.pick([1, 10, 60]);
+    this.#limits = { batchBytesMax: single ? 1 : this.#random.pick([160, 1_000]), inflightMessagesMax: this.#random.pick([1, 4]), inflightBytesMax: 600 };
     for (let i = 0; i < count; i++) {
       const disk: Disk = { records: [], durableCount: 0, hardState: { term: 0, votedFor: undefined, commitIndex: 0 }, terms: [] };
       this.#slots.push({ id: gatewayId(`gw-${i}`), disk, node: undefined, incarnation: 0, pausedUntilMs: 0, tickAtMs: Number.POSITIVE_INFINITY, durableAtMs: 0 });
@@ -235,11 +237,22 @@ export class SimulatedCluster {
 
   #carryOut(slot: Slot, node: RaftNode, effect: RaftEffect): void {
     this.#trace(slot.id, effect);
+    if (effect.type === "role-changed" && effect.role === "leader" && this.#faulty && this.#random.chance(0.6)) this.#dieYoung(slot);
     if (effect.type === "persist") this.#persist(slot, effect.token, effect.record);
     else if (effect.type === "send") {
       if (this.#options.lyingDisk !== true) this.#checkOnDisk(slot, node, effect.to, effect.message);
       this.#send(slot.id, effect.to, encodeMessage(effect.message));
     }
+  }
+
+  /** A leader that dies young, perhaps before anybody has heard it, leaves logs that differ (figure 8 of the paper). */
+  #dieYoung(slot: Slot): void {
+    if (this.#random.chance(0.5)) for (const { id } of this.#slots) this.#cut.add(`${slot.id} ${id}`);
+    const { incarnation } = slot;
+    this.#schedule(this.#random.below(150), () => {
+      for (const { id } of this.#slots) this.#cut.delete(`${slot.id} ${id}`);
+      if (slot.incarnation === incarnation && slot.node !== undefined) this.#crash(slot);
+    });
   }
 
   #persist(slot: Slot, token: number, record: RaftRecord): void {
@@ -308,7 +321,7 @@ export class SimulatedCluster {
         this.#step(slot, slot.incarnation, { type: "propose", proposals });
       }
     }
-    this.#schedule(1 + this.#random.below(30), () => this.#client());
+    this.#schedule(1 + this.#random.below(this.#clientGapMs), () => this.#client());
   }
 
   #fault(): void {
