@@ -1,0 +1,17 @@
+/** What a contract suite needs to know about the world that its subject lives in. */
+
+export interface World {
+  /** Waits for a promise; a simulated world lets its time pass meanwhile. */
+  settle<T>(promise: Promise<T>): Promise<T>;
+  /** Removes what the subject left behind. */
+  dispose(): Promise<void>;
+}
+
+/** A promise that is resolved from outside, e.g. by an acknowledgement. */
+export function signal(): { readonly promise: Promise<void>; readonly fire: () => void } {
+  let fire: () => void = () => undefined;
+  const promise = new Promise<void>((resolve) => {
+    fire = resolve;
+  });
+  return { promise, fire };
+}
