@@ -1,4 +1,4 @@
-import { parseAggregateFunction, type GroupKey } from "../lib/aggregate-function.ts";
+import { type GroupKey, parseAggregateFunction } from "../lib/aggregate-function.ts";
 import { defined } from "../lib/assert.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { deviceId, gatewayId } from "../lib/ids.ts";
@@ -6,7 +6,15 @@ import { stableDigest } from "../lib/stable-digest.ts";
 import { bindHost, defaultPorts } from "./listen.ts";
 import { parsePayloadPath } from "./payload-path.ts";
 import type { InventoryFile, JobFile, ProfileFile, SiteFile } from "./schema.ts";
-import type { GatewaySettings, InventoryEntry, JobSettings, ListenAddress, MqttSettings, ProfileSettings, SiteSettings } from "./settings.ts";
+import type {
+  GatewaySettings,
+  InventoryEntry,
+  JobSettings,
+  ListenAddress,
+  MqttSettings,
+  ProfileSettings,
+  SiteSettings,
+} from "./settings.ts";
 import { isLoopback } from "./text-check.ts";
 
 /** Files without problems -> settings, with the defaults filled in. */
@@ -26,7 +34,11 @@ export function buildSettings({ site, profiles, inventories, jobs }: SiteParts):
     timeZone: site.timezone ?? "UTC",
     secret: site.secret,
     gateways,
-    replication: { factor: site.replication?.factor ?? 3, write: site.replication?.write ?? "quorum", read: site.replication?.read ?? "quorum" },
+    replication: {
+      factor: site.replication?.factor ?? 3,
+      write: site.replication?.write ?? "quorum",
+      read: site.replication?.read ?? "quorum",
+    },
     raft: { preset: site.raft?.preset ?? "lan" },
     mqtt: buildMqtt(site, gateways, devices),
     http: { token: site.http?.token },
@@ -49,7 +61,11 @@ function digestOf(settings: Omit<SiteSettings, "digest" | "listDigest">): string
 }
 
 function listDigestOf({ site, gateways, replication }: Pick<SiteSettings, "site" | "gateways" | "replication">): string {
-  return stableDigest({ site, replication, gateways: gateways.map(({ id, host, zone, weight, listen }) => ({ id, host, zone, weight, mesh: listen.mesh.port })) });
+  return stableDigest({
+    site,
+    replication,
+    gateways: gateways.map(({ id, host, zone, weight, listen }) => ({ id, host, zone, weight, mesh: listen.mesh.port })),
+  });
 }
 
 function buildGateway(id: string, gateway: SiteFile["gateways"][string]): GatewaySettings {
@@ -67,8 +83,13 @@ function buildGateway(id: string, gateway: SiteFile["gateways"][string]): Gatewa
 }
 
 /** A device's password makes it a user of that name. Anonymous clients are let in by default only where nobody else can come. */
-function buildMqtt(site: SiteFile, gateways: readonly GatewaySettings[], devices: readonly (readonly [string, InventoryFile["devices"][string]])[]): MqttSettings {
-  const bindsLoopback = ({ listen }: GatewaySettings) => (listen.mqtt.host === undefined ? site.secret === undefined : isLoopback(listen.mqtt.host));
+function buildMqtt(
+  site: SiteFile,
+  gateways: readonly GatewaySettings[],
+  devices: readonly (readonly [string, InventoryFile["devices"][string]])[],
+): MqttSettings {
+  const bindsLoopback = ({ listen }: GatewaySettings) =>
+    listen.mqtt.host === undefined ? site.secret === undefined : isLoopback(listen.mqtt.host);
   const deviceUsers = devices.flatMap(([name, { password }]) => (password === undefined ? [] : [{ name, password }]));
   return {
     anonymous: site.mqtt?.anonymous ?? gateways.every(bindsLoopback),
@@ -103,7 +124,10 @@ function buildJob(job: JobFile): JobSettings {
     windowMs: defined(parseDuration(job.window), "a checked duration"),
     source: { metric: job.source.metric, devices: job.source.devices ?? "*", labels: job.source.labels ?? {} },
     groupBy: (job.groupBy ?? []).map(parseGroupKey),
-    aggregate: Object.entries(job.aggregate).map(([name, text]) => ({ name, function: defined(parseAggregateFunction(text), "a checked aggregate") })),
+    aggregate: Object.entries(job.aggregate).map(([name, text]) => ({
+      name,
+      function: defined(parseAggregateFunction(text), "a checked aggregate"),
+    })),
     sinks: job.sinks ?? [],
   };
 }

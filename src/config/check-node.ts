@@ -164,7 +164,11 @@ class Visitor {
     for (const key of schema.required ?? []) {
       if (excused.has(key)) continue;
       const property = ownProperty(schema.properties, key);
-      this.#refuse(spot.keyPlace, `${spot.name} has no key ${quote(key)}`, property === undefined ? "expected one" : `expected ${expectation(property)}`);
+      this.#refuse(
+        spot.keyPlace,
+        `${spot.name} has no key ${quote(key)}`,
+        property === undefined ? "expected one" : `expected ${expectation(property)}`,
+      );
     }
   }
 
@@ -176,7 +180,8 @@ class Visitor {
 
   #list(schema: SchemaNode, node: YAMLSeq, spot: Spot): unknown {
     const { items, maxItems = Number.POSITIVE_INFINITY } = schema;
-    if (node.items.length > maxItems) this.#refuse(spot.keyPlace, `${spot.name} has ${node.items.length} entries`, `expected at most ${maxItems}`);
+    if (node.items.length > maxItems)
+      this.#refuse(spot.keyPlace, `${spot.name} has ${node.items.length} entries`, `expected at most ${maxItems}`);
     const nodes = node.items.slice(0, maxItems) as (Node | null)[];
     return nodes.map((item, index) => {
       const keyPlace = item === null ? spot.keyPlace : this.#file.placeOf(item);
@@ -210,7 +215,11 @@ class Visitor {
     if (allowed.includes(value)) return value;
     if (typeof value === "string" && schema.laterValues?.includes(value) === true) return undefined;
     const near = typeof value === "string" ? suggest(value, allowed.map(String)) : undefined;
-    return this.#refuse(place, `${spot.name} is ${describe(node)}`, near === undefined ? `expected ${oneOf(allowed)}` : `did you mean ${quote(near)}?`);
+    return this.#refuse(
+      place,
+      `${spot.name} is ${describe(node)}`,
+      near === undefined ? `expected ${oneOf(allowed)}` : `did you mean ${quote(near)}?`,
+    );
   }
 
   #refuseKind(schema: SchemaNode, node: Node | null, spot: Spot, place: Place): undefined {

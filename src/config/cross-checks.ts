@@ -26,13 +26,22 @@ export function findWarnings(draft: SiteDraft, settings: SiteSettings, warnings:
   const { site } = draft;
   if (!settings.mqtt.anonymous && settings.mqtt.users.length === 0) {
     const place = site.draft.mqtt === undefined ? site.places.key("gateways") : site.places.key("mqtt");
-    warnings.add(place, "no device can connect: anonymous clients are not allowed here, and there are no users", 'set "mqtt.users", passwords in the inventory, or "mqtt.anonymous: true"');
+    warnings.add(
+      place,
+      "no device can connect: anonymous clients are not allowed here, and there are no users",
+      'set "mqtt.users", passwords in the inventory, or "mqtt.anonymous: true"',
+    );
   }
   const labels = new Set(settings.inventory.flatMap((entry) => Object.keys(entry.labels)));
   for (const job of draft.jobs) {
     for (const [index, key] of (job.draft.groupBy ?? []).entries()) {
       const label = key?.startsWith("label.") === true ? key.slice("label.".length) : undefined;
-      if (label !== undefined && !labels.has(label)) warnings.add(job.places.value("groupBy", index), `no device of the inventory has the label ${quote(label)}`, known(label, labels, "labels"));
+      if (label !== undefined && !labels.has(label))
+        warnings.add(
+          job.places.value("groupBy", index),
+          `no device of the inventory has the label ${quote(label)}`,
+          known(label, labels, "labels"),
+        );
     }
   }
 }
@@ -49,7 +58,11 @@ function checkPorts({ draft, places }: Located<SiteFile>, problems: ProblemList)
       const clash = others.find((other) => other.bind === bind || other.bind === undefined || bind === undefined);
       if (clash !== undefined) {
         const place = entry === undefined ? places.key("gateways", id) : places.value("gateways", id, "listen", name);
-        problems.add(place, `port ${port} of ${gateway.host} is taken by ${clash.who} and ${id} ${name}`, "expected a port of its own for each listener of a host");
+        problems.add(
+          place,
+          `port ${port} of ${gateway.host} is taken by ${clash.who} and ${id} ${name}`,
+          "expected a port of its own for each listener of a host",
+        );
       }
       users.set(machine, [...others, { who: `${id} ${name}`, bind }]);
     }
@@ -67,13 +80,21 @@ function checkSecret({ draft, places }: Located<SiteFile>, problems: ProblemList
   const gateways = Object.entries(draft.gateways ?? {});
   for (const [id, gateway] of gateways) {
     if (gateways.length > 1 && gateway?.host !== undefined && !isLoopback(gateway.host)) {
-      problems.add(places.value("gateways", id, "host"), `the host ${gateway.host} is not loopback, and the site has no secret`, 'set "secret: ${file:./secret}" (16 characters or more)');
+      problems.add(
+        places.value("gateways", id, "host"),
+        `the host ${gateway.host} is not loopback, and the site has no secret`,
+        'set "secret: ${file:./secret}" (16 characters or more)',
+      );
     }
     for (const name of listeners) {
       const entry = gateway?.listen?.[name];
       const host = entry === undefined ? undefined : bindHost("127.0.0.1", entry).bind;
       if (host === undefined || isLoopback(host)) continue;
-      problems.add(places.value("gateways", id, "listen", name), `${quote(name)} would listen on ${host}, and the site has no secret`, 'set "secret: ${file:./secret}", or listen on 127.0.0.1');
+      problems.add(
+        places.value("gateways", id, "listen", name),
+        `${quote(name)} would listen on ${host}, and the site has no secret`,
+        'set "secret: ${file:./secret}", or listen on 127.0.0.1',
+      );
     }
   }
 }
@@ -83,7 +104,8 @@ function checkUsers({ site, inventories }: SiteDraft, problems: ProblemList): vo
   const check = (name: string, place: Place, what: string) => {
     const first = seen.get(name);
     if (first === undefined) seen.set(name, place);
-    else problems.add(place, `${what} ${quote(name)} has a password twice`, `expected it once (the other is at ${first.file}:${first.line})`);
+    else
+      problems.add(place, `${what} ${quote(name)} has a password twice`, `expected it once (the other is at ${first.file}:${first.line})`);
   };
   for (const [index, user] of (site.draft.mqtt?.users ?? []).entries()) {
     if (user?.name !== undefined) check(user.name, site.places.value("mqtt", "users", index, "name"), "the user");
@@ -107,7 +129,12 @@ function unique<T>(
     const place = places.value(options.key);
     const first = seen.get(name);
     if (first === undefined) seen.set(name, place);
-    else problems.add(place, `there are two ${options.what}s named ${quote(name)}`, `expected a name of its own (the other is at ${first.file}:${first.line})`);
+    else
+      problems.add(
+        place,
+        `there are two ${options.what}s named ${quote(name)}`,
+        `expected a name of its own (the other is at ${first.file}:${first.line})`,
+      );
   }
 }
 
@@ -115,24 +142,41 @@ function checkProfile({ draft, places }: Located<ProfileFile>, problems: Problem
   const { payload } = draft;
   const metrics = Object.entries(draft.metrics ?? {});
   const isJson = payload === undefined || payload === "json";
-  if (!isJson && metrics.length > 1) problems.add(places.key("metrics"), `a payload ${quote(payload)} is one value, but there are ${metrics.length} metrics`, "expected one metric");
-  if (!isJson && draft.timestamp !== undefined) problems.add(places.key("timestamp"), `a payload ${quote(payload)} has no timestamp`, 'remove it, or use "payload: json"');
+  if (!isJson && metrics.length > 1)
+    problems.add(
+      places.key("metrics"),
+      `a payload ${quote(payload)} is one value, but there are ${metrics.length} metrics`,
+      "expected one metric",
+    );
+  if (!isJson && draft.timestamp !== undefined)
+    problems.add(places.key("timestamp"), `a payload ${quote(payload)} has no timestamp`, 'remove it, or use "payload: json"');
   for (const [name, metric] of metrics) {
     const at = (key: string) => places.key("metrics", name, key);
-    if (!isJson && metric?.path !== undefined) problems.add(at("path"), `a payload ${quote(payload)} has no paths`, 'remove it, or use "payload: json"');
+    if (!isJson && metric?.path !== undefined)
+      problems.add(at("path"), `a payload ${quote(payload)} has no paths`, 'remove it, or use "payload: json"');
     for (const key of ["scale", "min", "max", "deadband"] as const) {
-      if (payload === "text" && metric?.[key] !== undefined) problems.add(at(key), `${quote(key)} is for numbers, but the payload is text`, 'remove it, or use "payload: number"');
+      if (payload === "text" && metric?.[key] !== undefined)
+        problems.add(at(key), `${quote(key)} is for numbers, but the payload is text`, 'remove it, or use "payload: number"');
     }
-    if (metric?.scale === 0) problems.add(places.value("metrics", name, "scale"), '"scale" is 0, which makes every value 0', "expected another number");
+    if (metric?.scale === 0)
+      problems.add(places.value("metrics", name, "scale"), '"scale" is 0, which makes every value 0', "expected another number");
     if (metric?.min !== undefined && metric.max !== undefined && metric.min > metric.max) {
-      problems.add(places.value("metrics", name, "min"), `"min" is ${metric.min}, above "max" (${metric.max})`, "expected at most the maximum");
+      problems.add(
+        places.value("metrics", name, "min"),
+        `"min" is ${metric.min}, above "max" (${metric.max})`,
+        "expected at most the maximum",
+      );
     }
   }
 }
 
 /** A topic that two profiles map would be decoded by chance. */
 function checkTopics(profiles: readonly Located<ProfileFile>[], problems: ProblemList): void {
-  const topics = profiles.flatMap(({ draft, places }) => (draft.topic === undefined || topicFault(draft.topic) !== undefined ? [] : [{ topic: draft.topic, name: draft.profile ?? "?", place: places.value("topic") }]));
+  const topics = profiles.flatMap(({ draft, places }) =>
+    draft.topic === undefined || topicFault(draft.topic) !== undefined
+      ? []
+      : [{ topic: draft.topic, name: draft.profile ?? "?", place: places.value("topic") }],
+  );
   for (const [index, later] of topics.entries()) {
     const earlier = topics.slice(0, index).find((other) => topicsOverlap(other.topic, later.topic));
     if (earlier === undefined) continue;
@@ -150,7 +194,12 @@ function checkInventory({ profiles, inventories, profilesComplete }: SiteDraft, 
   for (const { draft, places } of inventories) {
     for (const [id, device] of Object.entries(draft.devices ?? {})) {
       const first = seen.get(id);
-      if (first !== undefined) problems.add(places.key("devices", id), `the device ${quote(id)} is listed twice`, `expected it once (the other is at ${first.file}:${first.line})`);
+      if (first !== undefined)
+        problems.add(
+          places.key("devices", id),
+          `the device ${quote(id)} is listed twice`,
+          `expected it once (the other is at ${first.file}:${first.line})`,
+        );
       seen.set(id, first ?? places.key("devices", id));
       const profile = device?.profile;
       if (profile === undefined || names.has(profile) || !profilesComplete) continue;
@@ -166,7 +215,8 @@ function checkJob({ draft, places }: Located<JobFile>, site: SiteDraft, problems
   for (const [index, sink] of (draft.sinks ?? []).entries()) {
     // A sink whose entry was wrong is named, and has its problem already.
     const isNamed = sink !== undefined && (sinks.includes(sink) || site.site.places.key("sinks", sink) !== site.site.places.key("sinks"));
-    if (sink !== undefined && !isNamed) problems.add(places.value("sinks", index), `there is no sink ${quote(sink)}`, known(sink, sinks, "sinks"));
+    if (sink !== undefined && !isNamed)
+      problems.add(places.value("sinks", index), `there is no sink ${quote(sink)}`, known(sink, sinks, "sinks"));
   }
   const metrics = new Set(site.profiles.flatMap((profile) => Object.keys(profile.draft.metrics ?? {})));
   const metric = draft.source?.metric;
@@ -175,9 +225,15 @@ function checkJob({ draft, places }: Located<JobFile>, site: SiteDraft, problems
   }
 }
 
-function repeated(values: readonly (string | undefined)[] | undefined, placeOf: (index: number) => Place, what: string, problems: ProblemList): void {
+function repeated(
+  values: readonly (string | undefined)[] | undefined,
+  placeOf: (index: number) => Place,
+  what: string,
+  problems: ProblemList,
+): void {
   for (const [index, value] of (values ?? []).entries()) {
-    if (value !== undefined && (values ?? []).indexOf(value) < index) problems.add(placeOf(index), `${what} ${quote(value)} is listed twice`, "expected it once");
+    if (value !== undefined && (values ?? []).indexOf(value) < index)
+      problems.add(placeOf(index), `${what} ${quote(value)} is listed twice`, "expected it once");
   }
 }
 

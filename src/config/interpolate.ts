@@ -1,6 +1,6 @@
 import { folderOf, resolveFrom } from "../lib/file-path.ts";
-import { quote } from "./text-check.ts";
 import type { SiteEnvironment, SiteReader } from "./site-reader.ts";
+import { quote } from "./text-check.ts";
 
 /**
  * `${file:./secret}` and `${env:NAME}` inside texts; `$${` stands for a literal `${`. Files are read relative to the
@@ -27,7 +27,9 @@ export function interpolate(text: string, yamlPath: string, sources: Interpolati
   let fault: Extract<Interpolation, { ok: false }> | undefined;
   const replaced = text.replace(expression, (whole, inside: string | undefined) => {
     if (inside === undefined) return "${";
-    const part = whole.endsWith("}") ? evaluate(inside, yamlPath, sources) : refuse(`has ${quote(whole)} without an end`, "expected ${file:PATH} or ${env:NAME}");
+    const part = whole.endsWith("}")
+      ? evaluate(inside, yamlPath, sources)
+      : refuse(`has ${quote(whole)} without an end`, "expected ${file:PATH} or ${env:NAME}");
     if (part.ok) return part.text;
     fault ??= part;
     return "";
@@ -38,7 +40,8 @@ export function interpolate(text: string, yamlPath: string, sources: Interpolati
 function evaluate(inside: string, yamlPath: string, sources: InterpolationSources): Interpolation {
   const match = /^(file|env):(.+)$/s.exec(inside);
   const [, kind, target] = match ?? [];
-  if (kind === undefined || target === undefined) return refuse(`has ${quote(`\${${inside}}`)}`, "expected ${file:PATH} or ${env:NAME} ($${ for a literal ${)");
+  if (kind === undefined || target === undefined)
+    return refuse(`has ${quote(`\${${inside}}`)}`, "expected ${file:PATH} or ${env:NAME} ($${ for a literal ${)");
   return kind === "env" ? fromEnvironment(target, sources.env) : fromFile(resolveFrom(folderOf(yamlPath), target), sources.reader);
 }
 
@@ -51,7 +54,8 @@ function fromEnvironment(name: string, env: SiteEnvironment): Interpolation {
 function fromFile(path: string, reader: SiteReader): Interpolation {
   const read = reader.readFile(path);
   if (!read.ok) return refuse(`needs the file ${path}`, read.missing ? "which does not exist" : `which cannot be read: ${read.reason}`);
-  if (read.value.length > valueBytesMax) return refuse(`needs the file ${path}`, `which has ${read.value.length} bytes, more than ${valueBytesMax}`);
+  if (read.value.length > valueBytesMax)
+    return refuse(`needs the file ${path}`, `which has ${read.value.length} bytes, more than ${valueBytesMax}`);
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(read.value).replace(/\r?\n$/, "");
     return text === "" ? refuse(`needs the file ${path}`, "which is empty") : { ok: true, text };

@@ -1,5 +1,6 @@
 import type { TSchema } from "typebox";
 import { Value } from "typebox/value";
+import { isMap, isSeq } from "yaml";
 import { InvariantError } from "../lib/assert.ts";
 import { folderOf, resolveFrom } from "../lib/file-path.ts";
 import { buildSettings, type SiteParts } from "./build-settings.ts";
@@ -23,7 +24,6 @@ import {
 import type { SiteSettings } from "./settings.ts";
 import type { Located, SiteDraft } from "./site-draft.ts";
 import type { SiteEnvironment, SiteReader } from "./site-reader.ts";
-import { isMap, isSeq } from "yaml";
 import { parseYamlFile, type YamlFile } from "./yaml-file.ts";
 
 export type LoadResult =
@@ -107,7 +107,8 @@ class Loader {
   #jobs(folder: string, site: Located<SiteFile> | undefined): readonly Located<JobFile>[] {
     const named = site?.draft.jobs;
     if (site === undefined || named === undefined) return [];
-    if (typeof named !== "string") return named.flatMap((draft, index) => (draft === undefined ? [] : [{ draft, places: at(site.places, "jobs", index) }]));
+    if (typeof named !== "string")
+      return named.flatMap((draft, index) => (draft === undefined ? [] : [{ draft, places: at(site.places, "jobs", index) }]));
     return this.#yamlFiles(resolveFrom(folder, named), site.places.value("jobs")).flatMap((path) => this.#jobsOfFile(path));
   }
 
@@ -137,11 +138,16 @@ class Loader {
     if (!listed.ok) {
       if (place === undefined && listed.missing) return [];
       this.#profilesComplete = false;
-      this.problems.add(place ?? start, `the folder ${folder} ${listed.missing ? "does not exist" : `cannot be read: ${listed.reason}`}`, "expected a readable folder");
+      this.problems.add(
+        place ?? start,
+        `the folder ${folder} ${listed.missing ? "does not exist" : `cannot be read: ${listed.reason}`}`,
+        "expected a readable folder",
+      );
       return [];
     }
     const names = listed.value.filter((name) => /^[^.].*\.ya?ml$/i.test(name)).sort();
-    if (names.length > folderFilesMax) this.problems.add(place ?? start, `the folder ${folder} has ${names.length} YAML files`, `expected at most ${folderFilesMax}`);
+    if (names.length > folderFilesMax)
+      this.problems.add(place ?? start, `the folder ${folder} has ${names.length} YAML files`, `expected at most ${folderFilesMax}`);
     return names.slice(0, folderFilesMax).map((name) => resolveFrom(folder, name));
   }
 

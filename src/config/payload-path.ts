@@ -4,10 +4,10 @@
  */
 
 const stepCountMax = 16;
-const step = /(?:"((?:[^"\\]|\\["\\])+)"|([^.[\]"\s]+)|\[(\d{1,6})\])/y;
 
 /** The steps, or `undefined` when the text is no path. */
 export function parsePayloadPath(text: string): readonly string[] | undefined {
+  const step = /"((?:[^"\\]|\\["\\])+)"|([^.[\]"\s]+)|\[(\d{1,6})\]/y;
   const steps: string[] = [];
   let at = 0;
   while (at < text.length) {
@@ -18,6 +18,7 @@ export function parsePayloadPath(text: string): readonly string[] | undefined {
     }
     step.lastIndex = at;
     const match = step.exec(text);
+    // `a.[0]` has a dot too many.
     if (match === null || (text[at] === "[" && !isIndex)) return undefined;
     steps.push(match[1] === undefined ? (match[2] ?? match[3] ?? "") : match[1].replace(/\\(["\\])/g, "$1"));
     at += match[0].length;

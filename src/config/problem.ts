@@ -43,7 +43,8 @@ export class ProblemList {
     const rank = (problem: Problem) => order.get(problem.file) ?? 0;
     const sorted = [...this.#problems].sort((a, b) => rank(a) - rank(b) || a.line - b.line || a.column - b.column);
     const last = sorted.at(-1);
-    if (last !== undefined && this.#dropped > 0) sorted.push({ ...last, what: `${this.#dropped} more problems`, expected: "correct these first" });
+    if (last !== undefined && this.#dropped > 0)
+      sorted.push({ ...last, what: `${this.#dropped} more problems`, expected: "correct these first" });
     return sorted;
   }
 }

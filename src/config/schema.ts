@@ -24,15 +24,21 @@ export interface SchemaNotes {
 
 const text = (check: TextCheck, expected: string) => Type.String({ check, expected });
 const secret = (check: TextCheck, expected: string) => Type.String({ check, expected, secret: true });
-const choice = <Values extends string[]>(values: readonly [...Values], laterValues: readonly string[] = []) => Type.Enum<Values>(values, { laterValues });
+const choice = <Values extends string[]>(values: readonly [...Values], laterValues: readonly string[] = []) =>
+  Type.Enum<Values>(values, { laterValues });
 const later = (insteadOf: readonly string[] = []) => Type.Optional(Type.Unknown({ later: true, insteadOf }));
-const mapping = <Value extends TSchema>(value: Value, notes: SchemaNotes & TObjectOptions) =>
-  Type.Record(Type.String(), value, notes);
+const mapping = <Value extends TSchema>(value: Value, notes: SchemaNotes & TObjectOptions) => Type.Record(Type.String(), value, notes);
 const closed = { additionalProperties: false } as const;
 
-const labels = mapping(text("labelValue", "a text"), { keyCheck: "labelName", expected: "a mapping of labels to texts", maxProperties: 64 });
+const labels = mapping(text("labelValue", "a text"), {
+  keyCheck: "labelName",
+  expected: "a mapping of labels to texts",
+  maxProperties: 64,
+});
 
-const listenEntry = Type.Union([Type.Integer({ minimum: 1, maximum: 65535 }), Type.String({ check: "listen" })], { expected: 'a port from 1 to 65535, or "host:port"' });
+const listenEntry = Type.Union([Type.Integer({ minimum: 1, maximum: 65535 }), Type.String({ check: "listen" })], {
+  expected: 'a port from 1 to 65535, or "host:port"',
+});
 
 const gatewaySchema = Type.Object(
   {
@@ -47,10 +53,7 @@ const gatewaySchema = Type.Object(
   closed,
 );
 
-const sinkSchema = Type.Object(
-  { type: choice(["file"], ["http", "mqtt", "postgres"]) },
-  { ...closed, expected: "a sink with its type" },
-);
+const sinkSchema = Type.Object({ type: choice(["file"], ["http", "mqtt", "postgres"]) }, { ...closed, expected: "a sink with its type" });
 
 export const jobSchema = Type.Object(
   {
@@ -65,7 +68,12 @@ export const jobSchema = Type.Object(
       },
       closed,
     ),
-    groupBy: Type.Optional(Type.Array(text("groupKey", "device, metric or label.<name>"), { maxItems: 16, expected: "a list of device, metric and label.<name>" })),
+    groupBy: Type.Optional(
+      Type.Array(text("groupKey", "device, metric or label.<name>"), {
+        maxItems: 16,
+        expected: "a list of device, metric and label.<name>",
+      }),
+    ),
     aggregate: mapping(text("aggregate", "an aggregate such as mean"), {
       keyCheck: "name",
       minProperties: 1,
@@ -91,10 +99,21 @@ export const siteSchema = Type.Object(
     site: text("siteName", "the name of the site"),
     timezone: Type.Optional(text("timeZone", "an IANA time zone such as UTC or Europe/Berlin")),
     secret: Type.Optional(secret("secret", "a text of at least 16 characters")),
-    gateways: mapping(gatewaySchema, { keyCheck: "gatewayId", minProperties: 1, maxProperties: 1000, expected: "a mapping of gateway ids" }),
+    gateways: mapping(gatewaySchema, {
+      keyCheck: "gatewayId",
+      minProperties: 1,
+      maxProperties: 1000,
+      expected: "a mapping of gateway ids",
+    }),
     replication: Type.Optional(
       Type.Object(
-        { factor: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })), write: level(), read: level(), ackTimeout: later(), commitDelay: later() },
+        {
+          factor: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
+          write: level(),
+          read: level(),
+          ackTimeout: later(),
+          commitDelay: later(),
+        },
         closed,
       ),
     ),
@@ -115,7 +134,9 @@ export const siteSchema = Type.Object(
     ),
     http: Type.Optional(Type.Object({ token: Type.Optional(secret("token", "a text of at least 8 characters")) }, closed)),
     devices: Type.Optional(text("path", "the path of a folder")),
-    jobs: Type.Optional(Type.Union([text("path", "the path of a folder"), jobListSchema], { expected: "the path of a folder, or a list of jobs" })),
+    jobs: Type.Optional(
+      Type.Union([text("path", "the path of a folder"), jobListSchema], { expected: "the path of a folder, or a list of jobs" }),
+    ),
     sinks: Type.Optional(mapping(sinkSchema, { keyCheck: "name", maxProperties: 64, expected: "a mapping of sinks" })),
     retention: later(),
     store: later(),
@@ -142,7 +163,9 @@ export const profileSchema = Type.Object(
     profile: text("name", "the name of the profile"),
     topic: text("topic", "a topic with one {device} level"),
     payload: choice(["json", "number", "text"], ["cbor", "senml", "sparkplug"]),
-    timestamp: Type.Optional(Type.Object({ path: text("payloadPath", "a path into the payload"), unit: choice(["s", "ms", "us", "ns", "iso8601"]) }, closed)),
+    timestamp: Type.Optional(
+      Type.Object({ path: text("payloadPath", "a path into the payload"), unit: choice(["s", "ms", "us", "ns", "iso8601"]) }, closed),
+    ),
     metrics: mapping(metricSchema, { keyCheck: "metricName", minProperties: 1, maxProperties: 1000, expected: "a mapping of metrics" }),
     write: later(),
     read: later(),

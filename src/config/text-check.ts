@@ -19,7 +19,10 @@ const control = /[\u0000-\u001f\u007f-\u009f]/;
 
 export const textChecks = {
   name: pattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, nameExpected),
-  siteName: pattern(/^[^\s/+#$\p{Cc}](?:[^/+#\p{Cc}]{0,62}[^\s/+#\p{Cc}])?$/u, "expected 1 to 64 characters, none of / + # (the name is part of MQTT topics)"),
+  siteName: pattern(
+    /^[^\s/+#$\p{Cc}](?:[^/+#\p{Cc}]{0,62}[^\s/+#\p{Cc}])?$/u,
+    "expected 1 to 64 characters, none of / + # (the name is part of MQTT topics)",
+  ),
   gatewayId: pattern(/^[a-z0-9-]{1,32}$/, "expected lower-case letters, digits and dashes, at most 32"),
   deviceId: (text: string) => deviceIdFault(text),
   metricName: pattern(/^[\p{L}_][\p{L}\p{N}_.:-]{0,63}$/u, "expected a letter, then letters, digits and _ . : -, at most 64"),
@@ -121,7 +124,10 @@ function timeZoneFault(text: string): TextFault | undefined {
     return undefined;
   } catch {
     const near = suggest(text, Intl.supportedValuesOf("timeZone"));
-    return { what: `is ${quote(text)}, which no time zone is called`, expected: near === undefined ? expected : `did you mean ${quote(near)}?` };
+    return {
+      what: `is ${quote(text)}, which no time zone is called`,
+      expected: near === undefined ? expected : `did you mean ${quote(near)}?`,
+    };
   }
 }
 
@@ -140,7 +146,10 @@ function windowFault(text: string): TextFault | undefined {
   const milliseconds = parseDuration(text) ?? 0;
   if (milliseconds < 1_000 || milliseconds > 366 * dayMs) return { what: `is ${quote(text)}`, expected: "expected from 1s to 366d" };
   if (milliseconds % dayMs === 0 || dayMs % milliseconds === 0) return undefined;
-  return { what: `is ${quote(text)}, which does not divide a day`, expected: "expected a divisor of a day (5s, 1m, 15m, 1h, 6h, …) or whole days" };
+  return {
+    what: `is ${quote(text)}, which does not divide a day`,
+    expected: "expected a divisor of a day (5s, 1m, 15m, 1h, 6h, …) or whole days",
+  };
 }
 
 function cronFault(text: string): TextFault | undefined {
@@ -166,9 +175,19 @@ function globFault(text: string): TextFault | undefined {
 function aggregateFault(text: string): TextFault | undefined {
   if (parseAggregateFunction(text) !== undefined) return undefined;
   const percentile = /^p(\d{1,2}(?:\.\d+)?)$/i.exec(text);
-  const words: Readonly<Record<string, string>> = { avg: "mean", average: "mean", median: "quantile(0.5)", minimum: "min", maximum: "max", n: "count" };
+  const words: Readonly<Record<string, string>> = {
+    avg: "mean",
+    average: "mean",
+    median: "quantile(0.5)",
+    minimum: "min",
+    maximum: "max",
+    n: "count",
+  };
   const known = ["count", "sum", "min", "max", "mean", "first", "last", "quantile(0.95)"];
-  const near = percentile === null ? (words[text.toLowerCase()] ?? suggest(text, known)) : `quantile(${Number((Number(percentile[1]) / 100).toFixed(6))})`;
+  const near =
+    percentile === null
+      ? (words[text.toLowerCase()] ?? suggest(text, known))
+      : `quantile(${Number((Number(percentile[1]) / 100).toFixed(6))})`;
   const all = "expected one of count, sum, min, max, mean, first, last, quantile(0 … 1)";
   return { what: `is ${quote(text)}`, expected: near === undefined ? all : `did you mean ${quote(near)}?` };
 }
@@ -178,5 +197,8 @@ function groupKeyFault(text: string): TextFault | undefined {
   const label = /^label\.(.*)$/su.exec(text)?.[1];
   if (label !== undefined && textChecks.labelName(label) === undefined) return undefined;
   const near = suggest(text, ["device", "metric"]);
-  return { what: `is ${quote(text)}`, expected: near === undefined ? "expected device, metric or label.<name>" : `did you mean ${quote(near)}?` };
+  return {
+    what: `is ${quote(text)}`,
+    expected: near === undefined ? "expected device, metric or label.<name>" : `did you mean ${quote(near)}?`,
+  };
 }

@@ -14,13 +14,16 @@ export function topicFault(topic: string): { readonly what: string; readonly exp
   const levels = topic.split("/");
   const deviceCount = levels.filter((level) => level === deviceLevel).length;
   for (const [index, level] of levels.entries()) {
-    if (level.includes("#") && (level !== "#" || index !== levels.length - 1)) return fault("has a # inside", "expected # only as the whole last level");
-    if (level.includes("+") && level !== "+") return fault(`has a + inside the level ${JSON.stringify(level)}`, "expected + only as a whole level");
+    if (level.includes("#") && (level !== "#" || index !== levels.length - 1))
+      return fault("has a # inside", "expected # only as the whole last level");
+    if (level.includes("+") && level !== "+")
+      return fault(`has a + inside the level ${JSON.stringify(level)}`, "expected + only as a whole level");
     if (level !== deviceLevel && /[{}]/.test(level)) {
       return fault(`has braces in the level ${JSON.stringify(level)}`, "expected {device}, as a whole level, and no other braces");
     }
   }
-  if (deviceCount !== 1) return fault(`has ${deviceCount === 0 ? "no" : deviceCount} {device} levels`, "expected exactly one, e.g. sensors/{device}/climate");
+  if (deviceCount !== 1)
+    return fault(`has ${deviceCount === 0 ? "no" : deviceCount} {device} levels`, "expected exactly one, e.g. sensors/{device}/climate");
   return undefined;
 }
 

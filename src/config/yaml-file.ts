@@ -1,4 +1,4 @@
-import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
+import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
 import type { Place, ProblemList } from "./problem.ts";
 
 /** One YAML file: its nodes, and the line and column of each. */
@@ -36,7 +36,7 @@ export function parseYamlFile(path: string, bytes: Uint8Array, problems: Problem
   const faults = [...document.errors, ...document.warnings];
   let lastLine = 0;
   for (const fault of faults) {
-    const place = placeAt(fault.pos[0]);
+    const place = placeAt(fault.code === "MISSING_CHAR" ? openingOf(document, fault.pos[0]) : fault.pos[0]);
     if (place.line === lastLine) continue;
     lastLine = place.line;
     problems.add(place, `the YAML cannot be read: ${plainMessage(fault.message)}`, hintOf(document, fault.code));
@@ -45,15 +45,30 @@ export function parseYamlFile(path: string, bytes: Uint8Array, problems: Problem
   return { path, root: document.contents, placeOf: (node) => placeAt(node.range?.[0] ?? 0) };
 }
 
+/** An open quote is noticed at the end of the file, but it is mended where it begins. */
+function openingOf(document: Document, end: number): number {
+  let opening = end;
+  visit(document, {
+    Scalar(_key, { type, range }) {
+      const isQuoted = type === "QUOTE_DOUBLE" || type === "QUOTE_SINGLE";
+      if (isQuoted && range?.[1] === end) opening = range[0];
+    },
+  });
+  return opening;
+}
+
 function plainMessage(message: string): string {
   const [first = message] = message.split("\n");
-  return first.replace(/; please use YAML\.parseAllDocuments\(\)$/, "").replace(/[.:]$/, "");
+  return first
+    .replace(/closing (["'])quote/, "closing $1")
+    .replace(/; please use YAML\.parseAllDocuments\(\)$/, "")
+    .replace(/[.:]$/, "");
 }
 
 function hintOf(document: Document, code: string): string {
   if (code === "TAB_AS_INDENT") return "indent with spaces";
   if (code === "MULTIPLE_DOCS") return "expected one document, without ---";
-  if (code === "MISSING_CHAR") return "expected the closing character";
+  if (code === "MISSING_CHAR") return "expected the end of what begins here";
   if (code === "TAG_RESOLVE_FAILED") return "expected no tags";
   // `{ token: ${env:X} }`: inside braces an interpolation must be quoted, which the parser's own message does not tell.
   if (code === "UNEXPECTED_TOKEN" && document.contents !== null && hasBareDollar(document.contents)) {

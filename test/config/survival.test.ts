@@ -1,0 +1,46 @@
+// Goal: `check` and `status` claim exactly what factor and levels give. Method: the sentence for each shape of site.
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { copiesAt, describeSurvival } from "../../src/config/survival.ts";
+import { settingsOf } from "./memory-site.ts";
+
+const test = suite("config: survival");
+
+function survival(gateways: number, replication = "{}"): string {
+  const list = Array.from({ length: gateways }, (_, i) => `  g${i}: { host: 127.0.0.${i + 1} }\n`).join("");
+  return describeSurvival(settingsOf({ "site.yaml": `site: s\ngateways:\n${list}replication: ${replication}\n` }));
+}
+
+test("a quorum is more than half of the owners", () => {
+  assert.equal(
+    [1, 2, 3, 4, 5].map((factor) => copiesAt("quorum", factor)),
+    [1, 2, 2, 3, 3],
+  );
+  assert.equal([copiesAt("one", 3), copiesAt("all", 3)], [1, 3]);
+});
+
+test("what each shape of site survives", () => {
+  assert.is(survival(1), "one gateway: nothing is replicated; the loss of its disk loses its readings");
+  assert.is(
+    survival(2),
+    "two gateways, factor 2, write quorum = 2, read quorum = 2: the loss of any one gateway, disk included, loses no acknowledged reading; ingest pauses while one of a device's gateways is away; complete answers pause while one of a device's gateways is away; settings and jobs need 2 of 2 gateways",
+  );
+  assert.is(
+    survival(3),
+    "three gateways, factor 3, write quorum = 2, read quorum = 2: the loss of any one gateway, disk included, loses no acknowledged reading; ingest goes on while one is away; complete answers go on while one is away; settings and jobs need 2 of 3 gateways",
+  );
+  assert.is(
+    survival(3, "{ write: one, read: one }"),
+    "three gateways, factor 3, write one = 1, read one = 1: the loss of any one gateway may lose acknowledged readings; ingest goes on while two are away; complete answers go on while two are away; an answer may miss acknowledged readings (1 + 1 is not more than 3); settings and jobs need 2 of 3 gateways",
+  );
+  assert.match(
+    survival(3, "{ write: all, read: one }"),
+    /write all = 3, read one = 1: the loss of any two gateways, .*; ingest pauses .*; complete answers go on while two are away; settings/,
+  );
+  assert.match(
+    survival(7, "{ factor: 5 }"),
+    /^seven gateways, factor 5, write quorum = 3, read quorum = 3: the loss of any two gateways, .* while two are away; settings and jobs need 3 of 5 gateways$/,
+  );
+  assert.match(survival(3, "{ factor: 1 }"), /the loss of any one gateway may lose acknowledged readings; ingest pauses/);
+});
+test.run();
