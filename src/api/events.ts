@@ -33,7 +33,12 @@ export class EventStreams {
   /** Takes the response over; it ends when the client goes or with `closeAll`. */
   serve(response: ServerResponse, readingsOf: string | undefined): void {
     this.#open.add(response);
-    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-accel-buffering": "no", connection: "close" });
+    response.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      "x-accel-buffering": "no",
+      connection: "close",
+    });
     response.write(": fogbank\n\n");
     let dropped = 0;
     const reportDropped = () => {

@@ -21,7 +21,13 @@ interface Setup {
 function setup(token?: string): Setup {
   const service = new FakeService();
   const logged: string[] = [];
-  const api = createApi({ service, token, version: "0.1.0", now: () => now, log: { error: (event, details) => logged.push(`${event} ${details?.["error"]}`) } });
+  const api = createApi({
+    service,
+    token,
+    version: "0.1.0",
+    now: () => now,
+    log: { error: (event, details) => logged.push(`${event} ${details?.["error"]}`) },
+  });
   return { service, api, logged };
 }
 
@@ -61,7 +67,10 @@ routes("metrics are Prometheus text, one family together, labels escaped", async
   const { api } = setup();
   const { body, headers } = await api.inject("/metrics");
   assert.match(String(headers["content-type"]), "text/plain; version=0.0.4");
-  assert.match(body, '# TYPE fogbank_closed_total counter\nfogbank_closed_total{reason="a \\"b\\"\\n"} 1\nfogbank_closed_total{reason="slow"} 2\n');
+  assert.match(
+    body,
+    '# TYPE fogbank_closed_total counter\nfogbank_closed_total{reason="a \\"b\\"\\n"} 1\nfogbank_closed_total{reason="slow"} 2\n',
+  );
   assert.match(body, "# TYPE fogbank_clients gauge\nfogbank_clients 3\n");
   assert.match(body, "process_resident_memory_bytes ");
 });
@@ -190,14 +199,20 @@ parameters("an unavailable quorum is 503 with its code", async () => {
 
 parameters("a job's run takes a range in JSON, or none", async () => {
   const { api, service } = setup();
-  const run = (payload?: string) => api.inject({ method: "POST", url: "/api/v1/jobs/hourly/run", ...(payload === undefined ? {} : { payload, headers: { "content-type": "application/json" } }) });
+  const run = (payload?: string) =>
+    api.inject({
+      method: "POST",
+      url: "/api/v1/jobs/hourly/run",
+      ...(payload === undefined ? {} : { payload, headers: { "content-type": "application/json" } }),
+    });
   assert.is((await run('{"from":"-1h","to":1769860800000}')).statusCode, 200);
   assert.equal((await run()).json(), { job: "hourly", windows: 1, committed: 1, rows: [fakeRow] });
   assert.equal(service.runs, [
     { name: "hourly", fromMs: now - 3_600_000, toMs: 1_769_860_800_000 },
     { name: "hourly", fromMs: undefined, toMs: undefined },
   ]);
-  for (const bad of ["{", "[]", '{"form":1}', '{"from":true}', '{"from":2,"to":1}', "\xff"]) assert.is((await run(bad)).statusCode, 400, bad);
+  for (const bad of ["{", "[]", '{"form":1}', '{"from":true}', '{"from":2,"to":1}', "\xff"])
+    assert.is((await run(bad)).statusCode, 400, bad);
 });
 
 parameters("results of one job, or of all", async () => {
@@ -228,7 +243,11 @@ kv("bytes come back as they went in, under a key with slashes; the ETag is the r
 
 kv("any content type is opaque, an empty value is a value, and JSON is not parsed", async () => {
   const { api, service } = setup();
-  for (const [type, payload] of [["application/json", "{not json"], ["text/plain", ""], ["application/x-www-form-urlencoded", "a=b"]] as const) {
+  for (const [type, payload] of [
+    ["application/json", "{not json"],
+    ["text/plain", ""],
+    ["application/x-www-form-urlencoded", "a=b"],
+  ] as const) {
     const put = await api.inject({ method: "PUT", url: "/api/v1/kv/k", headers: { "content-type": type }, payload });
     assert.is(put.statusCode, 200, put.body);
     assert.is(Buffer.from(service.kv.get("k")?.value ?? []).toString(), payload);
@@ -237,7 +256,8 @@ kv("any content type is opaque, an empty value is a value, and JSON is not parse
 
 kv("preconditions: 412 on mismatch, 400 on nonsense", async () => {
   const { api, service } = setup();
-  const put = async (headers: Record<string, string>) => (await api.inject({ method: "PUT", url: "/api/v1/kv/k", headers, payload: "v" })).statusCode;
+  const put = async (headers: Record<string, string>) =>
+    (await api.inject({ method: "PUT", url: "/api/v1/kv/k", headers, payload: "v" })).statusCode;
   assert.is(await put({ "if-match": "*" }), 412);
   assert.is(await put({ "if-match": '"1"' }), 412);
   assert.is(await put({ "if-none-match": "*" }), 200);
@@ -255,7 +275,8 @@ kv("preconditions: 412 on mismatch, 400 on nonsense", async () => {
 kv("delete, also conditional; the second is 404", async () => {
   const { api, service } = setup();
   await service.kvPut("k", new Uint8Array([1]), { kind: "any" });
-  const remove = async (headers: Record<string, string>) => (await api.inject({ method: "DELETE", url: "/api/v1/kv/k", headers })).statusCode;
+  const remove = async (headers: Record<string, string>) =>
+    (await api.inject({ method: "DELETE", url: "/api/v1/kv/k", headers })).statusCode;
   assert.is(await remove({ "if-match": '"9"' }), 412);
   assert.is(await remove({ "if-none-match": "*" }), 400);
   assert.is(await remove({ "if-match": '"1"' }), 204);
@@ -295,8 +316,10 @@ const change = (api: Api, headers: Record<string, string> = {}, remoteAddress = 
 guard("without a token anybody reads, and changes come from this machine only", async () => {
   const { api, service } = setup();
   assert.is((await api.inject({ url: "/api/v1/status", remoteAddress: "10.0.0.9" })).statusCode, 200);
-  for (const address of ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"]) assert.is((await change(api, {}, address)).statusCode, 200, address);
-  for (const address of ["10.0.0.9", "::ffff:10.0.0.9", "fe80::1", "128.0.0.1"]) assert.is((await change(api, {}, address)).json().code, "forbidden", address);
+  for (const address of ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
+    assert.is((await change(api, {}, address)).statusCode, 200, address);
+  for (const address of ["10.0.0.9", "::ffff:10.0.0.9", "fe80::1", "128.0.0.1"])
+    assert.is((await change(api, {}, address)).json().code, "forbidden", address);
   assert.is((await api.inject({ method: "PUT", url: "/api/v1/%6bv/other", payload: "v", remoteAddress: "10.0.0.9" })).statusCode, 403);
   assert.not(service.kv.has("other"));
 });
@@ -313,13 +336,15 @@ guard("a web page, a borrowed host name or a proxy on this machine changes nothi
     { forwarded: "for=10.0.0.9" },
   ];
   for (const headers of refused) assert.is((await change(api, headers)).statusCode, 403, JSON.stringify(headers));
-  for (const host of ["127.0.0.1:7880", "[::1]:7880", "10.0.0.11", "LOCALHOST"]) assert.is((await change(api, { host })).statusCode, 200, host);
+  for (const host of ["127.0.0.1:7880", "[::1]:7880", "10.0.0.11", "LOCALHOST"])
+    assert.is((await change(api, { host })).statusCode, 200, host);
   assert.is((await change(api, { origin: "http://localhost:7880" })).statusCode, 200);
 });
 
 guard("with a token all of /api/v1 needs it, from anywhere; probes and metrics do not", async () => {
   const { api } = setup("s3cret");
-  const status = (authorization?: string) => api.inject({ url: "/api/v1/status", headers: authorization === undefined ? {} : { authorization } });
+  const status = (authorization?: string) =>
+    api.inject({ url: "/api/v1/status", headers: authorization === undefined ? {} : { authorization } });
   for (const authorization of [undefined, "Bearer", "Bearer wrong", "Bearer s3cre", "Basic s3cret", "s3cret"]) {
     const response = await status(authorization);
     assert.is(response.statusCode, 401, authorization);

@@ -1,4 +1,13 @@
-import type { EventFilter, GatewayEvent, GatewayService, GatewayStatus, KvEntry, KvExpectation, ReadingsAnswer, ReadingsQuery } from "../../src/gateway/service.ts";
+import type {
+  EventFilter,
+  GatewayEvent,
+  GatewayService,
+  GatewayStatus,
+  KvEntry,
+  KvExpectation,
+  ReadingsAnswer,
+  ReadingsQuery,
+} from "../../src/gateway/service.ts";
 import { failure, type Result, success } from "../../src/lib/errors.ts";
 import { gatewayId } from "../../src/lib/ids.ts";
 
@@ -35,28 +44,61 @@ export class FakeService implements GatewayService {
   }
 
   gateways() {
-    const common = { host: "127.0.0.1", zone: undefined, weight: 1, up: true, incarnation: undefined, partitions: 1024, mqtt: "127.0.0.1:1", http: "127.0.0.1:2" };
+    const common = {
+      host: "127.0.0.1",
+      zone: undefined,
+      weight: 1,
+      up: true,
+      incarnation: undefined,
+      partitions: 1024,
+      mqtt: "127.0.0.1:1",
+      http: "127.0.0.1:2",
+    };
     return [{ ...common, id: gatewayId("gw-a"), role: "leader" }];
   }
 
   ring(device: string | undefined) {
     const owners = [gatewayId("gw-a")];
-    return { epoch: 1, partitions: 1024, owned: { "gw-a": 1024 }, ...(device === undefined ? {} : { device: { id: device, partition: 7, owners } }) };
+    return {
+      epoch: 1,
+      partitions: 1024,
+      owned: { "gw-a": 1024 },
+      ...(device === undefined ? {} : { device: { id: device, partition: 7, owners } }),
+    };
   }
 
   async devices() {
-    const device = { id: "room-1", profile: undefined, labels: { room: "1" }, metrics: ["temperature"], firstSeenMs: 5, partition: 7, owners: [gatewayId("gw-a")] };
+    const device = {
+      id: "room-1",
+      profile: undefined,
+      labels: { room: "1" },
+      metrics: ["temperature"],
+      firstSeenMs: 5,
+      partition: 7,
+      owners: [gatewayId("gw-a")],
+    };
     return success([device]);
   }
 
   async device(id: string) {
     const devices = await this.devices();
     const found = devices.value.find((device) => device.id === id);
-    return found === undefined ? failure("not-found", `there is no device "${id}"`) : success({ ...found, latest: { temperature: { ms: 9, value: 21.5 } } });
+    return found === undefined
+      ? failure("not-found", `there is no device "${id}"`)
+      : success({ ...found, latest: { temperature: { ms: 9, value: 21.5 } } });
   }
 
   deadLetters() {
-    const letter = { ms: 1, gateway: gatewayId("gw-a"), topic: "t", device: "d", metric: undefined, reason: "bad-payload", detail: "no JSON", payload: "\u001b[2J{" };
+    const letter = {
+      ms: 1,
+      gateway: gatewayId("gw-a"),
+      topic: "t",
+      device: "d",
+      metric: undefined,
+      reason: "bad-payload",
+      detail: "no JSON",
+      payload: "\u001b[2J{",
+    };
     return { counts: { "bad-payload": 1 }, letters: [letter] };
   }
 
@@ -81,7 +123,18 @@ export class FakeService implements GatewayService {
   }
 
   sync() {
-    return [{ name: "archive", type: "file", gateway: gatewayId("gw-a"), delivered: 1, pending: 0, rows: 1, error: undefined, location: "results.ndjson" }];
+    return [
+      {
+        name: "archive",
+        type: "file",
+        gateway: gatewayId("gw-a"),
+        delivered: 1,
+        pending: 0,
+        rows: 1,
+        error: undefined,
+        location: "results.ndjson",
+      },
+    ];
   }
 
   async kvGet(key: string): Promise<Result<KvEntry | undefined>> {
@@ -104,7 +157,12 @@ export class FakeService implements GatewayService {
     if (this.kvFailure !== undefined) return this.kvFailure;
     const revision = this.kv.get(key)?.revision;
     const matches =
-      expect.kind === "any" || (expect.kind === "absent" ? revision === undefined : expect.kind === "exists" ? revision !== undefined : revision === expect.revision);
+      expect.kind === "any" ||
+      (expect.kind === "absent"
+        ? revision === undefined
+        : expect.kind === "exists"
+          ? revision !== undefined
+          : revision === expect.revision);
     return matches ? undefined : failure("precondition-failed", `revision is ${revision}`);
   }
 
@@ -142,7 +200,18 @@ export const fakeStatus: GatewayStatus = {
   ring: { epoch: 1, factor: 1, partitions: { "gw-a": 1024 }, survives: "survives no loss" },
   log: { segments: 1, bytes: 10, bytesWritten: 10, fsyncs: 2, lastFsyncMs: 1.5, ok: true, error: undefined },
   store: { bytes: 0, series: 1, chunks: 0, headReadings: 2, checkpoints: 0 },
-  ingest: { clients: 1, acknowledged: 12, perSecond: 1.2, pending: 0, qos0Dropped: 0, deadLetters: 1, conflicts: 0, suppressed: 0, closed: {}, unmatched: [] },
+  ingest: {
+    clients: 1,
+    acknowledged: 12,
+    perSecond: 1.2,
+    pending: 0,
+    qos0Dropped: 0,
+    deadLetters: 1,
+    conflicts: 0,
+    suppressed: 0,
+    closed: {},
+    unmatched: [],
+  },
   sync: [],
   process: { memoryBytes: 1_000_000 },
 };

@@ -12,7 +12,14 @@ import { FakeService, fakeRow } from "../api/fake-service.ts";
 async function site(run: (client: FogbankClient, service: FakeService) => Promise<void>, token?: string): Promise<void> {
   const service = new FakeService();
   const events = { bufferBytesMax: 4096, heartbeatMs: 5 };
-  const api = createApi({ service, token, version: "0.1.0", now: () => 0, log: { error: (event, details) => assert.unreachable(`${event} ${details?.["error"]}`) }, events });
+  const api = createApi({
+    service,
+    token,
+    version: "0.1.0",
+    now: () => 0,
+    log: { error: (event, details) => assert.unreachable(`${event} ${details?.["error"]}`) },
+    events,
+  });
   const listening = await api.listen({ host: "127.0.0.1", port: 0 });
   assert.ok(listening.ok);
   try {
@@ -88,7 +95,11 @@ calls("a second listener on the port is port-in-use", () =>
 calls("a lost answer of a change is outcome-unknown; a request never sent is unreachable", async () => {
   const failing = (code: string) => {
     const cause = Object.assign(new Error(code), { code });
-    return new FogbankClient({ fetch: () => Promise.reject(new TypeError("fetch failed", { cause })), baseUrl: "http://gw", token: undefined });
+    return new FogbankClient({
+      fetch: () => Promise.reject(new TypeError("fetch failed", { cause })),
+      baseUrl: "http://gw",
+      token: undefined,
+    });
   };
   assert.is(codeOf(await failing("ECONNREFUSED").status()), "unreachable");
   assert.is(codeOf(await failing("ECONNREFUSED").kvPut("k", new Uint8Array(1), {})), "unreachable");
@@ -99,8 +110,14 @@ calls("a lost answer of a change is outcome-unknown; a request never sent is unr
 });
 
 calls("something that is no gateway is told from one", async () => {
-  const answering = (response: () => Response) => new FogbankClient({ fetch: async () => response(), baseUrl: "http://gw", token: undefined });
-  for (const response of [() => new Response("<html>"), () => new Response("{}"), () => new Response("no", { status: 404 }), () => new Response('{"code":"bogus","detail":"x"}', { status: 400 })]) {
+  const answering = (response: () => Response) =>
+    new FogbankClient({ fetch: async () => response(), baseUrl: "http://gw", token: undefined });
+  for (const response of [
+    () => new Response("<html>"),
+    () => new Response("{}"),
+    () => new Response("no", { status: 404 }),
+    () => new Response('{"code":"bogus","detail":"x"}', { status: 400 }),
+  ]) {
     const result = await answering(response).status();
     assert.is(codeOf(result), "unreachable");
     assert.match(result.ok ? "" : result.message, "does not answer like a Fogbank gateway");

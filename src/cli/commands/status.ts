@@ -1,0 +1,60 @@
+import type { Status } from "../../client/schema.ts";
+import type { ExitStatus } from "../../lib/errors.ts";
+import { connect, print, type RemoteOptions, valueOf } from "../command.ts";
+import { colorsOf, formatBytes, formatElapsed, plain, plainLines } from "../terminal.ts";
+import type { World } from "../world.ts";
+
+/** `fogbank status`: one gateway's view of the site. */
+export async function status(world: World, options: RemoteOptions): Promise<ExitStatus> {
+  const value = valueOf(await connect(world, options).status());
+  return print(world, options, value, () => world.out.write(`${plainLines(statusText(world, value))}\n`));
+}
+
+function statusText(world: World, value: Status): string {
+  const { raft, ring, log, store, ingest } = value;
+  const closed = Object.entries(ingest.closed).map(([reason, count]) => `${count} ${plain(reason)}`);
+  const partitions = Object.entries(ring.partitions).map(([gateway, count]) => `${plain(gateway)} ${count}`);
+  const lines: (readonly [string, string])[] = [
+    ["site", `${plain(value.site)}${value.clusterId === undefined ? "" : ` (cluster ${plain(value.clusterId)})`}`],
+    [
+      "gateway",
+      `${plain(value.gateway)}, ${plain(value.phase)} for ${formatElapsed(value.uptimeMs)}, version ${plain(value.version)}, ${formatBytes(value.process.memoryBytes)} of memory`,
+    ],
+    ["survives", plain(ring.survives)],
+    [
+      "raft",
+      `${plain(raft.role)}, term ${raft.term}, leader ${plain(raft.leader ?? "unknown")}, commit index ${raft.commitIndex} of ${raft.lastIndex}`,
+    ],
+    ["ring", `epoch ${ring.epoch}, factor ${ring.factor}; partitions: ${partitions.join(", ")}`],
+    [
+      "log",
+      `${log.segments} segments, ${formatBytes(log.bytes)}, ${formatBytes(log.bytesWritten)} written, ${log.fsyncs} fsyncs (last ${log.lastFsyncMs.toFixed(1)} ms)${log.ok ? "" : `; NOT OK: ${plain(log.error ?? "unknown")}`}`,
+    ],
+    ["store", `${store.series} series, ${store.headReadings} readings in heads, ${store.chunks} chunks, ${formatBytes(store.bytes)}`],
+    [
+      "ingest",
+      `${ingest.clients} clients, ${ingest.perSecond.toFixed(1)} readings/s, ${ingest.acknowledged} acknowledged, ${ingest.pending} pending`,
+    ],
+    [
+      "refused",
+      `${ingest.deadLetters} dead letters, ${ingest.conflicts} conflicts, ${ingest.qos0Dropped} QoS 0 dropped${closed.length === 0 ? "" : `; connections closed: ${closed.join(", ")}`}`,
+    ],
+    ...value.sync.map(
+      (sink) =>
+        [
+          `sink ${plain(sink.name)}`,
+          `${sink.delivered} runs, ${sink.rows} rows, ${sink.pending} pending${sink.error === undefined ? "" : `; ${plain(sink.error)}`}`,
+        ] as const,
+    ),
+  ];
+  const colors = colorsOf(world, world.out);
+  const width = Math.max(...lines.map(([name]) => name.length));
+  const text = lines.map(([name, line]) => `${name.padEnd(width)}  ${line}`);
+  const unmatched = ingest.unmatched.map(
+    (topic) => `${topic.perMinute.toFixed(0)} messages/min on ${plain(topic.topic)} match no profile (${topic.total} in all)`,
+  );
+  return [
+    ...text,
+    ...[...value.warnings.map(plain), ...unmatched].map((warning) => `${colors.isColorSupported ? "! " : "warning: "}${warning}`),
+  ].join("\n");
+}
