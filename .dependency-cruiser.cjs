@@ -65,6 +65,14 @@ module.exports = {
       to: { path: "^(test|scripts)/" },
     },
     {
+      name: "lazy-by-module",
+      comment:
+        "Bundled, import() of a CommonJS package has no named exports. Import the package statically in a module of ours, and load that one lazily.",
+      severity: "error",
+      from: { path: "^src/" },
+      to: { dynamic: true, path: "node_modules/", pathNot: "node_modules/(classic-level|tsx)/" },
+    },
+    {
       name: "resolvable",
       comment: "An import that leads nowhere.",
       severity: "error",
