@@ -56,7 +56,10 @@ async function start(site: TransportSite, id: GatewayId): Promise<Running> {
   return { transport, recorder };
 }
 
-async function deliver(site: TransportSite, options: { from: Running; to: Running; toId: GatewayId; channel: Channel; frame: Uint8Array }): Promise<Received> {
+async function deliver(
+  site: TransportSite,
+  options: { from: Running; to: Running; toId: GatewayId; channel: Channel; frame: Uint8Array },
+): Promise<Received> {
   const { from, to, toId, channel, frame } = options;
   const before = to.recorder.received.length;
   await site.until(`a frame on ${channel} arrives`, () => {
@@ -96,8 +99,8 @@ export function transportContract(name: string, createSite: () => Promise<Transp
 
   test("frames arrive whole on their channel, under the sender's id", async ({ site }) => {
     const [idA, idB, idC] = site.ids;
-    const a = await start(site, idA);
     const b = await start(site, idB);
+    const a = await start(site, idA);
     const c = await start(site, idC);
     const up = () => a.transport.isUp(idB) && c.transport.isUp(idB);
     await site.until("a and c reach b", up);
@@ -115,8 +118,8 @@ export function transportContract(name: string, createSite: () => Promise<Transp
 
   test("a megabyte arrives whole on bulk and on replica", async ({ site }) => {
     const [idA, idB] = site.ids;
-    const a = await start(site, idA);
     const b = await start(site, idB);
+    const a = await start(site, idA);
     await site.until("a reaches b", () => a.transport.isUp(idB));
     for (const channel of ["bulk", "replica"] as const) {
       const frame = pattern(1024 * 1024, 5);
@@ -127,8 +130,8 @@ export function transportContract(name: string, createSite: () => Promise<Transp
 
   test("a received frame stays what it was while others arrive", async ({ site }) => {
     const [idA, idB] = site.ids;
-    const a = await start(site, idA);
     const b = await start(site, idB);
+    const a = await start(site, idA);
     await site.until("a reaches b", () => a.transport.isUp(idB));
     const kept = await deliver(site, { from: a, to: b, toId: idB, channel: "replica", frame: pattern(5_000, 9) });
     for (let i = 0; i < 200; i++) a.transport.send(idB, "replica", pattern(5_000, i));
@@ -169,8 +172,8 @@ export function transportContract(name: string, createSite: () => Promise<Transp
 
   test("no event comes after stop", async ({ site }) => {
     const [idA, idB] = site.ids;
-    const a = await start(site, idA);
     const b = await start(site, idB);
+    const a = await start(site, idA);
     await site.until("both are up", () => a.transport.isUp(idB) && b.transport.isUp(idA));
     for (let i = 0; i < 50; i++) a.transport.send(idB, "raft", pattern(100, i));
     await b.transport.stop();
@@ -183,8 +186,8 @@ export function transportContract(name: string, createSite: () => Promise<Transp
 
   test("stats count frames and bytes", async ({ site }) => {
     const [idA, idB] = site.ids;
-    const a = await start(site, idA);
     const b = await start(site, idB);
+    const a = await start(site, idA);
     await site.until("a reaches b", () => a.transport.isUp(idB));
     await deliver(site, { from: a, to: b, toId: idB, channel: "raft", frame: pattern(1_000, 3) });
     const sent = a.transport.stats();

@@ -269,7 +269,9 @@ export class DeviceBroker implements Broker {
       return done(null, true);
     }
     const detail =
-      user === undefined ? "no user name was given, and anonymous clients are not allowed" : `wrong password or unknown user ${quote(user)}`;
+      user === undefined
+        ? "no user name was given, and anonymous clients are not allowed"
+        : `wrong password or unknown user ${quote(user)}`;
     this.#reject(client, "not-authorised", detail, client.id);
     done(new ReportedRefusalError(user === undefined ? notAuthorised : badCredentials, detail), false);
   }
@@ -332,7 +334,11 @@ export class DeviceBroker implements Broker {
       session.subscriptions.set(subscription.topic, subscription.qos);
       return true;
     }
-    this.#diagnostics.warn("mqtt-subscription-refused", "", { client: quote(client.id), topic: quote(subscription.topic), reason: refusal });
+    this.#diagnostics.warn("mqtt-subscription-refused", "", {
+      client: quote(client.id),
+      topic: quote(subscription.topic),
+      reason: refusal,
+    });
     return false;
   }
 
@@ -360,7 +366,11 @@ export class DeviceBroker implements Broker {
     const problem = classifyClientError(error);
     if (problem.kind === "rejected") this.#reject(client, problem.reason, problem.detail, client.id ?? undefined);
     if (problem.kind === "lost") {
-      this.#debug.debug("mqtt-connection-lost", { client: client.id, remote: this.#connections.get(client)?.remote, reason: problem.detail });
+      this.#debug.debug("mqtt-connection-lost", {
+        client: client.id,
+        remote: this.#connections.get(client)?.remote,
+        reason: problem.detail,
+      });
     }
   }
 

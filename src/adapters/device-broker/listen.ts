@@ -16,7 +16,9 @@ export function listen(server: Server, address: ListenAddress, what: string): Pr
       if (error.code === "EADDRINUSE") {
         resolve(failure("port-in-use", `${what}: ${where} is in use by another process. Stop that process, or choose another port.`));
       } else {
-        resolve(failure("configuration-invalid", `${what}: cannot listen on ${where} (${error.code ?? error.message}). Check host and port.`));
+        resolve(
+          failure("configuration-invalid", `${what}: cannot listen on ${where} (${error.code ?? error.message}). Check host and port.`),
+        );
       }
     };
     server.once("error", refused);

@@ -11,13 +11,21 @@ const reasonsByCode: Readonly<Record<string, string>> = {
   ETIMEDOUT: "timeout: no answer",
   ECONNRESET: "connection closed by the peer",
   EPIPE: "connection closed by the peer",
-  // OpenSSL alerts 20, 51 and 115, as the connecting side sees the peer's refusal of its key or its name.
-  ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC: "wrong secret: the peer has another one",
-  ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR: "wrong secret: the peer has another one",
-  ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC: "wrong secret: the peer has another one",
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_PSK_IDENTITY: "refused: the peer does not know this gateway or site",
-  ERR_SSL_WRONG_VERSION_NUMBER: "no TLS: the peer has no secret, or another program listens there",
 };
+
+/**
+ * The connecting side's view of a TLS failure. OpenSSL's own words decide: the same alert comes as an ERR_SSL_… code, or
+ * as EPROTO where the CONNECT was already waiting to be written.
+ */
+const reasonsByTlsText: readonly (readonly [string, string])[] = [
+  // Alerts 20 and 51: the peer could not decrypt what was encrypted with our key.
+  ["alert bad record mac", "wrong secret: the peer has another one"],
+  ["alert decrypt error", "wrong secret: the peer has another one"],
+  ["decryption failed", "wrong secret: the peer has another one"],
+  // Alert 115.
+  ["alert unknown psk identity", "refused: the peer does not know this gateway or site"],
+  ["wrong version number", "no TLS: the peer has no secret, or another program listens there"],
+];
 
 /** `phase` is how far the connection had come. */
 export function describeFailure(error: Error | undefined, phase: "connecting" | "tls" | "mqtt" | "connected"): string {
@@ -33,8 +41,9 @@ export function describeFailure(error: Error | undefined, phase: "connecting" | 
   // CONNACK 5: the peer's mesh listens, and does not admit this gateway.
   if (code === 5) return "refused: the peer does not admit this gateway";
   if (code === "ECONNRESET" && phase === "tls") return "closed during the handshake: a secret on one side only, or no gateway there";
-  if (typeof code === "string") return reasonsByCode[code] ?? (code.startsWith("ERR_SSL") ? `TLS failed (${code})` : code);
-  return error.message;
+  if (typeof code !== "string") return error.message;
+  if (code !== "EPROTO" && !code.startsWith("ERR_SSL")) return reasonsByCode[code] ?? code;
+  return reasonsByTlsText.find(([text]) => error.message.includes(text))?.[1] ?? `TLS failed (${code})`;
 }
 
 /** The listening side's view of a TLS handshake that failed. */

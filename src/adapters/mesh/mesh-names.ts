@@ -68,7 +68,9 @@ export function formatClientId(peer: PeerName, link: LinkName): string {
   return `${formatIdentity(peer)}/${link}`;
 }
 
-export function parseClientId(clientId: string): { readonly identity: string; readonly peer: PeerName; readonly link: LinkName } | undefined {
+export function parseClientId(
+  clientId: string,
+): { readonly identity: string; readonly peer: PeerName; readonly link: LinkName } | undefined {
   const cut = clientId.lastIndexOf("/");
   const identity = clientId.slice(0, Math.max(cut, 0));
   const peer = parseIdentity(identity);

@@ -74,7 +74,10 @@ export class MeshTransport implements Transport {
     assert(this.#server === undefined, "the mesh is started once");
     const { site, self, secret, listen, peers, diagnostics } = this.#options;
     if (secret === undefined && !isLoopback(listen.host)) {
-      return failure("configuration-invalid", `The mesh cannot listen on ${listen.host} without a secret: give the site one, or bind 127.0.0.1.`);
+      return failure(
+        "configuration-invalid",
+        `The mesh cannot listen on ${listen.host} without a secret: give the site one, or bind 127.0.0.1.`,
+      );
     }
     const psk = secret === undefined ? undefined : presharedKey(secret, site);
     const server = new MeshServer({

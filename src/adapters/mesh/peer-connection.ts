@@ -28,6 +28,8 @@ const connectTimeoutMs = 2_000;
 /** A peer that says nothing for one and a half times this is taken for gone. */
 const keepaliveSeconds = 5;
 const firstRetryMs = { least: 50, most: 250 } as const;
+/** A peer that restarts is back in less than a second: the first retries are all fast. */
+const fastRetries = 4;
 const retryMsMax = 2_000;
 /** A mesh broker answers with CONNACK and PINGRESP, and sends nothing else. */
 const answerBytesMax = 64;
@@ -61,7 +63,16 @@ export class PeerConnection {
     let error: Error | undefined;
     let phase: "connecting" | "tls" | "mqtt" | "connected" = "connecting";
     const openSocket = () => {
-      const socket = this.#openSocket();
+      const socket = this.#connectSocket();
+      // A lying peer cannot make mqtt.js buffer an endless packet.
+      const scanner = new PacketHeaderScanner({ controlBytesMax: answerBytesMax, publishBytesMax: 0 }, connackHeader);
+      socket.on("data", (chunk: Uint8Array) => {
+        const refused = scanner.scan(chunk);
+        if (refused === undefined) return;
+        // Noted here, since mqtt.js is about to complain about the same bytes in its own words.
+        error ??= refused;
+        socket.destroy();
+      });
       socket.once("connect", () => {
         phase = this.#options.psk === undefined ? "mqtt" : "tls";
       });
@@ -118,17 +129,6 @@ export class PeerConnection {
     return true;
   }
 
-  #openSocket(): Socket {
-    const socket = this.#connectSocket();
-    // A lying peer cannot make mqtt.js buffer an endless packet.
-    const scanner = new PacketHeaderScanner({ controlBytesMax: answerBytesMax, publishBytesMax: 0 }, connackHeader);
-    socket.on("data", (chunk: Uint8Array) => {
-      const refused = scanner.scan(chunk);
-      if (refused !== undefined) socket.destroy(refused);
-    });
-    return socket;
-  }
-
   #connectSocket(): Socket {
     const { host, port, psk, self } = this.#options;
     if (psk === undefined) return createConnection({ host, port, noDelay: true });
@@ -160,9 +160,10 @@ export class PeerConnection {
   }
 }
 
-/** 50–250 ms at first, doubling up to 2 s, jittered so that gateways do not call in step. */
+/** 50–250 ms at first, then doubling up to 2 s, jittered so that gateways do not call in step. */
 function retryDelayMs(attempts: number): number {
-  const most = Math.min(firstRetryMs.most * 2 ** Math.min(attempts, 10), retryMsMax);
-  const least = attempts === 0 ? firstRetryMs.least : most / 2;
+  const doublings = Math.min(Math.max(attempts - fastRetries, 0), 10);
+  const most = Math.min(firstRetryMs.most * 2 ** doublings, retryMsMax);
+  const least = doublings === 0 ? firstRetryMs.least : most / 2;
   return least + Math.random() * (most - least);
 }

@@ -223,7 +223,10 @@ test("65,535 messages in flight: held up to a bound, then TCP pushes back, none 
   assert.is(client.count("puback"), 65_535);
   assert.is(client.count("pingresp"), 1);
   const ids = client.received.flatMap((packet) => (packet.cmd === "puback" ? [packet.messageId] : []));
-  assert.ok(ids.every((id, i) => id === i + 1), "in order (MQTT-4.6.0)");
+  assert.ok(
+    ids.every((id, i) => id === i + 1),
+    "in order (MQTT-4.6.0)",
+  );
 });
 
 test("a QoS 2 message sent again after its PUBREC was lost is not handed over twice", async ({ site }) => {
@@ -386,10 +389,7 @@ test("$ topics cannot be subscribed to, and subscriptions are bounded", async ()
   await until("unsubscribed", () => client.count("unsuback") === 1);
   client.send({ cmd: "subscribe", messageId: 10, subscriptions: [{ topic: "c", qos: 0 }] });
   await until("there is room again", () => client.count("suback") === 6);
-  assert.equal(
-    client.received.flatMap((packet) => (packet.cmd === "suback" ? packet.granted : [])).at(-1),
-    0,
-  );
+  assert.equal(client.received.flatMap((packet) => (packet.cmd === "suback" ? packet.granted : [])).at(-1), 0);
   await site.close();
 });
 

@@ -32,7 +32,10 @@ export class RawClient {
   }
 
   /** A CONNECT that was accepted; the keep-alive is off unless given. */
-  async connect(clientId: string, more: { clean?: boolean; keepalive?: number; will?: { topic: string; payload: Buffer; qos: 0 | 1 | 2; retain: boolean } } = {}): Promise<void> {
+  async connect(
+    clientId: string,
+    more: { clean?: boolean; keepalive?: number; will?: { topic: string; payload: Buffer; qos: 0 | 1 | 2; retain: boolean } } = {},
+  ): Promise<void> {
     this.send({ cmd: "connect", protocolId: "MQTT", protocolVersion: 4, clean: true, keepalive: 0, clientId, ...more });
     await until(`${clientId} is connected`, () => this.count("connack") === 1);
   }
