@@ -43,6 +43,7 @@ export interface GatewayContext {
   readonly packing: Packing;
   readonly random: Random;
   readonly incarnation: Incarnation;
+  readonly startCount: number;
   readonly session: SessionId;
   readonly sessionTag: number;
 }

@@ -1,12 +1,16 @@
 /**
  * Who this data folder is: written before the first word to a peer, fsynced, never minted anew. Document `identity`:
- * `{ version, site, gateway, incarnation, startCount, stage, bootstrap? }`. Stages: `pending` (belongs to no cluster
+ * `{ version, site, gateway, incarnation, startCount, stage, bootstrap? }`, the
+ * bootstrap as hex of its MessagePack. Stages: `pending` (belongs to no cluster
  * yet), `joining` (the bootstrap entry is known, the logs may not hold their first records yet), `member`.
  */
 
+import { decodeCommand } from "../core/site/command-codec.ts";
 import type { BootstrapCommand } from "../core/site/commands.ts";
 import { type Result, failure, success } from "../lib/errors.ts";
 import { type GatewayId, type Incarnation, incarnation } from "../lib/ids.ts";
+import { toHex, fromHex } from "../lib/hex.ts";
+import type { Packing } from "../lib/packing.ts";
 import type { Documents } from "../ports/documents.ts";
 import type { Entropy } from "../ports/entropy.ts";
 
@@ -23,6 +27,7 @@ export interface Identity {
 export interface IdentityOptions {
   readonly documents: Documents;
   readonly entropy: Entropy;
+  readonly packing: Packing;
   readonly site: string;
   readonly gateway: GatewayId;
 }
@@ -33,7 +38,7 @@ const documentName = "identity";
 export async function openIdentity(options: IdentityOptions): Promise<Result<Identity>> {
   const read = await options.documents.read(documentName);
   if (!read.ok) return failure("data-damaged", `${read.message}. The identity of a data folder is never made anew: restore the file, or move the folder away and admit this gateway again`);
-  const known = read.value === undefined ? mint(options) : parse(read.value);
+  const known = read.value === undefined ? mint(options) : parse(read.value, options.packing);
   if (known === undefined) return failure("data-damaged", "the identity of the data folder is not of a form that this version knows");
   if (known.site !== options.site) {
     return failure("data-foreign", `the data folder belongs to site "${known.site}", the settings are of site "${options.site}": give each site a data folder of its own (--data)`);
@@ -42,12 +47,13 @@ export async function openIdentity(options: IdentityOptions): Promise<Result<Ide
     return failure("data-foreign", `the data folder belongs to gateway "${known.gateway}", not to "${options.gateway}": give each gateway a data folder of its own (--data)`);
   }
   const started: Identity = { ...known, startCount: known.startCount + 1 };
-  const written = await writeIdentity(options.documents, started);
+  const written = await writeIdentity(options, started);
   return written.ok ? success(started) : written;
 }
 
-export function writeIdentity(documents: Documents, identity: Identity): Promise<Result<void>> {
-  return documents.write(documentName, identity);
+export function writeIdentity(options: Pick<IdentityOptions, "documents" | "packing">, identity: Identity): Promise<Result<void>> {
+  const bootstrap = identity.bootstrap === undefined ? undefined : toHex(options.packing.pack(identity.bootstrap));
+  return options.documents.write(documentName, { ...identity, bootstrap });
 }
 
 function mint(options: IdentityOptions): Identity {
@@ -62,11 +68,15 @@ function mint(options: IdentityOptions): Identity {
   };
 }
 
-function parse(value: unknown): Identity | undefined {
+function parse(value: unknown, packing: Packing): Identity | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const record = value as Partial<Record<keyof Identity, unknown>>;
   const textual = [record.site, record.gateway, record.incarnation].every((item) => typeof item === "string" && item.length > 0);
-  const staged = record.stage === "pending" || ((record.stage === "joining" || record.stage === "member") && typeof record.bootstrap === "object" && record.bootstrap !== null);
-  if (record.version !== 1 || !textual || !staged || typeof record.startCount !== "number" || !Number.isSafeInteger(record.startCount)) return undefined;
-  return { ...(value as Identity), bootstrap: record.bootstrap as BootstrapCommand | undefined };
+  if (record.version !== 1 || !textual || typeof record.startCount !== "number" || !Number.isSafeInteger(record.startCount)) return undefined;
+  if (record.stage === "pending") return { ...(value as Identity), bootstrap: undefined };
+  if ((record.stage !== "joining" && record.stage !== "member") || typeof record.bootstrap !== "string") return undefined;
+  const bytes = fromHex(record.bootstrap);
+  const bootstrap = bytes === undefined ? undefined : decodeCommand(bytes, packing);
+  if (bootstrap?.ok !== true || bootstrap.value.t !== "bootstrap") return undefined;
+  return { ...(value as Identity), bootstrap: bootstrap.value };
 }

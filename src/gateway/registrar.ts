@@ -46,22 +46,17 @@ export class Registrar {
 
   async #run(): Promise<void> {
     while (this.#waiting.size > 0 && !this.#context.inbox.closed()) {
-      const batch = [...this.#waiting].slice(0, batchMax);
-      const devices = batch.map(([id, seen]) => ({ id, profile: seen.profile, metrics: [...seen.metrics].sort(), firstSeenMs: seen.firstSeenMs }));
+      const batch = [...this.#waiting].slice(0, batchMax).map(([id, seen]) => ({ id, seen, metrics: [...seen.metrics].sort() }));
+      const devices = batch.map(({ id, seen, metrics }) => ({ id, profile: seen.profile, metrics, firstSeenMs: seen.firstSeenMs }));
       const result = await this.#consensus.propose({ t: "register-devices", devices }, proposeTimeoutMs);
-      // An unknown outcome is simply tried again: registering twice is registering once.
-      if (result.ok) this.#forget(batch);
-      else this.#context.diagnostics.debug("register-devices-later", { devices: batch.length, why: result.message });
+      if (!result.ok) {
+        // An unknown outcome is simply tried again: registering twice is registering once.
+        this.#context.diagnostics.debug("register-devices-later", { devices: batch.length, why: result.message });
+        continue;
+      }
+      // A metric that was seen meanwhile keeps its device waiting for the next batch.
+      for (const { id, seen, metrics } of batch) if (seen.metrics.size === metrics.length) this.#waiting.delete(id);
     }
     this.#running = false;
-  }
-
-  #forget(batch: readonly [DeviceId, SeenDevice][]): void {
-    const registered = this.#state.devices();
-    for (const [id, seen] of batch) {
-      // On a follower the entry may be applied a moment later than the leader's answer: the leader's word counts.
-      const known = registered.get(id);
-      if (known === undefined || [...seen.metrics].every((metric) => known.metrics.includes(metric)) || this.#waiting.get(id) === seen) this.#waiting.delete(id);
-    }
   }
 }

@@ -99,7 +99,8 @@ export class Replication {
   laneOf(at: Partition): Lane {
     let lane = this.#laneByPartition[at];
     if (lane === undefined) {
-      const owners = ownersOf(this.#table, at);
+      // Whoever comes first in the preference list: the same gateways get the same bytes.
+      const owners = ownersOf(this.#table, at).toSorted();
       const key = owners.join(",");
       lane = this.#lanes.get(key) ?? new Lane({ owners, nameOf: (ref) => this.#requireIngest().nameOf(ref) });
       this.#lanes.set(key, lane);

@@ -19,7 +19,8 @@ export interface GatewayService {
   ring(device: string | undefined): RingView;
   devices(): Promise<Result<readonly DeviceView[]>>;
   device(id: string): Promise<Result<DeviceView>>;
-  deadLetters(): DeadLettersView;
+  /** Of all gateways that answer. */
+  deadLetters(): Promise<Result<DeadLettersView>>;
   readings(query: ReadingsQuery): Promise<Result<ReadingsAnswer>>;
   jobs(): readonly JobView[];
   runJob(name: string, range: { readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<JobRunView>>;

@@ -4,7 +4,7 @@
  */
 
 import type { ClusterId, DeviceId, GatewayId, Incarnation, SessionId } from "../../lib/ids.ts";
-import type { OwnerTableRecord } from "./owner-table-record.ts";
+import type { OwnerTableRecord } from "../ring/owner-table.ts";
 
 export type SiteCommand =
   | BootstrapCommand
@@ -69,25 +69,28 @@ export interface JobSeenCommand {
   readonly sinceMs: number;
 }
 
-/** A gateway takes on the run of one window and gets an attempt number. */
+/** A gateway takes on runs of a job's windows, and gets an attempt number for each. */
 export interface RunClaimCommand {
   readonly t: "run-claim";
   readonly job: string;
-  readonly fromMs: number;
-  readonly toMs: number;
+  readonly windows: readonly { readonly fromMs: number; readonly toMs: number }[];
   readonly gateway: GatewayId;
 }
 
-/** Publishes the rows of an attempt. Refused unless `baseRevision` still stands: the first commit wins. */
+/** Publishes the rows of attempts. A window is refused unless its `baseRevision` still stands: the first commit wins. */
 export interface RunCommitCommand {
   readonly t: "run-commit";
   readonly job: string;
+  readonly windows: readonly RunCommitWindow[];
+  readonly sinks: readonly string[];
+}
+
+export interface RunCommitWindow {
   readonly fromMs: number;
   readonly toMs: number;
   readonly attempt: number;
   readonly baseRevision: number;
   readonly rows: number;
-  /** Digest of the rows' encoding, 16 hex digits. */
+  /** Digest of the rows' encoding. */
   readonly digest: string;
-  readonly sinks: readonly string[];
 }

@@ -64,9 +64,10 @@ export type ApplyResult =
   | { readonly t: "done" }
   | { readonly t: "kv"; readonly ok: true; readonly revision: number; readonly existed: boolean }
   | { readonly t: "kv"; readonly ok: false; readonly revision: number }
-  | { readonly t: "claim"; readonly attempt: number; readonly baseRevision: number }
-  | { readonly t: "commit"; readonly ok: true; readonly run: CommittedRun }
-  | { readonly t: "commit"; readonly ok: false; readonly reason: "not-claimed" | "stale-base" };
+  /** In the order of the windows asked for. */
+  | { readonly t: "claim"; readonly claims: readonly { readonly attempt: number; readonly baseRevision: number }[] }
+  /** The windows that were committed; the others had another commit before. */
+  | { readonly t: "commit"; readonly runs: readonly CommittedRun[] };
 
 export class SiteState {
   #appliedIndex = 0;
@@ -174,27 +175,30 @@ export class SiteState {
 
   #runClaim(command: RunClaimCommand): ApplyResult {
     const job = this.#jobOf(command.job);
-    const window = job.windows.get(command.fromMs) ?? { toMs: command.toMs, attempt: 0, claimedBy: undefined, revision: 0, committedAttempt: 0 };
-    window.attempt++;
-    window.claimedBy = command.gateway;
-    job.windows.set(command.fromMs, window);
-    return { t: "claim", attempt: window.attempt, baseRevision: window.revision };
+    const claims = command.windows.map(({ fromMs, toMs }) => {
+      const window = job.windows.get(fromMs) ?? { toMs, attempt: 0, claimedBy: undefined, revision: 0, committedAttempt: 0 };
+      window.attempt++;
+      window.claimedBy = command.gateway;
+      job.windows.set(fromMs, window);
+      return { attempt: window.attempt, baseRevision: window.revision };
+    });
+    return { t: "claim", claims };
   }
 
   #runCommit(index: number, command: RunCommitCommand): ApplyResult {
     const job = this.#jobOf(command.job);
-    const window = job.windows.get(command.fromMs);
-    if (window === undefined || command.attempt > window.attempt) return { t: "commit", ok: false, reason: "not-claimed" };
-    // The first commit on a base wins; a slower attempt, or the same command applied twice, finds the base gone.
-    if (window.revision !== command.baseRevision) return { t: "commit", ok: false, reason: "stale-base" };
-    window.revision++;
-    window.committedAttempt = command.attempt;
-    job.commits++;
-    if (job.lastCommitted === undefined || command.fromMs > job.lastCommitted.fromMs) {
-      job.lastCommitted = { fromMs: command.fromMs, toMs: command.toMs };
+    const runs: CommittedRun[] = [];
+    for (const { fromMs, toMs, attempt, baseRevision, rows, digest } of command.windows) {
+      const window = job.windows.get(fromMs);
+      // The first commit on a base wins; a slower attempt, or the same command applied twice, finds the base gone.
+      if (window === undefined || attempt > window.attempt || window.revision !== baseRevision) continue;
+      window.revision++;
+      window.committedAttempt = attempt;
+      job.commits++;
+      if (job.lastCommitted === undefined || fromMs > job.lastCommitted.fromMs) job.lastCommitted = { fromMs, toMs };
+      runs.push({ index, job: command.job, fromMs, toMs, attempt, revision: window.revision, rows, digest, sinks: command.sinks });
     }
-    const { job: name, fromMs, toMs, attempt, rows, digest, sinks } = command;
-    return { t: "commit", ok: true, run: { index, job: name, fromMs, toMs, attempt, revision: window.revision, rows, digest, sinks } };
+    return { t: "commit", runs };
   }
 
   #jobOf(name: string): JobState {

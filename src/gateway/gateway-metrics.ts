@@ -1,0 +1,56 @@
+import type { Gateway } from "./gateway.ts";
+import type { MetricSample } from "./service.ts";
+
+/** Everything that /metrics says of a gateway but its process. */
+export function gatewayMetrics(gateway: Gateway): MetricSample[] {
+  const samples: MetricSample[] = [];
+  const add = (name: string, help: string, value: number, labels?: Readonly<Record<string, string>>): void => {
+    samples.push(labels === undefined ? { name: `fogbank_${name}`, help, value } : { name: `fogbank_${name}`, help, value, labels });
+  };
+  const { clock, transport, broker } = gateway.options.ports;
+  const serving = gateway.serving();
+  add("up", "1 while the gateway serves", gateway.phase() === "serving" ? 1 : 0);
+  add("clock_synchronised", "1 while the system clock is believed to be synchronised", clock.synchronised() ? 1 : 0);
+  const mesh = transport.stats();
+  add("mesh_frames_sent_total", "Frames handed to links", mesh.framesSent);
+  add("mesh_frames_received_total", "Frames received", mesh.framesReceived);
+  add("mesh_frames_dropped_total", "Frames dropped because a link was gone or its queue full", mesh.framesDropped);
+  add("mesh_bytes_sent_total", "Bytes handed to links", mesh.bytesSent);
+  add("mesh_bytes_received_total", "Bytes received", mesh.bytesReceived);
+  if (serving === undefined) return samples;
+  const { counters, ingest, replication, consensus } = serving;
+  add("mqtt_clients", "Device connections", broker.stats().clients);
+  add("messages_total", "PUBLISH packets received from devices", counters.messages);
+  add("readings_acknowledged_total", "Readings that were acknowledged by this gateway", counters.acknowledged);
+  add("readings_pending", "Readings that wait for their copies", replication.pendingReadings());
+  add("readings_suppressed_total", "Readings within their deadband", counters.suppressed);
+  add("qos0_dropped_total", "QoS 0 messages dropped at the intake bound", counters.qos0Dropped);
+  add("rounds_total", "Rounds closed by this gateway", counters.rounds);
+  add("round_bytes_total", "Bytes of these rounds", counters.roundBytes);
+  add("rounds_refused_total", "Rounds of peers that were refused", replication.refusedRounds);
+  for (const [reason, count] of Object.entries(ingest.deadLetters.counts())) add("dead_letters_total", "Payloads or metrics that became no reading, by reason", count, { reason });
+  for (const [reason, count] of counters.closed) add("connections_closed_total", "Connections closed or refused by this gateway, by reason", count, { reason });
+  const view = consensus.view();
+  add("raft_term", "Raft term", view.term);
+  add("raft_commit_index", "Raft commit index", view.commitIndex);
+  add("raft_leader", "1 on the Raft leader", consensus.isLeader() ? 1 : 0);
+  for (const [name, log] of [
+    ["readings", serving.readingsLog.log],
+    ["raft", serving.raftLog],
+  ] as const) {
+    const stats = log.stats();
+    add("log_bytes_written_total", "Bytes written to the log", stats.bytesWritten, { log: name });
+    add("log_bytes", "Bytes of the log on disk", stats.bytes, { log: name });
+    add("log_fsyncs_total", "fsyncs of the log", stats.fsyncs, { log: name });
+    add("log_last_fsync_seconds", "Duration of the last fsync", stats.lastFsyncMs / 1_000, { log: name });
+    add("log_ok", "1 while the log can be written", log.health().ok ? 1 : 0, { log: name });
+  }
+  const store = serving.seriesStore.stats();
+  add("series", "Series kept here", store.series);
+  add("chunks", "Chunks in the store", store.chunks);
+  add("head_readings", "Readings in memory that no chunk holds yet", store.headReadings);
+  add("checkpoints_total", "Checkpoints since the data folder was made", store.checkpoints);
+  add("conflicts_total", "Different values at one identity, found at checkpoints", store.conflicts);
+  add("results_pending", "Committed runs whose rows have not reached this gateway", serving.results.pending());
+  return samples;
+}

@@ -1,0 +1,439 @@
+/** `GatewayService` over a gateway in any phase: until it serves, questions are answered `not-ready`. */
+
+import { describeSurvival } from "../config/survival.ts";
+import type { ConsistencyLevel, JobSettings } from "../config/settings.ts";
+import { ownersOf, partitionsOf } from "../core/ring/owner-table.ts";
+import { formatAggregateFunction } from "../lib/aggregate-function.ts";
+import { type Result, failure, success } from "../lib/errors.ts";
+import { type DeviceId, deviceId, partitionCount, partitionOf } from "../lib/ids.ts";
+import { mergeRuns } from "../series/merge.ts";
+import { runValueAt } from "../series/run.ts";
+import type { ListenAddress } from "../config/settings.ts";
+import { gatewayMetrics } from "./gateway-metrics.ts";
+import type { Gateway } from "./gateway.ts";
+import { decodeCursor, encodeCursor } from "./query/cursor.ts";
+import type { Serving } from "./serving.ts";
+import type {
+  DeadLetter,
+  DeadLettersView,
+  DeviceView,
+  EventFilter,
+  GatewayEvent,
+  GatewayService,
+  GatewayStatus,
+  GatewayView,
+  JobRunView,
+  JobView,
+  KvEntry,
+  KvExpectation,
+  MetricSample,
+  ReadingsAnswer,
+  ReadingsQuery,
+  ResultRow,
+  RingView,
+  SinkView,
+} from "./service.ts";
+
+const controlTimeoutMs = 5_000;
+const kvKeyBytesMax = 1_024;
+const askTimeoutMs = 3_000;
+const timeMaxUs = Number.MAX_SAFE_INTEGER;
+const aggregatePointsMax = 1_000_000;
+
+export class LocalGatewayService implements GatewayService {
+  readonly #gateway: Gateway;
+
+  constructor(gateway: Gateway) {
+    this.#gateway = gateway;
+  }
+
+  /** Peers ask for what only this gateway has; called once the gateway has started. */
+  serveRequests(): void {
+    this.#gateway.requests()?.serve("dead-letters", () => Promise.resolve(success(this.#ownDeadLetters())));
+    this.#gateway.requests()?.serve("latest", async (_from, body) => {
+      const serving = this.#gateway.serving();
+      const device = (body as { device?: unknown } | null)?.device;
+      if (serving === undefined || typeof device !== "string") return failure("not-ready", "not serving yet");
+      return this.#localLatest(serving, deviceId(device));
+    });
+  }
+
+  healthy(): boolean {
+    return this.#gateway.context()?.inbox.closed() !== true;
+  }
+
+  readiness(): { ready: boolean; reasons: string[] } {
+    const reasons: string[] = [];
+    const phase = this.#gateway.phase();
+    const serving = this.#gateway.serving();
+    if (phase === "waiting-for-peers") reasons.push(`first start of the site: waiting for ${this.#gateway.waitingFor().join(", ") || "the founding gateway"}`);
+    else if (phase !== "serving") reasons.push(this.#gateway.refusal()?.message ?? `the gateway is ${phase}`);
+    if (serving !== undefined && serving.consensus.leader() === undefined) reasons.push("no Raft leader is known");
+    return { ready: reasons.length === 0 && this.healthy(), reasons };
+  }
+
+  status(): GatewayStatus {
+    const { settings, self, options } = this.#gateway;
+    const serving = this.#gateway.serving();
+    const view = serving?.consensus.view();
+    const clock = options.ports.clock;
+    return {
+      site: settings.site,
+      clusterId: serving?.bootstrap.clusterId,
+      gateway: self,
+      version: options.version,
+      uptimeMs: Math.round(clock.monotonicMs() - this.#gateway.startedMs),
+      phase: this.#gateway.phase(),
+      warnings: this.#warnings(),
+      raft: {
+        role: view?.role ?? "none",
+        term: view?.term ?? 0,
+        leader: serving?.consensus.leader(),
+        commitIndex: view?.commitIndex ?? 0,
+        lastIndex: view?.lastIndex ?? 0,
+      },
+      ring: {
+        epoch: serving?.replication.table().epoch ?? 0,
+        factor: serving?.replication.table().factor ?? Math.min(settings.replication.factor, settings.gateways.length),
+        partitions: this.#owned(serving),
+        survives: describeSurvival(settings),
+      },
+      log: logStatus(serving),
+      store: storeStatus(serving),
+      ingest: this.#ingestStatus(serving),
+      sync: this.sync(),
+      process: { memoryBytes: options.ports.memoryBytes() },
+    };
+  }
+
+  metrics(): readonly MetricSample[] {
+    return gatewayMetrics(this.#gateway);
+  }
+
+  gateways(): readonly GatewayView[] {
+    const serving = this.#gateway.serving();
+    const owned = this.#owned(serving);
+    return this.#gateway.settings.gateways.map((settings) => ({
+      id: settings.id,
+      host: settings.host,
+      zone: settings.zone,
+      weight: settings.weight,
+      up: settings.id === this.#gateway.self || this.#gateway.router()?.reachable(settings.id) === true,
+      role: this.#roleOf(serving, settings.id),
+      incarnation: serving?.bootstrap.gateways.find((gateway) => gateway.id === settings.id)?.incarnation,
+      partitions: owned[settings.id] ?? 0,
+      mqtt: endpoint(settings.host, settings.listen.mqtt),
+      http: endpoint(settings.host, settings.listen.http),
+    }));
+  }
+
+  ring(device: string | undefined): RingView {
+    const serving = this.#gateway.serving();
+    const view = { epoch: serving?.replication.table().epoch ?? 0, partitions: partitionCount, owned: this.#owned(serving) };
+    if (device === undefined || serving === undefined) return view;
+    const at = partitionOf(deviceId(device), this.#gateway.options.ports.hash64);
+    return { ...view, device: { id: device, partition: at, owners: ownersOf(serving.replication.table(), at) } };
+  }
+
+  devices(): Promise<Result<readonly DeviceView[]>> {
+    const serving = this.#gateway.serving();
+    if (serving === undefined) return Promise.resolve(this.#notReady());
+    const ids = new Set<DeviceId>([...serving.state.devices().keys(), ...this.#gateway.settings.inventory.map((entry) => entry.id)]);
+    return Promise.resolve(success([...ids].sort().map((id) => this.#deviceView(serving, id))));
+  }
+
+  async device(id: string): Promise<Result<DeviceView>> {
+    const serving = this.#gateway.serving();
+    if (serving === undefined) return this.#notReady();
+    const device = deviceId(id);
+    const known = serving.state.devices().has(device) || this.#gateway.settings.inventory.some((entry) => entry.id === device);
+    const latest = await this.#latest(serving, device);
+    if (!known && Object.keys(latest).length === 0) return failure("not-found", `no device "${id}" has been seen, and the inventory does not name it`);
+    return success({ ...this.#deviceView(serving, device), latest });
+  }
+
+  async deadLetters(): Promise<Result<DeadLettersView>> {
+    const requests = this.#gateway.requests();
+    const router = this.#gateway.router();
+    const views = [this.#ownDeadLetters()];
+    const peers = this.#gateway.settings.gateways.map((gateway) => gateway.id).filter((id) => id !== this.#gateway.self && router?.reachable(id) === true);
+    const answers = await Promise.all(peers.map((peer) => requests?.call(peer, "dead-letters", {}, { timeoutMs: askTimeoutMs, channel: "job" })));
+    for (const answer of answers) if (answer?.ok === true && isDeadLettersView(answer.value)) views.push(answer.value);
+    const counts: Record<string, number> = {};
+    for (const view of views) for (const [reason, count] of Object.entries(view.counts)) counts[reason] = (counts[reason] ?? 0) + count;
+    const letters = views.flatMap((view) => view.letters).sort((a, b) => b.ms - a.ms);
+    return success({ counts, letters });
+  }
+
+  async readings(query: ReadingsQuery): Promise<Result<ReadingsAnswer>> {
+    const serving = this.#gateway.serving();
+    if (serving === undefined) return this.#notReady();
+    const level = query.consistency ?? this.#gateway.settings.replication.read;
+    const range = { fromUs: query.fromMs === undefined ? 0 : Math.ceil(query.fromMs * 1_000), toUs: query.toMs === undefined ? timeMaxUs : Math.ceil(query.toMs * 1_000) };
+    if (range.fromUs > range.toUs) return failure("bad-request", "`from` is after `to`");
+    return query.everyMs === undefined ? this.#raw(serving, query, { ...range, level }) : this.#aggregated(serving, query, { ...range, level, everyMs: query.everyMs });
+  }
+
+  jobs(): readonly JobView[] {
+    const serving = this.#gateway.serving();
+    return this.#gateway.settings.jobs.map((job) => {
+      const state = serving?.state.job(job.name);
+      return {
+        name: job.name,
+        schedule: job.schedule,
+        windowMs: job.windowMs,
+        metric: job.source.metric,
+        devices: job.source.devices,
+        groupBy: job.groupBy.map((key) => (key.kind === "label" ? `label.${key.name}` : key.kind)),
+        aggregate: Object.fromEntries(job.aggregate.map((output) => [output.name, formatAggregateFunction(output.function)])),
+        sinks: job.sinks,
+        lastWindow: state?.lastCommitted,
+        nextFireMs: serving?.jobs.nextFireMs(job),
+        runs: state?.commits ?? 0,
+      };
+    });
+  }
+
+  async runJob(name: string, range: { readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<JobRunView>> {
+    const job = this.#job(name);
+    if (!job.ok) return job;
+    const serving = this.#gateway.serving();
+    return serving === undefined ? this.#notReady() : serving.jobs.runNow(job.value, range);
+  }
+
+  async results(query: { readonly job: string; readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<readonly ResultRow[]>> {
+    const job = this.#job(query.job);
+    if (!job.ok) return job;
+    const serving = this.#gateway.serving();
+    if (serving === undefined) return this.#notReady();
+    // What was committed before the question must be in the answer, whichever gateway is asked.
+    const fresh = await serving.consensus.fresh(controlTimeoutMs);
+    if (!fresh.ok) return fresh;
+    const caughtUp = await serving.results.caughtUp(controlTimeoutMs);
+    if (!caughtUp.ok) return caughtUp;
+    return serving.results.rows(query.job, { fromMs: query.fromMs ?? Number.NEGATIVE_INFINITY, toMs: query.toMs ?? Number.POSITIVE_INFINITY });
+  }
+
+  sync(): readonly SinkView[] {
+    return this.#gateway.serving()?.results.sinks.map((sink) => sink.view()) ?? [];
+  }
+
+  async kvGet(key: string): Promise<Result<KvEntry | undefined>> {
+    const serving = this.#gateway.serving();
+    if (serving === undefined) return this.#notReady();
+    const fresh = await serving.consensus.fresh(controlTimeoutMs);
+    return fresh.ok ? success(serving.state.kv(key)) : fresh;
+  }
+
+  async kvPut(key: string, value: Uint8Array, expect: KvExpectation): Promise<Result<{ revision: number }>> {
+    const applied = await this.#proposeKv(key, () => ({ t: "kv-put", key, value, expect: expectCode(expect) }));
+    return applied.ok ? success({ revision: applied.value.revision }) : applied;
+  }
+
+  async kvDelete(key: string, expect: KvExpectation): Promise<Result<{ existed: boolean }>> {
+    const applied = await this.#proposeKv(key, () => ({ t: "kv-delete", key, expect: expectCode(expect) }));
+    return applied.ok ? success({ existed: applied.value.existed }) : applied;
+  }
+
+  subscribe(filter: EventFilter, listener: (event: GatewayEvent) => void): () => void {
+    return this.#gateway.events()?.subscribe(filter, listener) ?? (() => undefined);
+  }
+
+  async #proposeKv(key: string, command: () => Parameters<Serving["consensus"]["propose"]>[0]): Promise<Result<{ revision: number; existed: boolean }>> {
+    const serving = this.#gateway.serving();
+    if (serving === undefined) return failure("not-applied", this.#notReady().message);
+    const bytes = new TextEncoder().encode(key).length;
+    if (bytes === 0 || bytes > kvKeyBytesMax) return failure("bad-request", `a key has 1 to ${kvKeyBytesMax} bytes, this one has ${bytes}`);
+    const result = await serving.consensus.propose(command(), controlTimeoutMs);
+    if (!result.ok) return result;
+    if (result.value.t !== "kv") return failure("internal", "a kv command was answered with something else");
+    if (!result.value.ok) return failure("precondition-failed", result.value.revision === 0 ? `"${key}" does not exist` : `"${key}" is at revision ${result.value.revision}`);
+    return success(result.value);
+  }
+
+  async #raw(serving: Serving, query: ReadingsQuery, asked: { fromUs: number; toUs: number; level: ConsistencyLevel }): Promise<Result<ReadingsAnswer>> {
+    const after = query.cursor === undefined ? success(undefined) : decodeCursor(query.cursor);
+    if (!after.ok) return after;
+    const selector = { metric: query.metric, device: query.device, labels: {} };
+    const page = await serving.queries.page({ selector, ...asked, after: after.value, limit: query.limit });
+    if (!page.ok) return page;
+    const series = page.value.series.map(({ device, metric, run }) => ({
+      device,
+      metric,
+      points: Array.from({ length: run.count }, (_, row) => [(run.times[row] as number) / 1_000, runValueAt(run, row)] as const),
+    }));
+    const { complete, next } = page.value;
+    return success(next === undefined ? { series, complete } : { series, complete, cursor: encodeCursor(next) });
+  }
+
+  async #aggregated(serving: Serving, query: ReadingsQuery, asked: { fromUs: number; toUs: number; level: ConsistencyLevel; everyMs: number }): Promise<Result<ReadingsAnswer>> {
+    const { fromUs, toUs, level, everyMs } = asked;
+    const answer = await serving.queries.aggregate({
+      selector: { metric: query.metric, device: query.device, labels: {} },
+      fromUs,
+      toUs,
+      windowMs: everyMs,
+      functions: [query.aggregate ?? { kind: "mean" }],
+      groupBy: [{ kind: "device" }, { kind: "metric" }],
+      level,
+    });
+    if (!answer.ok) return answer;
+    if (answer.value.rows.length > aggregatePointsMax) return failure("too-large", `${answer.value.rows.length} windows: ask for a shorter range or a longer \`every\``);
+    const series = new Map<string, { device: string; metric: string; points: [number, ReturnType<typeof runValueAt> | null][] }>();
+    for (const row of answer.value.rows) {
+      const [device, metric] = row.key as [string, string];
+      const name = `${device}\u0000${metric}`;
+      const known = series.get(name) ?? { device, metric, points: [] };
+      known.points.push([row.fromMs, row.state.finish()[0] ?? null]);
+      series.set(name, known);
+    }
+    return success({ series: [...series].sort((a, b) => (a[0] < b[0] ? -1 : 1)).map(([, found]) => found), complete: answer.value.complete });
+  }
+
+  async #latest(serving: Serving, device: DeviceId): Promise<Record<string, { ms: number; value: ReturnType<typeof runValueAt> }>> {
+    const owners = ownersOf(serving.replication.table(), partitionOf(device, this.#gateway.options.ports.hash64));
+    const answers = await Promise.all(
+      owners.map((owner) => {
+        if (owner === this.#gateway.self) return this.#localLatest(serving, device);
+        return this.#gateway.requests()?.call(owner, "latest", { device }, { timeoutMs: askTimeoutMs, channel: "job" });
+      }),
+    );
+    const latest: Record<string, { ms: number; value: ReturnType<typeof runValueAt> }> = {};
+    for (const answer of answers) {
+      if (answer?.ok !== true || !Array.isArray(answer.value)) continue;
+      for (const [metric, ms, value] of answer.value as [string, number, ReturnType<typeof runValueAt>][]) {
+        if ((latest[metric]?.ms ?? Number.NEGATIVE_INFINITY) < ms) latest[metric] = { ms, value };
+      }
+    }
+    return latest;
+  }
+
+  async #localLatest(serving: Serving, device: DeviceId): Promise<Result<(readonly [string, number, ReturnType<typeof runValueAt>])[]>> {
+    const found = await serving.localReader.latest(device);
+    if (!found.ok) return found;
+    return success(
+      found.value.map(({ metric, run }) => {
+        const { run: merged } = mergeRuns([run]);
+        return [metric, (merged.times[merged.count - 1] as number) / 1_000, runValueAt(merged, merged.count - 1)] as const;
+      }),
+    );
+  }
+
+  #deviceView(serving: Serving, id: DeviceId): DeviceView {
+    const registered = serving.state.devices().get(id);
+    const listed = this.#gateway.settings.inventory.find((entry) => entry.id === id);
+    const at = partitionOf(id, this.#gateway.options.ports.hash64);
+    return {
+      id,
+      profile: registered?.profile ?? listed?.profile,
+      labels: listed?.labels ?? {},
+      metrics: registered?.metrics ?? [],
+      firstSeenMs: registered?.firstSeenMs,
+      partition: at,
+      owners: ownersOf(serving.replication.table(), at),
+    };
+  }
+
+  #ownDeadLetters(): DeadLettersView {
+    const letters = this.#gateway.serving()?.ingest.deadLetters;
+    return letters === undefined ? { counts: {}, letters: [] } : { counts: letters.counts(), letters: letters.newestFirst() };
+  }
+
+  #owned(serving: Serving | undefined): Record<string, number> {
+    if (serving === undefined) return {};
+    const table = serving.replication.table();
+    return Object.fromEntries(this.#gateway.settings.gateways.map(({ id }) => [id, partitionsOf(table, id).length]));
+  }
+
+  #roleOf(serving: Serving | undefined, id: string): string {
+    if (serving === undefined) return "none";
+    if (id === this.#gateway.self) return serving.consensus.role();
+    return serving.consensus.leader() === id ? "leader" : "follower";
+  }
+
+  #job(name: string): Result<JobSettings> {
+    const job = this.#gateway.settings.jobs.find((candidate) => candidate.name === name);
+    if (job !== undefined) return success(job);
+    const names = this.#gateway.settings.jobs.map((candidate) => candidate.name);
+    return failure("not-found", `there is no job "${name}"; ${names.length === 0 ? "the settings have none" : `there are: ${names.join(", ")}`}`);
+  }
+
+  #warnings(): string[] {
+    const serving = this.#gateway.serving();
+    const warnings = [...this.#gateway.peerNotes().values(), ...this.readiness().reasons];
+    for (const [name, log] of [
+      ["readings log", serving?.readingsLog.log],
+      ["Raft log", serving?.raftLog],
+    ] as const) {
+      const health = log?.health();
+      if (health?.ok === false) warnings.push(`the ${name} cannot be written (${health.code ?? "unknown"}): ${health.message ?? ""}`);
+    }
+    for (const sink of this.sync()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);
+    if (serving !== undefined && !this.#gateway.options.ports.clock.synchronised()) warnings.push("the system clock is not synchronised: timestamps given by this gateway may be wrong");
+    return warnings;
+  }
+
+  #ingestStatus(serving: Serving | undefined): GatewayStatus["ingest"] {
+    const { clock } = this.#gateway.options.ports;
+    const counters = serving?.counters;
+    return {
+      clients: serving?.ingest.clients() ?? 0,
+      acknowledged: counters?.acknowledged ?? 0,
+      perSecond: counters?.perSecond(clock.monotonicMs()) ?? 0,
+      pending: serving?.replication.pendingReadings() ?? 0,
+      qos0Dropped: counters?.qos0Dropped ?? 0,
+      deadLetters: serving?.ingest.deadLetters.total() ?? 0,
+      conflicts: serving?.seriesStore.stats().conflicts ?? 0,
+      suppressed: counters?.suppressed ?? 0,
+      closed: Object.fromEntries(counters?.closed ?? []),
+      unmatched: serving?.ingest.unmatched.view(clock.wallMs()) ?? [],
+    };
+  }
+
+  #notReady(): Extract<Result<never>, { ok: false }> {
+    return failure("not-ready", `${this.#gateway.self}: ${this.readiness().reasons.join("; ") || this.#gateway.phase()}`);
+  }
+}
+
+function expectCode(expect: KvExpectation): number {
+  switch (expect.kind) {
+    case "any":
+      return -1;
+    case "exists":
+      return -2;
+    case "absent":
+      return 0;
+    case "revision":
+      return expect.revision;
+  }
+}
+
+function logStatus(serving: Serving | undefined): GatewayStatus["log"] {
+  const log = serving?.readingsLog.log;
+  const stats = log?.stats();
+  const health = log?.health();
+  return {
+    segments: stats?.segments ?? 0,
+    bytes: stats?.bytes ?? 0,
+    bytesWritten: stats?.bytesWritten ?? 0,
+    fsyncs: stats?.fsyncs ?? 0,
+    lastFsyncMs: stats?.lastFsyncMs ?? 0,
+    ok: health?.ok ?? true,
+    error: health?.message,
+  };
+}
+
+function storeStatus(serving: Serving | undefined): GatewayStatus["store"] {
+  const stats = serving?.seriesStore.stats();
+  return { bytes: serving?.storeBytes() ?? 0, series: stats?.series ?? 0, chunks: stats?.chunks ?? 0, headReadings: stats?.headReadings ?? 0, checkpoints: stats?.checkpoints ?? 0 };
+}
+
+function endpoint(host: string, listen: ListenAddress): string {
+  return `${listen.host === undefined || listen.host === "0.0.0.0" ? host : listen.host}:${listen.port}`;
+}
+
+function isDeadLettersView(value: unknown): value is DeadLettersView {
+  if (typeof value !== "object" || value === null) return false;
+  const { counts, letters } = value as { counts?: unknown; letters?: unknown };
+  return typeof counts === "object" && counts !== null && Array.isArray(letters) && letters.every((letter): letter is DeadLetter => typeof letter === "object" && letter !== null);
+}

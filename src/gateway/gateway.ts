@@ -1,0 +1,390 @@
+/**
+ * One gateway, from start to stop: opens its disk, meets its peers, joins or founds the cluster, and serves. Expected
+ * failures of a start are values; a gateway that finds its own state impossible stops, and its peers carry on.
+ */
+
+import type { GatewaySettings, SiteSettings } from "../config/settings.ts";
+import { Admission, type AdmissionEffect } from "../core/admission/admission.ts";
+import type { AdmissionMessage } from "../core/admission/hello.ts";
+import { encodeOwnerTable } from "../core/ring/owner-table.ts";
+import { planOwners } from "../core/ring/planner.ts";
+import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
+import { defined } from "../lib/assert.ts";
+import { type ErrorCode, type Failure, type Result, failure, success } from "../lib/errors.ts";
+import { type GatewayId, type Incarnation, clusterId, sessionId } from "../lib/ids.ts";
+import { Packing } from "../lib/packing.ts";
+import { SeededRandom } from "../lib/random.ts";
+import type { GatewayContext, GatewayPorts } from "./context.ts";
+import { type DiskHooks, type OpenedDisk, foundLogs, openDisk } from "./disk.ts";
+import { EventHub } from "./event-hub.ts";
+import { FrameKind, sessionTagOf } from "./frames.ts";
+import { type Identity, openIdentity, writeIdentity } from "./identity.ts";
+import { Inbox } from "./inbox.ts";
+import { MeshRouter } from "./mesh-router.ts";
+import { Requests } from "./requests.ts";
+import { type GatewayRules, Serving } from "./serving.ts";
+
+export interface GatewayOptions {
+  readonly settings: SiteSettings;
+  readonly self: GatewayId;
+  readonly ports: GatewayPorts;
+  readonly version: string;
+  /** The gateway has stopped itself, for good: refused by its site, or its state was impossible. */
+  readonly stopped: (why: Failure) => void;
+  readonly rules?: GatewayRules;
+}
+
+export type Phase = "starting" | "waiting-for-peers" | "serving" | "refused" | "stopping";
+
+const helloMs = 500;
+
+export class Gateway {
+  readonly options: GatewayOptions;
+  readonly settings: SiteSettings;
+  readonly self: GatewayId;
+  readonly own: GatewaySettings;
+  readonly startedMs: number;
+  readonly #peerNotes = new Map<GatewayId, string>();
+  #phase: Phase = "starting";
+  #identity: Identity | undefined;
+  #context: GatewayContext | undefined;
+  #disk: OpenedDisk | undefined;
+  #router: MeshRouter | undefined;
+  #requests: Requests | undefined;
+  #admission: Admission | undefined;
+  #serving: Serving | undefined;
+  #events: EventHub | undefined;
+  #refusal: Failure | undefined;
+
+  constructor(options: GatewayOptions) {
+    this.options = options;
+    this.settings = options.settings;
+    this.self = options.self;
+    this.own = defined(
+      options.settings.gateways.find((gateway) => gateway.id === options.self),
+      `gateway ${options.self} in the settings`,
+    );
+    this.startedMs = options.ports.clock.monotonicMs();
+  }
+
+  phase(): Phase {
+    return this.#phase;
+  }
+
+  serving(): Serving | undefined {
+    return this.#serving;
+  }
+
+  identity(): Identity | undefined {
+    return this.#identity;
+  }
+
+  router(): MeshRouter | undefined {
+    return this.#router;
+  }
+
+  requests(): Requests | undefined {
+    return this.#requests;
+  }
+
+  events(): EventHub | undefined {
+    return this.#events;
+  }
+
+  context(): GatewayContext | undefined {
+    return this.#context;
+  }
+
+  refusal(): Failure | undefined {
+    return this.#refusal;
+  }
+
+  /** What is to be said of each peer that is not simply fine. */
+  peerNotes(): ReadonlyMap<GatewayId, string> {
+    return this.#peerNotes;
+  }
+
+  /** Gateways that a first start still waits for. */
+  waitingFor(): readonly GatewayId[] {
+    return this.#admission?.silent() ?? [];
+  }
+
+  /** Resolves when the gateway is on its way: serving, or waiting for its peers to found the site. */
+  async start(): Promise<Result<void>> {
+    const { ports, settings } = this.options;
+    const packing = new Packing();
+    const identity = await openIdentity({ documents: ports.documents, entropy: ports.entropy, packing, site: settings.site, gateway: this.self });
+    if (!identity.ok) return identity;
+    this.#identity = identity.value;
+    const context = this.#makeContext(identity.value, packing);
+    this.#context = context;
+    const disk = await openDisk(context, identity.value, this.#diskHooks());
+    if (!disk.ok) return disk;
+    this.#disk = disk.value;
+    const router = new MeshRouter(context);
+    this.#router = router;
+    this.#requests = new Requests(context, router, { openMax: 4_096, servedMax: 256 });
+    this.#events = new EventHub(context, router);
+    const begun = identity.value.bootstrap === undefined ? success(undefined) : await this.#beginAsMember(identity.value.bootstrap);
+    if (!begun.ok) return begun;
+    const linked = await this.#startMesh(context, router);
+    if (!linked.ok) return linked;
+    this.#tick();
+    return success(undefined);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#phase === "stopping") return;
+    this.#phase = "stopping";
+    const { ports } = this.options;
+    await ports.broker.stop();
+    await this.#serving?.stop();
+    await ports.transport.stop();
+    this.#context?.inbox.close();
+    await this.#disk?.readingsLog.log.close();
+    await this.#disk?.raftLog.close();
+    await this.#disk?.store.close();
+  }
+
+  #makeContext(identity: Identity, packing: Packing): GatewayContext {
+    const { ports, settings } = this.options;
+    const session = sessionId(ports.entropy.hex(16));
+    const inbox = new Inbox((cause) => this.#giveUp("internal", `the gateway found its own state impossible and stops: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`));
+    return {
+      self: this.self,
+      slot: slotOf(identity.bootstrap, this.self) ?? settings.gateways.findIndex((gateway) => gateway.id === this.self),
+      settings,
+      ports,
+      clock: ports.clock,
+      diagnostics: ports.diagnostics,
+      inbox,
+      packing,
+      random: new SeededRandom(Number.parseInt(ports.entropy.hex(4), 16)),
+      incarnation: identity.incarnation,
+      startCount: identity.startCount,
+      session,
+      sessionTag: sessionTagOf(session),
+    };
+  }
+
+  /** What the disk needs of parts that are built on it. */
+  #diskHooks(): DiskHooks {
+    return {
+      reservedUs: () => this.#serving?.stamper.reservedUs() ?? 0,
+      carryOver: () => this.#serving?.attempts.carryOver() ?? true,
+    };
+  }
+
+  async #startMesh(context: GatewayContext, router: MeshRouter): Promise<Result<void>> {
+    const { ports, settings } = this.options;
+    const identity = defined(this.#identity, "the identity");
+    const admission = new Admission({
+      self: this.self,
+      site: settings.site,
+      incarnation: identity.incarnation,
+      startCount: identity.startCount,
+      session: context.session,
+      listDigest: settings.listDigest,
+      settingsDigest: settings.digest,
+      gateways: settings.gateways.map((gateway) => gateway.id),
+      bootstrap: identity.bootstrap,
+      registeredStart: (gateway) => this.#serving?.state.startOf(gateway),
+      mint: (incarnations) => this.#mint(incarnations),
+    });
+    this.#admission = admission;
+    if (identity.bootstrap === undefined) this.#phase = "waiting-for-peers";
+    router.handle(FrameKind.Admission, (from, body) => {
+      const message = context.packing.unpack(body);
+      if (message.ok && isAdmissionMessage(message.value)) {
+        const received = message.value;
+        this.#admit((effects) => admission.received(from, received, effects));
+      }
+    });
+    return ports.transport.start({
+      receive: (from, _channel, frame) => context.inbox.post(() => router.receive(from, frame)),
+      up: (peer) => context.inbox.post(() => this.#linkUp(peer)),
+      down: (peer, reason) => context.inbox.post(() => this.#linkDown(peer, reason)),
+    });
+  }
+
+  #linkUp(peer: GatewayId): void {
+    this.#peerNotes.delete(peer);
+    this.options.ports.diagnostics.info("link-up", { peer });
+    this.#admit((effects) => this.#admission?.linkUp(peer, effects));
+    if (this.#router?.isAdmitted(peer) === true) {
+      this.#serving?.peerAdmitted(peer);
+      this.#events?.emit({ type: "membership", gateway: peer, up: true, reason: "link up" });
+    }
+  }
+
+  #linkDown(peer: GatewayId, reason: string): void {
+    this.#peerNotes.set(peer, `${peer} is not connected: ${reason}`);
+    this.options.ports.diagnostics.warn("link-down", { peer, reason });
+    this.#admission?.linkDown(peer);
+    this.#requests?.peerDown(peer);
+    this.#serving?.peerDown(peer);
+    this.#events?.emit({ type: "membership", gateway: peer, up: false, reason });
+  }
+
+  #tick(): void {
+    if (this.#context?.inbox.closed() !== false) return;
+    const { transport, clock } = this.options.ports;
+    const linked = this.settings.gateways.map((gateway) => gateway.id).filter((id) => id !== this.self && transport.isUp(id));
+    this.#context.inbox.post(() => this.#admit((effects) => this.#admission?.tick(linked, effects)));
+    clock.schedule(helloMs, () => this.#tick());
+  }
+
+  #admit(step: (effects: AdmissionEffect[]) => void): void {
+    const effects: AdmissionEffect[] = [];
+    step(effects);
+    for (const effect of effects) this.#carryOut(effect);
+  }
+
+  #carryOut(effect: AdmissionEffect): void {
+    const { diagnostics } = this.options.ports;
+    switch (effect.type) {
+      case "send":
+        this.#router?.send(effect.to, "raft", FrameKind.Admission, defined(this.#context, "the context").packing.pack(effect.message));
+        break;
+      case "join":
+        this.#join(effect.bootstrap).catch((cause: unknown) => this.#giveUp("internal", `joining the site failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`));
+        break;
+      case "admitted":
+        diagnostics.info("peer-admitted", { peer: effect.peer });
+        this.#peerNotes.delete(effect.peer);
+        this.#router?.admit(effect.peer, sessionTagOf(effect.session));
+        this.#serving?.peerAdmitted(effect.peer);
+        this.#events?.emit({ type: "membership", gateway: effect.peer, up: true, reason: "admitted" });
+        break;
+      case "peer-refused":
+        diagnostics.error("peer-refused", { peer: effect.peer, code: effect.code, explanation: effect.explanation });
+        this.#peerNotes.set(effect.peer, effect.explanation);
+        this.#router?.admit(effect.peer, undefined);
+        break;
+      case "stop":
+        this.#giveUp("identity-refused", effect.explanation);
+        break;
+      case "warning":
+        diagnostics.warn("peer-warning", { peer: effect.peer, text: effect.text });
+        this.#peerNotes.set(effect.peer, effect.text);
+        break;
+    }
+  }
+
+  #mint(incarnations: ReadonlyMap<GatewayId, Incarnation>): BootstrapCommand {
+    const { ports, settings } = this.options;
+    const { gateways, replication } = settings;
+    const owners = planOwners({ gateways, factor: replication.factor, epoch: 1, hash64: ports.hash64 });
+    return {
+      t: "bootstrap",
+      clusterId: clusterId(ports.entropy.hex(16)),
+      site: settings.site,
+      gateways: gateways.map(({ id }, slot) => ({ id, incarnation: defined(incarnations.get(id), `the incarnation of ${id}`), slot })),
+      factor: replication.factor,
+      owners: encodeOwnerTable(owners),
+    };
+  }
+
+  /** First the word that the site is known, then the first records, then the word that they are there. */
+  async #join(bootstrap: BootstrapCommand): Promise<void> {
+    const context = defined(this.#context, "the context");
+    this.options.ports.diagnostics.info("site-founded", { cluster: bootstrap.clusterId, gateways: bootstrap.gateways.map((gateway) => gateway.id) });
+    const identity: Identity = { ...defined(this.#identity, "the identity"), stage: "joining", bootstrap };
+    const written = await writeIdentity({ documents: this.options.ports.documents, packing: context.packing }, identity);
+    if (!written.ok) return this.#giveUp(written.code, written.message);
+    this.#identity = identity;
+    const begun = await this.#beginAsMember(bootstrap);
+    if (!begun.ok) return this.#giveUp(begun.code, begun.message);
+    context.inbox.post(() => this.#admit((effects) => this.#admission?.joined(bootstrap, effects)));
+  }
+
+  async #beginAsMember(bootstrap: BootstrapCommand): Promise<Result<void>> {
+    const { ports, rules } = this.options;
+    const context = defined(this.#context, "the context");
+    const disk = defined(this.#disk, "the disk");
+    let identity = defined(this.#identity, "the identity");
+    let { restoredRaft } = disk;
+    if (identity.stage === "joining") {
+      restoredRaft = await foundLogs(context, disk, bootstrap);
+      identity = { ...identity, stage: "member" };
+      const written = await writeIdentity({ documents: ports.documents, packing: context.packing }, identity);
+      if (!written.ok) return written;
+      this.#identity = identity;
+    }
+    const serving = await Serving.begin({
+      context,
+      router: defined(this.#router, "the router"),
+      requests: defined(this.#requests, "the requests"),
+      events: defined(this.#events, "the events"),
+      bootstrap,
+      raftLog: disk.raftLog,
+      restoredRaft,
+      readingsLog: disk.readingsLog,
+      store: disk.store,
+      seriesStore: disk.seriesStore,
+      restoredAttempts: disk.restoredAttempts,
+      stampFloorUs: disk.stampFloorUs,
+      rules: rules ?? {},
+      applied: (command) => this.#applied(command),
+    });
+    if (!serving.ok) return serving;
+    this.#serving = serving.value;
+    const { ingest } = serving.value;
+    const listening = await ports.broker.start({
+      authenticate: (credentials) => this.#mayConnect(credentials.username, credentials.password),
+      connected: (client) => ingest.connected(client),
+      disconnected: (client) => ingest.disconnected(client),
+      publish: (client, topic, payload, qos, done) => ingest.publish(client, topic, payload, qos, done),
+      rejected: (reason, detail) => {
+        serving.value.counters.closeConnection(reason);
+        ports.diagnostics.warn("client-rejected", { reason, detail });
+      },
+    });
+    if (!listening.ok) return listening;
+    this.#phase = "serving";
+    return success(undefined);
+  }
+
+  #mayConnect(username: string | undefined, password: string | undefined): boolean {
+    const { anonymous, users } = this.settings.mqtt;
+    if (username === undefined) return anonymous;
+    const user = users.find((candidate) => candidate.name === username);
+    // With users configured a wrong name or password is never anonymous.
+    return user === undefined ? anonymous && users.length === 0 : user.password === password;
+  }
+
+  #applied(command: SiteCommand | undefined): void {
+    if (command?.t !== "gateway-started") return;
+    const context = defined(this.#context, "the context");
+    if (command.gateway !== this.self) {
+      this.#admit((effects) => this.#admission?.startsChanged(effects));
+    } else if (command.startCount > context.startCount || (command.startCount === context.startCount && command.session !== context.session)) {
+      this.#giveUp("identity-refused", `the site has seen a later start of ${this.self}: this data folder is an older copy, or another process runs with a copy of it. Start ${this.self} with its newest data folder, once`);
+    }
+  }
+
+  #giveUp(code: ErrorCode, message: string): void {
+    if (this.#refusal !== undefined || this.#phase === "stopping") return;
+    this.#refusal = failure(code, message);
+    this.#phase = "refused";
+    this.options.ports.diagnostics.error("gateway-stops", { code, message });
+    this.#context?.inbox.close();
+    this.options.stopped(this.#refusal);
+  }
+}
+
+function slotOf(bootstrap: BootstrapCommand | undefined, self: GatewayId): number | undefined {
+  return bootstrap?.gateways.find((gateway) => gateway.id === self)?.slot;
+}
+
+function isAdmissionMessage(value: unknown): value is AdmissionMessage {
+  if (typeof value !== "object" || value === null || !("t" in value)) return false;
+  const body = value as { t: unknown; hello?: unknown; refusal?: unknown; welcome?: unknown };
+  if (body.t === "hello") return hasStrings(body.hello, ["site", "from", "incarnation", "session", "listDigest", "settingsDigest"]);
+  if (body.t === "refusal") return hasStrings(body.refusal, ["code", "session", "explanation"]);
+  return body.t === "welcome" && hasStrings(body.welcome, ["session"]);
+}
+
+function hasStrings(value: unknown, names: readonly string[]): boolean {
+  return typeof value === "object" && value !== null && names.every((name) => typeof (value as Record<string, unknown>)[name] === "string");
+}

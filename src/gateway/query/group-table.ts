@@ -1,0 +1,61 @@
+/** Aggregate states by group and window: what map fills and reduce merges. */
+
+import type { AggregateFunction } from "../../lib/aggregate-function.ts";
+import { type Result, success } from "../../lib/errors.ts";
+import { AggregateState, decodeAggregateState } from "../../series/aggregate.ts";
+import { type SeriesHash, seriesHashOf } from "../../series/digest.ts";
+import type { SeriesRun } from "../../series/run.ts";
+import type { GroupPartial } from "./wire.ts";
+
+export interface GroupRow {
+  readonly key: readonly string[];
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly state: AggregateState;
+}
+
+export class GroupTable {
+  readonly #functions: readonly AggregateFunction[];
+  readonly #rows = new Map<string, GroupRow>();
+
+  constructor(functions: readonly AggregateFunction[]) {
+    this.#functions = functions;
+  }
+
+  add(key: readonly string[], window: { readonly fromMs: number; readonly toMs: number }, run: SeriesRun, from: number, to: number): void {
+    this.#row(key, window).state.add(run, from, to);
+  }
+
+  /** Mixed into a partition's digest for each reading, so that owners with other labels do not agree by chance. */
+  keySeed(key: readonly string[]): SeriesHash {
+    return seriesHashOf(JSON.stringify(key), "group");
+  }
+
+  merge(partials: readonly GroupPartial[]): Result<void> {
+    for (const partial of partials) {
+      const decoded = decodeAggregateState(this.#functions, partial.state);
+      if (!decoded.ok) return { ok: false, code: "internal", message: `a partial state from another gateway is malformed: ${decoded.message}` };
+      this.#row(partial.key, partial).state.merge(decoded.value);
+    }
+    return success(undefined);
+  }
+
+  encode(): GroupPartial[] {
+    return [...this.#rows.values()].map(({ key, fromMs, toMs, state }) => ({ key, fromMs, toMs, state: state.encode() }));
+  }
+
+  /** In the order of window, then group. */
+  rows(): GroupRow[] {
+    return [...this.#rows.values()].sort((a, b) => a.fromMs - b.fromMs || (JSON.stringify(a.key) < JSON.stringify(b.key) ? -1 : 1));
+  }
+
+  #row(key: readonly string[], window: { readonly fromMs: number; readonly toMs: number }): GroupRow {
+    const name = `${window.fromMs} ${JSON.stringify(key)}`;
+    let row = this.#rows.get(name);
+    if (row === undefined) {
+      row = { key, fromMs: window.fromMs, toMs: window.toMs, state: new AggregateState(this.#functions) };
+      this.#rows.set(name, row);
+    }
+    return row;
+  }
+}

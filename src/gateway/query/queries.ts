@@ -1,0 +1,202 @@
+/**
+ * The coordinator's side of questions. Raw readings are the union of what the owners asked hold, one value for each
+ * identity. An aggregate is computed by the owners; where their digests of exactly the readings asked for differ, the
+ * readings themselves are fetched, merged and aggregated here. `complete` says that every partition was answered by as
+ * many owners as the level asks for.
+ */
+
+import type { ConsistencyLevel } from "../../config/settings.ts";
+import { type Calendar } from "../../lib/calendar.ts";
+import { type Result, failure, success } from "../../lib/errors.ts";
+import { isLiteralGlob } from "../../lib/glob.ts";
+import { type DeviceId, type GatewayId, type Hash64, type Partition, deviceId, partitionOf } from "../../lib/ids.ts";
+import { mergeRuns } from "../../series/merge.ts";
+import { type SeriesRun, sliceRows } from "../../series/run.ts";
+import type { Requests } from "../requests.ts";
+import type { FanOut, FanOutAnswers } from "./fan-out.ts";
+import { type GroupRow, GroupTable } from "./group-table.ts";
+import { type LocalReader, groupKeyOf } from "./local-reader.ts";
+import { type AggregateReply, type AggregateRequest, type Page, type PagePosition, type PageRequest, type PageSeries, type SeriesSelector, packPage, unpackPage } from "./wire.ts";
+
+export interface QueriesOptions {
+  readonly self: GatewayId;
+  readonly hash64: Hash64;
+  readonly requests: Requests;
+  readonly local: LocalReader;
+  readonly fanOut: FanOut;
+  readonly calendar: Calendar;
+  readonly epoch: () => number;
+  readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
+}
+
+export interface PageQuery {
+  readonly selector: SeriesSelector;
+  readonly fromUs: number;
+  readonly toUs: number;
+  readonly after: PagePosition | undefined;
+  readonly limit: number;
+  readonly level: ConsistencyLevel;
+}
+
+export interface PageAnswer {
+  readonly series: readonly PageSeries[];
+  /** Where the next page begins; `undefined` when this was the last. */
+  readonly next: PagePosition | undefined;
+  readonly complete: boolean;
+}
+
+export type AggregateQuery = Omit<AggregateRequest, "epoch" | "partitions"> & { readonly level: ConsistencyLevel };
+
+export interface AggregateAnswer {
+  readonly rows: readonly GroupRow[];
+  readonly complete: boolean;
+}
+
+const pageTimeoutMs = 5_000;
+const aggregateTimeoutMs = 30_000;
+const repairPageLimit = 50_000;
+export const pageLimitMax = 50_000;
+
+export class Queries {
+  readonly #options: QueriesOptions;
+
+  constructor(options: QueriesOptions) {
+    this.#options = options;
+    options.requests.serve("page", async (_from, body) => {
+      const page = await options.local.page(body as PageRequest);
+      return page.ok ? success(packPage(page.value)) : page;
+    });
+    options.requests.serve("aggregate", (_from, body) => options.local.aggregate(body as AggregateRequest));
+  }
+
+  async page(query: PageQuery): Promise<Result<PageAnswer>> {
+    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), query.level, (gateway, partitions) => this.#askPage(gateway, partitions, query));
+    if (answers.answers.length === 0) return unavailable(answers);
+    return success(mergePages(answers.answers.map((answer) => answer.reply), { limit: query.limit, complete: answers.complete }));
+  }
+
+  async aggregate(query: AggregateQuery): Promise<Result<AggregateAnswer>> {
+    const { level, ...plan } = query;
+    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), level, (gateway, partitions) => this.#askAggregate(gateway, partitions, plan));
+    if (answers.answers.length === 0) return unavailable(answers);
+    const table = new GroupTable(query.functions);
+    const unequal: Partition[] = [];
+    for (const at of this.#partitions(query.selector)) {
+      const partials = answers.answers.filter((answer) => answer.partitions.has(at)).map((answer) => answer.reply.partitions.find((partial) => partial.partition === at));
+      const first = partials[0];
+      if (partials.some((partial) => partial?.digest !== first?.digest)) {
+        unequal.push(at);
+      } else if (first !== undefined) {
+        const merged = table.merge(first.groups);
+        if (!merged.ok) return merged;
+      }
+    }
+    const reconciled = unequal.length === 0 ? success(true) : await this.#reconcile(unequal, query, table);
+    if (!reconciled.ok) return reconciled;
+    return success({ rows: table.rows(), complete: answers.complete && reconciled.value });
+  }
+
+  /** Owners disagree about these partitions: their union is aggregated here. True when enough owners gave theirs. */
+  async #reconcile(partitions: readonly Partition[], query: AggregateQuery, table: GroupTable): Promise<Result<boolean>> {
+    const { selector, fromUs, toUs } = query;
+    let complete = true;
+    let after: PagePosition | undefined;
+    do {
+      const page = { selector, fromUs, toUs, after, limit: repairPageLimit, level: query.level };
+      const answers = await this.#options.fanOut.ask(partitions, query.level, (gateway, asked) => this.#askPage(gateway, asked, page));
+      if (answers.answers.length === 0) return unavailable(answers);
+      const merged = mergePages(answers.answers.map((answer) => answer.reply), { limit: repairPageLimit, complete: answers.complete });
+      complete &&= merged.complete;
+      for (const series of merged.series) {
+        const key = groupKeyOf(query.groupBy, series, this.#options.labelsOf(series.device));
+        this.#options.local.addWindows(table, key, series.run, query);
+      }
+      after = merged.next;
+    } while (after !== undefined);
+    return success(complete);
+  }
+
+  #partitions(selector: SeriesSelector): Partition[] {
+    if (!isLiteralGlob(selector.device)) return this.#options.fanOut.allPartitions();
+    return [partitionOf(deviceId(selector.device), this.#options.hash64)];
+  }
+
+  async #askPage(gateway: GatewayId, partitions: readonly Partition[], query: PageQuery): Promise<Result<Page>> {
+    const { selector, fromUs, toUs, after, limit } = query;
+    const request: PageRequest = { epoch: this.#options.epoch(), partitions, selector, fromUs, toUs, after, limit };
+    if (gateway === this.#options.self) return this.#options.local.page(request);
+    const reply = await this.#options.requests.call(gateway, "page", request, { timeoutMs: pageTimeoutMs, channel: "bulk" });
+    return reply.ok ? unpackPage(reply.value) : reply;
+  }
+
+  async #askAggregate(gateway: GatewayId, partitions: readonly Partition[], plan: Omit<AggregateRequest, "epoch" | "partitions">): Promise<Result<AggregateReply>> {
+    const request: AggregateRequest = { ...plan, epoch: this.#options.epoch(), partitions };
+    if (gateway === this.#options.self) return this.#options.local.aggregate(request);
+    const reply = await this.#options.requests.call(gateway, "aggregate", request, { timeoutMs: aggregateTimeoutMs, channel: "job" });
+    if (!reply.ok) return reply;
+    const value = reply.value as Partial<AggregateReply> | null;
+    if (!Array.isArray(value?.partitions)) return failure("internal", `${gateway} answered an aggregate with something else`);
+    return success(value as AggregateReply);
+  }
+}
+
+function unavailable(answers: FanOutAnswers<unknown>): Result<never> {
+  const why = answers.failures.length === 0 ? "none of the owners is connected" : answers.failures.join("; ");
+  return failure("quorum-unavailable", `no owner of the readings asked for answered: ${why}`);
+}
+
+function comparePositions(a: PagePosition, b: PagePosition): number {
+  if (a.device !== b.device) return a.device < b.device ? -1 : 1;
+  if (a.metric !== b.metric) return a.metric < b.metric ? -1 : 1;
+  return a.us - b.us;
+}
+
+function endOf(page: Page): PagePosition | undefined {
+  const last = page.series.at(-1);
+  if (page.end || last === undefined) return undefined;
+  return { device: last.device, metric: last.metric, us: last.run.times[last.run.count - 1] as number };
+}
+
+/**
+ * The union of several owners' pages. An owner that stopped early has said nothing about what is behind its last row,
+ * so the union counts only up to the first such end.
+ */
+export function mergePages(pages: readonly Page[], options: { readonly limit: number; readonly complete: boolean }): PageAnswer {
+  const bound = pages.map(endOf).reduce((least, end) => (least === undefined || (end !== undefined && comparePositions(end, least) < 0) ? end : least), undefined);
+  const runsBySeries = new Map<string, { device: DeviceId; metric: string; runs: SeriesRun[] }>();
+  for (const page of pages) {
+    for (const { device, metric, run } of page.series) {
+      const name = `${device}\u0000${metric}`;
+      const known = runsBySeries.get(name);
+      if (known === undefined) runsBySeries.set(name, { device, metric, runs: [run] });
+      else known.runs.push(run);
+    }
+  }
+  const ordered = [...runsBySeries.values()].sort((a, b) => comparePositions({ ...a, us: 0 }, { ...b, us: 0 }));
+  const series: PageSeries[] = [];
+  let left = options.limit;
+  let truncated = false;
+  for (const { device, metric, runs } of ordered) {
+    const merged = withinBound({ device, metric, run: mergeRuns(runs).run }, bound);
+    if (merged.run.count === 0) continue;
+    if (left === 0) {
+      truncated = true;
+      break;
+    }
+    const run = merged.run.count > left ? sliceRows(merged.run, 0, left) : merged.run;
+    truncated ||= run.count < merged.run.count;
+    left -= run.count;
+    series.push({ device, metric, run });
+  }
+  const last = series.at(-1);
+  const next = truncated && last !== undefined ? { device: last.device, metric: last.metric, us: last.run.times[last.run.count - 1] as number } : bound;
+  return { series, next, complete: options.complete };
+}
+
+function withinBound(series: PageSeries, bound: PagePosition | undefined): PageSeries {
+  if (bound === undefined) return series;
+  const { device, metric, run } = series;
+  let count = run.count;
+  while (count > 0 && comparePositions({ device, metric, us: run.times[count - 1] as number }, bound) > 0) count--;
+  return count === run.count ? series : { device, metric, run: sliceRows(run, 0, count) };
+}

@@ -1,0 +1,88 @@
+/** The series that this gateway keeps: names, heads, and which chunks there are. All in memory; readings are not. */
+
+import { type DeviceId, type Hash64, type Partition, partitionOf } from "../../lib/ids.ts";
+import { Head } from "../../series/head.ts";
+import { type SeriesHash, seriesHashOf } from "../../series/digest.ts";
+import type { ChunkRef } from "./store-keys.ts";
+
+export interface Series {
+  readonly id: number;
+  readonly device: DeviceId;
+  readonly metric: string;
+  readonly partition: Partition;
+  readonly hash: SeriesHash;
+  /** Whether the store knows the name behind the id. */
+  named: boolean;
+  head: Head;
+  /** Heads on their way into chunks, still read from. */
+  sealing: Head | undefined;
+  readonly chunks: ChunkRef[];
+}
+
+export class SeriesIndex {
+  readonly #hash64: Hash64;
+  readonly #byDevice = new Map<DeviceId, Map<string, Series>>();
+  readonly #all: Series[] = [];
+  #nextId = 1;
+  /** Devices in ascending order, until the next one is added. */
+  #sortedDevices: DeviceId[] | undefined;
+
+  constructor(hash64: Hash64) {
+    this.#hash64 = hash64;
+  }
+
+  count(): number {
+    return this.#all.length;
+  }
+
+  all(): readonly Series[] {
+    return this.#all;
+  }
+
+  /** The series, which is made when it is new. */
+  obtain(device: DeviceId, metric: string): Series {
+    return this.find(device, metric) ?? this.#add(this.#nextId, device, metric, false);
+  }
+
+  find(device: DeviceId, metric: string): Series | undefined {
+    return this.#byDevice.get(device)?.get(metric);
+  }
+
+  metricsOf(device: DeviceId): ReadonlyMap<string, Series> | undefined {
+    return this.#byDevice.get(device);
+  }
+
+  /** A series that the store knows. */
+  restore(id: number, device: DeviceId, metric: string): Series {
+    return this.#add(id, device, metric, true);
+  }
+
+  devicesAscending(): readonly DeviceId[] {
+    this.#sortedDevices ??= [...this.#byDevice.keys()].sort();
+    return this.#sortedDevices;
+  }
+
+  #add(id: number, device: DeviceId, metric: string, named: boolean): Series {
+    let metrics = this.#byDevice.get(device);
+    if (metrics === undefined) {
+      metrics = new Map();
+      this.#byDevice.set(device, metrics);
+      this.#sortedDevices = undefined;
+    }
+    const series: Series = {
+      id,
+      device,
+      metric,
+      partition: partitionOf(device, this.#hash64),
+      hash: seriesHashOf(device, metric),
+      named,
+      head: new Head(),
+      sealing: undefined,
+      chunks: [],
+    };
+    this.#nextId = Math.max(this.#nextId, id + 1);
+    metrics.set(metric, series);
+    this.#all.push(series);
+    return series;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Keys of the store, version 1, ordered so that a scan is a question. All integers big-endian, so that byte order is
+ * numeric order.
+ *
+ *     "m" name                                                     node-local meta records
+ *     "s" series u32                                               name of the series (MessagePack and CRC-32C)
+ *     "c" series u32, min time u64 µs, max time u64 µs, readings u32, checkpoint u32, part u16      one chunk
+ *     "r" job, 0, window start u64 ms, revision u32                rows of one committed revision of a run
+ */
+
+const encoder = new TextEncoder();
+const twoTo32 = 0x100000000;
+
+export interface ChunkRef {
+  readonly series: number;
+  readonly minUs: number;
+  readonly maxUs: number;
+  readonly count: number;
+  readonly checkpoint: number;
+  readonly key: Uint8Array;
+}
+
+export const chunkKeyBytes = 1 + 4 + 8 + 8 + 4 + 4 + 2;
+
+export function metaKey(name: string): Uint8Array {
+  return encoder.encode(`m${name}`);
+}
+
+export function seriesKey(series: number): Uint8Array {
+  const key = new Uint8Array(5);
+  key[0] = 0x73;
+  new DataView(key.buffer).setUint32(1, series);
+  return key;
+}
+
+export function parseSeriesKey(key: Uint8Array): number | undefined {
+  if (key.length !== 5 || key[0] !== 0x73) return undefined;
+  return new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(1);
+}
+
+export function chunkKey(chunk: { readonly series: number; readonly minUs: number; readonly maxUs: number; readonly count: number; readonly checkpoint: number; readonly part: number }): Uint8Array {
+  const key = new Uint8Array(chunkKeyBytes);
+  const view = new DataView(key.buffer);
+  key[0] = 0x63;
+  view.setUint32(1, chunk.series);
+  setTime(view, 5, chunk.minUs);
+  setTime(view, 13, chunk.maxUs);
+  view.setUint32(21, chunk.count);
+  view.setUint32(25, chunk.checkpoint);
+  view.setUint16(29, chunk.part);
+  return key;
+}
+
+export function parseChunkKey(key: Uint8Array): ChunkRef | undefined {
+  if (key.length !== chunkKeyBytes || key[0] !== 0x63) return undefined;
+  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+  return { series: view.getUint32(1), minUs: getTime(view, 5), maxUs: getTime(view, 13), count: view.getUint32(21), checkpoint: view.getUint32(25), key };
+}
+
+/** Keys from `prefix` on, up to the first that does not begin with it. */
+export function prefixRange(prefix: Uint8Array): { readonly from: Uint8Array; readonly to: Uint8Array } {
+  const to = prefix.slice();
+  to[to.length - 1] = (to[to.length - 1] as number) + 1;
+  return { from: prefix, to };
+}
+
+export const seriesPrefix = encoder.encode("s");
+export const chunkPrefix = encoder.encode("c");
+
+export function resultKey(job: string, fromMs: number, revision: number): Uint8Array {
+  const prefix = resultPrefix(job);
+  const key = new Uint8Array(prefix.length + 12);
+  key.set(prefix);
+  const view = new DataView(key.buffer);
+  setTime(view, prefix.length, fromMs);
+  view.setUint32(prefix.length + 8, revision);
+  return key;
+}
+
+export function resultPrefix(job: string): Uint8Array {
+  const name = encoder.encode(`r${job}`);
+  const prefix = new Uint8Array(name.length + 1);
+  prefix.set(name);
+  return prefix;
+}
+
+function setTime(view: DataView, offset: number, time: number): void {
+  view.setUint32(offset, Math.floor(time / twoTo32));
+  view.setUint32(offset + 4, time % twoTo32);
+}
+
+function getTime(view: DataView, offset: number): number {
+  return view.getUint32(offset) * twoTo32 + view.getUint32(offset + 4);
+}
