@@ -139,9 +139,11 @@ export class SimulatedFolder {
     for (const change of this.#unsynced.splice(0, changes)) change(this.#onDisk);
   }
 
-  /** Changes of names reach the disk in order (as with a journal), some of the last perhaps not at all. */
+  /** Changes of names reach the disk in order (as with a journal), the last perhaps not at all; or in any subset (without). */
   powerCut(random: Random): void {
-    this.synced(random.below(this.#unsynced.length + 1));
+    const journalled = random.chance(0.5);
+    if (!journalled) this.#unsynced = this.#unsynced.filter(() => random.chance(0.5));
+    this.synced(journalled ? random.below(this.#unsynced.length + 1) : this.#unsynced.length);
     this.#unsynced = [];
     this.names = new Map(this.#onDisk);
     for (const file of new Set(this.names.values())) file.powerCut(random);

@@ -219,6 +219,9 @@ test("the process dies at each call, with and without a power cut, then the log 
         bench.crash(power);
         await bench.open();
         assert.ok(bench.log !== undefined, `call ${at}`);
+        // What opening has served is durable from then on.
+        bench.crash(true);
+        await bench.open();
         bench.append(5);
         await bench.quiet();
         assert.is(bench.acknowledged, bench.appended);
@@ -228,7 +231,7 @@ test("the process dies at each call, with and without a power cut, then the log 
 });
 
 test("many seeds of errors, crashes and full disks at once", async () => {
-  for (let seed = 1; seed <= 150; seed++) {
+  for (let seed = 1; seed <= 80; seed++) {
     const bench = new Bench(seed);
     const { random } = bench;
     for (let life = 0; life < 6; life++) {
