@@ -2,7 +2,7 @@ import type { Static, TSchema } from "typebox";
 import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, type YAMLMap, type YAMLSeq } from "yaml";
 import { suggest } from "../lib/suggest.ts";
 import { hasInterpolation, type InterpolationSources, interpolate } from "./interpolate.ts";
-import { Places, type Step } from "./places.ts";
+import { Places } from "./places.ts";
 import type { Place, ProblemList } from "./problem.ts";
 import type { SchemaNotes } from "./schema.ts";
 import { quote, textChecks } from "./text-check.ts";
@@ -45,37 +45,41 @@ export function checkFile<Schema extends TSchema>(
   schema: Schema,
   context: { readonly problems: ProblemList; readonly sources: InterpolationSources },
 ): Checked<Static<Schema>> {
-  const visitor = new Visitor(file, context.problems, context.sources);
   const start = { file: file.path, line: 1, column: 1 };
-  const value = visitor.visit(schema, file.root, { path: [], name: "the file", keyPlace: start });
-  return { draft: value as Draft<Static<Schema>> | undefined, places: visitor.places };
+  const places = new Places(start, file.root === null ? start : file.placeOf(file.root));
+  const value = new Visitor(file, context.problems, context.sources).visit(schema, file.root, { places, name: "the file" });
+  return { draft: value as Draft<Static<Schema>> | undefined, places };
 }
 
-/** Where the visitor is: the path from the root, how to call it in a message, and where its key stands. */
+/** Where the visitor is, and how to call it in a message. */
 interface Spot {
-  readonly path: readonly Step[];
+  readonly places: Places;
   readonly name: string;
-  readonly keyPlace: Place;
 }
+
+/** A few nested aliases can say more than any memory holds. */
+const visitCountMax = 250_000;
 
 /** Walks nodes and schema together. `undefined` means: wrong, and reported. */
 class Visitor {
-  readonly places: Places;
   readonly #file: YamlFile;
   readonly #problems: ProblemList;
   readonly #sources: InterpolationSources;
   readonly #anchors = new Map<string, Node>();
+  #visits = 0;
 
   constructor(file: YamlFile, problems: ProblemList, sources: InterpolationSources) {
     this.#file = file;
     this.#problems = problems;
     this.#sources = sources;
-    this.places = new Places(file.path);
   }
 
   visit(schema: SchemaNode, node: Node | null, spot: Spot): unknown {
-    const place = node === null ? spot.keyPlace : this.#file.placeOf(node);
-    this.places.record(spot.path, spot.keyPlace, place);
+    const place = spot.places.value();
+    this.#visits++;
+    if (this.#visits === visitCountMax)
+      this.#refuse(place, "the file says too much, aliases counted as often as they repeat", `expected at most ${visitCountMax} values`);
+    if (this.#visits >= visitCountMax) return undefined;
     if (isAlias(node)) {
       const target = this.#anchors.get(node.source);
       if (target !== undefined) return this.visit(schema, target, spot);
@@ -99,12 +103,16 @@ class Visitor {
     for (const { key, keyPlace, value } of pairs) {
       const member = this.#memberSchema(schema, key, keyPlace);
       if (member === undefined) continue;
-      entries.push([key, this.visit(member, value, { path: [...spot.path, key], name: quote(key), keyPlace })]);
+      entries.push([key, this.visit(member, value, { places: this.#inside(spot, key, keyPlace, value), name: quote(key) })]);
     }
     this.#missing(schema, pairs, spot);
     this.#size(schema, pairs.length, spot);
     // Wrong members are left out; `fromEntries` makes own properties, even of a key such as __proto__.
     return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+  }
+
+  #inside(spot: Spot, step: string | number, keyPlace: Place, node: Node | null): Places {
+    return spot.places.add(step, keyPlace, node === null ? keyPlace : this.#file.placeOf(node));
   }
 
   /** The keys as texts, each once. */
@@ -165,7 +173,7 @@ class Visitor {
       if (excused.has(key)) continue;
       const property = ownProperty(schema.properties, key);
       this.#refuse(
-        spot.keyPlace,
+        spot.places.key(),
         `${spot.name} has no key ${quote(key)}`,
         property === undefined ? "expected one" : `expected ${expectation(property)}`,
       );
@@ -174,18 +182,18 @@ class Visitor {
 
   #size(schema: SchemaNode, count: number, spot: Spot): void {
     const { minProperties = 0, maxProperties = Number.POSITIVE_INFINITY } = schema;
-    if (count < minProperties) this.#refuse(spot.keyPlace, `${spot.name} is empty`, `expected at least ${minProperties} entry`);
-    if (count > maxProperties) this.#refuse(spot.keyPlace, `${spot.name} has ${count} entries`, `expected at most ${maxProperties}`);
+    if (count < minProperties) this.#refuse(spot.places.key(), `${spot.name} is empty`, `expected at least ${minProperties} entry`);
+    if (count > maxProperties) this.#refuse(spot.places.key(), `${spot.name} has ${count} entries`, `expected at most ${maxProperties}`);
   }
 
   #list(schema: SchemaNode, node: YAMLSeq, spot: Spot): unknown {
     const { items, maxItems = Number.POSITIVE_INFINITY } = schema;
     if (node.items.length > maxItems)
-      this.#refuse(spot.keyPlace, `${spot.name} has ${node.items.length} entries`, `expected at most ${maxItems}`);
+      this.#refuse(spot.places.key(), `${spot.name} has ${node.items.length} entries`, `expected at most ${maxItems}`);
     const nodes = node.items.slice(0, maxItems) as (Node | null)[];
     return nodes.map((item, index) => {
-      const keyPlace = item === null ? spot.keyPlace : this.#file.placeOf(item);
-      return this.visit(items ?? {}, item, { path: [...spot.path, index], name: `entry ${index + 1} of ${spot.name}`, keyPlace });
+      const place = item === null ? spot.places.key() : this.#file.placeOf(item);
+      return this.visit(items ?? {}, item, { places: this.#inside(spot, index, place, item), name: `entry ${index + 1} of ${spot.name}` });
     });
   }
 
@@ -197,17 +205,19 @@ class Visitor {
       value = schema.type === "string" || schema.enum !== undefined ? result.text : fromText(result.text);
     }
     if (schema.enum !== undefined) return this.#choice(schema, value, node, spot, place);
-    if (schema.type === "string" && typeof value === "string") return this.#text(schema, value, spot, place);
+    if (schema.type === "string" && typeof value === "string") return this.#text(schema, value, node, spot, place);
     if (schema.type === "boolean" && typeof value === "boolean") return value;
     if (typeof value === "number" && isNumberOf(schema, value)) return value;
     return this.#refuseKind(schema, node, spot, place);
   }
 
-  #text(schema: SchemaNode, text: string, spot: Spot, place: Place): string | undefined {
+  #text(schema: SchemaNode, text: string, node: Scalar, spot: Spot, place: Place): string | undefined {
     const fault = schema.check === undefined ? undefined : textChecks[schema.check](text);
     if (fault === undefined) return text;
-    this.#refuse(place, `${spot.name} ${fault.what}`, fault.expected);
-    return undefined;
+    // What a file or a variable holds may be secret, so that it is not repeated.
+    const isFilledIn = typeof node.value === "string" && node.value !== text;
+    const what = isFilledIn && schema.secret !== true ? `is not valid once ${describe(node)} is filled in` : fault.what;
+    return this.#refuse(place, `${spot.name} ${what}`, fault.expected);
   }
 
   #choice(schema: SchemaNode, value: unknown, node: Scalar, spot: Spot, place: Place): unknown {
@@ -293,5 +303,5 @@ function describe(node: Node | null): string {
   if (isMap(node)) return "a mapping";
   if (isSeq(node)) return "a list";
   if (!isScalar(node) || node.value === null) return "empty";
-  return typeof node.value === "string" ? quote(node.value) : (node.source ?? String(node.value));
+  return typeof node.value === "string" ? quote(node.value) : (node.source ?? `a ${typeof node.value}`);
 }

@@ -76,7 +76,7 @@ function canonicalHost(host: string): string {
 /** Without a secret the mesh would be open to anybody who can reach it, so that all listeners bind loopback. */
 function checkSecret({ draft, places }: Located<SiteFile>, problems: ProblemList): void {
   // A secret that was given, but not accepted, has its problem already.
-  if (Object.hasOwn(draft, "secret") || places.key("secret") !== places.key()) return;
+  if (places.has("secret")) return;
   const gateways = Object.entries(draft.gateways ?? {});
   for (const [id, gateway] of gateways) {
     if (gateways.length > 1 && gateway?.host !== undefined && !isLoopback(gateway.host)) {
@@ -214,7 +214,7 @@ function checkJob({ draft, places }: Located<JobFile>, site: SiteDraft, problems
   repeated(draft.groupBy, (index) => places.value("groupBy", index), "the key", problems);
   for (const [index, sink] of (draft.sinks ?? []).entries()) {
     // A sink whose entry was wrong is named, and has its problem already.
-    const isNamed = sink !== undefined && (sinks.includes(sink) || site.site.places.key("sinks", sink) !== site.site.places.key("sinks"));
+    const isNamed = sink !== undefined && (sinks.includes(sink) || site.site.places.has("sinks", sink));
     if (sink !== undefined && !isNamed)
       problems.add(places.value("sinks", index), `there is no sink ${quote(sink)}`, known(sink, sinks, "sinks"));
   }

@@ -170,5 +170,9 @@ function located<T>(checked: Checked<T>): Located<T> {
 }
 
 function at(places: PlacesView, ...prefix: readonly (string | number)[]): PlacesView {
-  return { value: (...path) => places.value(...prefix, ...path), key: (...path) => places.key(...prefix, ...path) };
+  return {
+    value: (...path) => places.value(...prefix, ...path),
+    key: (...path) => places.key(...prefix, ...path),
+    has: (...path) => places.has(...prefix, ...path),
+  };
 }

@@ -2,32 +2,54 @@ import type { Place } from "./problem.ts";
 
 export type Step = string | number;
 
-/** Where each key and value of one file stands, by its path from the root. */
-export class Places {
-  readonly #keys = new Map<string, Place>();
-  readonly #values = new Map<string, Place>();
-  readonly #start: Place;
-
-  constructor(file: string) {
-    this.#start = { file, line: 1, column: 1 };
-  }
-
-  record(path: readonly Step[], key: Place, value: Place): void {
-    const text = JSON.stringify(path);
-    this.#keys.set(text, key);
-    this.#values.set(text, value);
-  }
-
+/** Places as seen from some path inward. */
+export interface PlacesView {
   /** The value at the path, or the nearest thing around it that the file has. */
-  value(...path: readonly Step[]): Place {
-    return this.#values.get(JSON.stringify(path)) ?? (path.length === 0 ? this.#start : this.key(...path.slice(0, -1)));
-  }
-
-  /** The key at the path (for an item of a list: the item). */
-  key(...path: readonly Step[]): Place {
-    return this.#keys.get(JSON.stringify(path)) ?? (path.length === 0 ? this.#start : this.key(...path.slice(0, -1)));
-  }
+  value(...path: readonly Step[]): Place;
+  /** The key at the path (for an item of a list: the item), or the nearest thing around it. */
+  key(...path: readonly Step[]): Place;
+  /** Whether the file has something there, right or wrong. */
+  has(...path: readonly Step[]): boolean;
 }
 
-/** Places as seen from some path inward. */
-export type PlacesView = Pick<Places, "value" | "key">;
+/** Where a value and its key stand in a file, and those of everything inside: a tree of the file's own shape. */
+export class Places implements PlacesView {
+  readonly #key: Place;
+  readonly #value: Place;
+  readonly #inside = new Map<Step, Places>();
+
+  constructor(key: Place, value: Place) {
+    this.#key = key;
+    this.#value = value;
+  }
+
+  add(step: Step, key: Place, value: Place): Places {
+    const places = new Places(key, value);
+    this.#inside.set(step, places);
+    return places;
+  }
+
+  value(...path: readonly Step[]): Place {
+    const { found, isWhole } = this.#find(path);
+    return isWhole ? found.#value : found.#key;
+  }
+
+  key(...path: readonly Step[]): Place {
+    return this.#find(path).found.#key;
+  }
+
+  has(...path: readonly Step[]): boolean {
+    return this.#find(path).isWhole;
+  }
+
+  /** As far down the path as the file goes. */
+  #find(path: readonly Step[]): { readonly found: Places; readonly isWhole: boolean } {
+    let found: Places = this;
+    for (const step of path) {
+      const next = found.#inside.get(step);
+      if (next === undefined) return { found, isWhole: false };
+      found = next;
+    }
+    return { found, isWhole: true };
+  }
+}

@@ -91,6 +91,7 @@ class Scratch implements DecodedMessage {
 class Decoder implements PayloadDecoder {
   readonly #scratch = new Scratch();
   readonly #utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  readonly #encoder = new TextEncoder();
 
   decode({ profile }: TopicMatch, payload: Uint8Array): DecodedMessage | PayloadReject {
     this.#scratch.begin(profile.metrics.length);
@@ -175,7 +176,7 @@ class Decoder implements PayloadDecoder {
 
   /** Half of a surrogate pair (`"\ud800"`) has no UTF-8 form: it would come back from disk as something else. */
   #takeText(metric: MetricSettings, index: number, text: string): void {
-    if (text.length > surelyShort && new TextEncoder().encode(text).length > textBytesMax) {
+    if (text.length > surelyShort && this.#encoder.encode(text).length > textBytesMax) {
       this.#scratch.reject(metric.name, "out-of-range", `is a text of more than ${textBytesMax} bytes`);
     } else if (/\p{Cs}/u.test(text)) {
       this.#scratch.reject(metric.name, "wrong-type", "is a text with half of a surrogate pair, expected valid Unicode");

@@ -184,7 +184,7 @@ export const inventorySchema = Type.Object(
         },
         closed,
       ),
-      { keyCheck: "deviceId", maxProperties: 100_000, expected: "a mapping of device ids" },
+      { keyCheck: "deviceId", maxProperties: 50_000, expected: "a mapping of device ids" },
     ),
   },
   { ...closed, expected: "an inventory" },

@@ -14,8 +14,7 @@ export interface TextFault {
 }
 
 const nameExpected = "expected a name of letters, digits, dots, dashes and underscores, at most 64";
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const control = /[\u0000-\u001f\u007f-\u009f]/;
+const control = /\p{Cc}/u;
 
 export const textChecks = {
   name: pattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, nameExpected),
@@ -34,7 +33,7 @@ export const textChecks = {
   secret: (text: string) => secretFault(text, 16),
   token: (text: string) => secretFault(text, 8),
   password: (text: string) => secretFault(text, 1),
-  path: pattern(/^[^\u0000]{1,1024}$/, "expected the path of a folder"),
+  path: pattern(/^\P{Cc}{1,1024}$/u, "expected the path of a folder"),
   host: hostFault,
   listen: (text: string) =>
     parseListen(text) === undefined
@@ -62,7 +61,11 @@ export function quote(text: string): string {
 }
 
 function pattern(expression: RegExp, expected: string): (text: string) => TextFault | undefined {
-  return (text) => (expression.test(text) ? undefined : { what: `is ${quote(text)}`, expected });
+  return (text) => {
+    // Names become keys of plain objects: one that every object has already would be found where it is not.
+    if (Object.hasOwn(Object.prototype, text)) return { what: `is ${quote(text)}, a reserved word`, expected: "expected another name" };
+    return expression.test(text) ? undefined : { what: `is ${quote(text)}`, expected };
+  };
 }
 
 function plain(lengthMax: number): (text: string) => TextFault | undefined {

@@ -39,8 +39,14 @@ function emptyNode<T>(): TrieNode<T> {
 }
 
 function childFor<T>(node: TrieNode<T>, level: string): TrieNode<T> {
-  if (level === deviceLevel) return (node.device ??= emptyNode());
-  if (level === "+") return (node.plus ??= emptyNode());
+  if (level === deviceLevel) {
+    node.device ??= emptyNode();
+    return node.device;
+  }
+  if (level === "+") {
+    node.plus ??= emptyNode();
+    return node.plus;
+  }
   const known = node.literals.get(level) ?? emptyNode<T>();
   node.literals.set(level, known);
   return known;

@@ -516,4 +516,16 @@ export const brokenSites: readonly BrokenSite[] = [
     files: more("jobs: 5\n"),
     problems: ['site.yaml:3:7: "jobs" is 5, expected the path of a folder, or a list of jobs'],
   },
+  {
+    name: "a filled-in text is not repeated",
+    files: { ...site("site: ${file:./secret}\ngateways: { gw-a: { host: 127.0.0.1 } }\n"), secret: "no/site/name\n" },
+    problems: [
+      'site.yaml:1:7: "site" is not valid once "${file:./secret}" is filled in, expected 1 to 64 characters, none of / + # (the name is part of MQTT topics)',
+    ],
+  },
+  {
+    name: "a name that every object has",
+    files: site("site: s\ngateways: { constructor: { host: 127.0.0.1 } }\n"),
+    problems: ['site.yaml:2:13: the key "constructor", a reserved word is not allowed, expected another name'],
+  },
 ];

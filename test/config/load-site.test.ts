@@ -16,6 +16,14 @@ broken("a flood of problems is cut and counted", () => {
   assert.is(problems.length, 501);
   assert.match(problems.at(-1) ?? "", /200 more problems/);
 });
+broken("aliases that would say more than memory holds", () => {
+  const labels = Array.from({ length: 64 }, (_, i) => `l${i}: x`).join(", ");
+  const devices = Array.from({ length: 4_000 }, (_, i) => `  d${i}: *d\n`).join("");
+  const files = { "site.yaml": minimalSite, "devices/inventory.yaml": `devices:\n  d: &d { labels: { ${labels} } }\n${devices}` };
+  const problems = problemsOf(files);
+  assert.is(problems.length, 1);
+  assert.match(problems[0] ?? "", /^devices\/inventory\.yaml:\d+:\d+: the file says too much/);
+});
 broken("no mutilation of a good file crashes the loader", () => {
   const text = `${minimalSite}timezone: Europe/Berlin\nreplication: { factor: 3, write: one }\nmqtt: { users: [{ name: &n a, password: "x" }] }\nsinks: { *n : { type: file } }\n`;
   const piece = fc.constantFrom(
