@@ -1,0 +1,106 @@
+// Goal: Raft's safety properties hold under loss, duplication, reordering, cut links, crashes with lost unsynced records
+// and pauses, progress follows when faults end, and the checkers that say so are not blind. Method: a sweep of seeds
+// (each is a cluster with its own faults and tunables), and planted bugs that a few seeds must reveal.
+
+import * as assert from "uvu/assert";
+import { suite } from "uvu";
+import { SafetyViolation } from "./raft-checkers.ts";
+import { SimulatedCluster, type SimulationOptions, type SimulationReport } from "./simulated-cluster.ts";
+
+const sweep = suite("Raft under faults");
+const seedCount = 100;
+
+function run(options: SimulationOptions): SimulationReport {
+  try {
+    return new SimulatedCluster(options).run();
+  } catch (error) {
+    if (error instanceof Error) error.message = `seed ${options.seed}: ${error.message}`;
+    throw error;
+  }
+}
+
+sweep(`seeds 1 to ${seedCount} hold every property and end with progress`, () => {
+  const total = { committed: 0, terms: 0, readsReady: 0, proposalsDropped: 0 };
+  for (let seed = 1; seed <= seedCount; seed++) {
+    const report = run({ seed });
+    total.committed += report.committed;
+    total.terms += report.terms;
+    total.readsReady += report.readsReady;
+    total.proposalsDropped += report.proposalsDropped;
+  }
+  // The sweep is worth something only if it reaches what it is about.
+  assert.ok(total.committed > 20 * seedCount, `${total.committed} entries committed`);
+  assert.ok(total.terms > 3 * seedCount, `${total.terms} terms`);
+  assert.ok(total.readsReady > 2 * seedCount, `${total.readsReady} reads answered`);
+  assert.ok(total.proposalsDropped > seedCount / 2, `${total.proposalsDropped} proposals dropped`);
+});
+
+sweep("the same seed gives the same trace, another seed another", () => {
+  for (const seed of [1, 2, 3, 4, 5]) assert.equal(run({ seed }), run({ seed }));
+  assert.is.not(run({ seed: 1 }).traceHash, run({ seed: 2 }).traceHash);
+});
+
+sweep.run();
+
+const planted = suite("Planted bugs are found");
+
+function violationOf(options: SimulationOptions): string | undefined {
+  try {
+    new SimulatedCluster(options).run();
+    return undefined;
+  } catch (error) {
+    if (error instanceof SafetyViolation) return error.property;
+    throw error;
+  }
+}
+
+const lost = ["leader-completeness", "log-matching", "state-machine-safety", "one-vote", "election-safety", "term-never-falls"];
+const bugs: readonly { readonly name: string; readonly seed: number; readonly bug: Omit<SimulationOptions, "seed">; readonly properties: readonly string[] }[] = [
+  { name: "votes and acknowledgements that leave before they are on disk", seed: 7, bug: { lyingDisk: true }, properties: lost },
+  { name: "a quorum of one", seed: 2, bug: { rules: { quorumSize: () => 1 } }, properties: ["election-safety", "one-vote"] },
+  {
+    name: "a vote without the log check (§5.4.1)",
+    seed: 3,
+    bug: { rules: { mayGrantVote: ({ votedFor, candidate }) => votedFor === undefined || votedFor === candidate } },
+    properties: lost,
+  },
+  { name: "commit of an earlier term's entry by counting (§5.4.2)", seed: 2026, bug: { rules: { mayCommit: () => true } }, properties: lost },
+  {
+    name: "a grant for every vote that is refused",
+    seed: 2,
+    bug: {
+      filter: (_from, effect) => {
+        if (effect.type !== "send" || effect.message.type !== "vote-response") return effect;
+        return { ...effect, message: { ...effect.message, granted: true } };
+      },
+    },
+    properties: ["one-vote"],
+  },
+  {
+    name: "an acknowledgement of what was received instead of what is on disk",
+    seed: 2,
+    bug: {
+      filter: (_from, effect) => {
+        if (effect.type !== "send" || effect.message.type !== "append-accepted") return effect;
+        return { ...effect, message: { ...effect.message, matchIndex: effect.message.receivedIndex } };
+      },
+    },
+    properties: ["acknowledged-on-disk"],
+  },
+  {
+    name: "a read that is answered where it should be refused",
+    seed: 2,
+    bug: { filter: (_from, effect) => (effect.type === "read-refused" ? { type: "read-ready", requestId: effect.requestId, index: 0 } : effect) },
+    properties: ["linearizable-read"],
+  },
+];
+
+for (const { name, seed, bug, properties } of bugs) {
+  planted(`${name} (recorded seed ${seed})`, () => {
+    const property = violationOf({ seed, ...bug });
+    assert.ok(property !== undefined && properties.includes(property), `found: ${property}`);
+    assert.is(violationOf({ seed }), undefined, "the seed passes without the bug");
+  });
+}
+
+planted.run();
