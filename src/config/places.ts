@@ -43,13 +43,9 @@ export class Places implements PlacesView {
   }
 
   /** As far down the path as the file goes. */
-  #find(path: readonly Step[]): { readonly found: Places; readonly isWhole: boolean } {
-    let found: Places = this;
-    for (const step of path) {
-      const next = found.#inside.get(step);
-      if (next === undefined) return { found, isWhole: false };
-      found = next;
-    }
-    return { found, isWhole: true };
+  #find([step, ...rest]: readonly Step[]): { readonly found: Places; readonly isWhole: boolean } {
+    if (step === undefined) return { found: this, isWhole: true };
+    const next = this.#inside.get(step);
+    return next === undefined ? { found: this, isWhole: false } : next.#find(rest);
   }
 }
