@@ -1,67 +1,58 @@
 // Goal: damage on disk is told apart from a torn tail: whatever had provably been durable is served whole or not at all.
-// Method: small logs on real files, then every byte flipped, every file cut at every length and every file removed, each
-// time with a verdict: `log-damaged` naming the file, or exactly the records that were there.
+// Method: small logs on files in memory, then every byte flipped, every file cut at every length and every file removed,
+// each time with a verdict: `log-damaged` naming the file, or exactly the records that were there.
 import * as assert from "uvu/assert";
-import * as fs from "node:fs";
-import * as os from "node:os";
-import * as path from "node:path";
 import { suite } from "uvu";
-import { FileLogDirectory } from "../../../src/adapters/file-log.ts";
-import { encodeSegmentHeader, recordHeaderBytes, segmentHeaderBytes } from "../../../src/lib/log-format.ts";
-import type { Log } from "../../../src/ports/log.ts";
-import { FaultyFiles } from "../../lib/faulty-files.ts";
+import { encodeSegmentHeader, headFileName, recordHeaderBytes, segmentHeaderBytes } from "../../src/lib/log-format.ts";
+import { openSegmentedLog, type SegmentedLog } from "../../src/lib/segmented-log.ts";
+import { MemoryFiles, memoryHost } from "./memory-files.ts";
 
-const test = suite("adapters/log/damage");
+const test = suite("lib/log-open");
 const texts = ["alpha", "beta", "gamma gamma gamma", "delta", "epsilon epsilon", "zeta"];
-let root = "";
-
-test.before.each(() => {
-  root = fs.mkdtempSync(path.join(os.tmpdir(), "fogbank-damage-"));
-});
-test.after.each(() => {
-  fs.rmSync(root, { recursive: true, force: true });
-});
 
 type Image = Map<string, Buffer>;
 
-async function appendAll(log: Log, texts: readonly string[]): Promise<void> {
-  for (const text of texts) await new Promise<void>((resolve) => log.append([Buffer.from(text)], resolve));
+const host = memoryHost();
+
+async function appendAll(log: SegmentedLog, payloads: readonly (string | Buffer)[]): Promise<void> {
+  for (const payload of payloads) await new Promise<void>((resolve) => log.append([Buffer.from(payload)], resolve));
 }
 
-/** A log of three segments with two records each, and its files. */
+async function open(files: MemoryFiles, visit: (sequence: number, payload: Uint8Array) => void = () => undefined) {
+  return await openSegmentedLog({ name: "raft", files, host, visit, segmentBytesMax: 130 });
+}
+
+async function opened(files: MemoryFiles): Promise<SegmentedLog> {
+  const result = await open(files);
+  if (!result.ok) throw new Error(result.message);
+  return result.value;
+}
+
+const imageOf = (files: MemoryFiles): Image => new Map([...files.contents].map(([name, bytes]) => [name, Buffer.from(bytes)]));
+
+/** A log of three segments with two records each. It was closed once in between: the second one ends with a marker. */
 async function makeLog(options: { readonly closed: boolean }): Promise<Image> {
-  let files: FaultyFiles | undefined;
-  const directory = new FileLogDirectory({
-    folder: path.join(root, "made"),
-    wrap: (inner) => {
-      files = new FaultyFiles(inner);
-      return files;
-    },
-  });
-  const opened = await directory.open("raft", { visit: () => undefined, segmentBytesMax: 130 });
-  assert.ok(opened.ok);
-  await appendAll(opened.value, texts);
-  if (options.closed) await opened.value.close();
-  await files?.kill();
-  const folder = path.join(root, "made", "raft");
-  return new Map(fs.readdirSync(folder).map((name) => [name, fs.readFileSync(path.join(folder, name))]));
+  const files = new MemoryFiles();
+  const first = await opened(files);
+  await appendAll(first, texts.slice(0, 4));
+  await first.close();
+  const second = await opened(files);
+  await appendAll(second, texts.slice(4));
+  if (options.closed) await second.close();
+  return imageOf(files);
 }
 
 type Verdict = { readonly damaged: string } | { readonly served: string[]; readonly tornTailBytes: number };
 
-async function openImage(image: Image): Promise<Verdict> {
-  const folder = path.join(root, "tried");
-  fs.rmSync(folder, { recursive: true, force: true });
-  fs.mkdirSync(path.join(folder, "raft"), { recursive: true });
-  for (const [name, bytes] of image) fs.writeFileSync(path.join(folder, "raft", name), bytes);
+async function openImage(image: Image, files = new MemoryFiles(image)): Promise<Verdict> {
   const served: string[] = [];
-  const opened = await new FileLogDirectory({ folder }).open("raft", { visit: (_, payload) => served.push(Buffer.from(payload).toString()) });
-  if (!opened.ok) {
-    assert.is(opened.code, "log-damaged", opened.message);
-    return { damaged: opened.message };
+  const result = await open(files, (_, payload) => served.push(Buffer.from(payload).toString()));
+  if (!result.ok) {
+    assert.is(result.code, "log-damaged", result.message);
+    return { damaged: result.message };
   }
-  const { tornTailBytes } = opened.value.stats();
-  await opened.value.close();
+  const { tornTailBytes } = result.value.stats();
+  await result.value.close();
   return { served, tornTailBytes };
 }
 
@@ -90,13 +81,14 @@ test("a log that was closed: each flipped bit is damage, but in the last marker,
 
 test("a log that was closed: a file that is cut short is damage, wherever a record is lost", async () => {
   const image = await makeLog({ closed: true });
-  const last = segmentsOf(image).at(-1);
+  const [, second, last] = segmentsOf(image);
   for (const [name, bytes] of image) {
-    // Every length of the last segment; of the others enough to cut each field once.
-    for (let length = 0; length < bytes.length; length += name === last ? 1 : 3) {
+    for (let length = 0; length < bytes.length; length++) {
       const verdict = await openImage(changed(image, name, bytes.subarray(0, length)));
-      if (name === last && length >= bytes.length - recordHeaderBytes) {
-        assert.equal(verdict, { served: texts, tornTailBytes: length - (bytes.length - recordHeaderBytes) });
+      const behindRecords = length - (bytes.length - recordHeaderBytes);
+      // Only a marker, or a part of it, is gone.
+      if ((name === last && behindRecords >= 0) || (name === second && behindRecords === 0)) {
+        assert.equal(verdict, { served: texts, tornTailBytes: behindRecords });
       } else {
         assert.ok("damaged" in verdict, `${name} cut at ${length} was served`);
       }
@@ -109,7 +101,7 @@ test("a log whose process died: the records that later bytes vouch for are damag
   const last = segmentsOf(image).at(-1) as string;
   for (const [name, bytes] of image) {
     const lastRecordAt = bytes.length - recordHeaderBytes - (texts.at(-1) as string).length;
-    for (let at = 0; at < bytes.length; at += name === last ? 1 : 5) {
+    for (let at = 0; at < bytes.length; at++) {
       const flipped = Buffer.from(bytes);
       flipped[at] = (flipped[at] as number) ^ (1 << (at % 8));
       const verdict = await openImage(changed(image, name, flipped));
@@ -131,10 +123,11 @@ test("each missing file is damage, and is named; the folder's other files are le
     assert.ok("damaged" in verdict, `without ${name}`);
     assert.ok(verdict.damaged.includes(name === "head" ? "head" : name.slice(17)), verdict.damaged);
   }
-  const verdict = await openImage(new Map(image).set("head.tmp", Buffer.from("half")).set("notes.txt", Buffer.from("mine")));
+  const files = new MemoryFiles(new Map(image).set("head.tmp", Buffer.from("half")).set("notes.txt", Buffer.from("mine")));
+  const verdict = await openImage(image, files);
   assert.equal(verdict, { served: texts, tornTailBytes: 0 });
-  assert.equal(fs.existsSync(path.join(root, "tried", "raft", "head.tmp")), false);
-  assert.equal(fs.readFileSync(path.join(root, "tried", "raft", "notes.txt"), "utf8"), "mine");
+  assert.is(files.contents.has("head.tmp"), false);
+  assert.equal(files.contents.get("notes.txt"), Buffer.from("mine"));
 });
 
 test("garbage, zeros and half a record behind the last record are a torn tail", async () => {
@@ -167,12 +160,9 @@ test("a file of another log, of another version and of another segment's name is
 
 test("a payload that contains a record of the log cannot make a torn tail look like damage", async () => {
   // The attacker knows the format and guesses sequence numbers, but not the salt of the segment.
-  const directory = new FileLogDirectory({ folder: path.join(root, "made") });
-  const opened = await directory.open("raft", { visit: () => undefined });
-  assert.ok(opened.ok);
-  await appendAll(opened.value, ["first"]);
-  const folder = path.join(root, "made", "raft");
-  const [name] = fs.readdirSync(folder).filter((file) => file.endsWith(".log")) as [string];
+  const files = new MemoryFiles();
+  const log = await opened(files);
+  await appendAll(log, ["first"]);
   const guessed = Buffer.alloc(64 * 1024);
   for (let at = 0; at + 32 <= guessed.length; at += 32) {
     guessed.writeUInt32LE(at, at);
@@ -180,22 +170,39 @@ test("a payload that contains a record of the log cannot make a torn tail look l
     guessed[at + 22] = 2;
     guessed[at + 24] = 9;
   }
-  await new Promise<void>((resolve) => opened.value.append([guessed], resolve));
-  const bytes = fs.readFileSync(path.join(folder, name));
-  await opened.value.close();
-  const image: Image = new Map(fs.readdirSync(folder).map((file) => [file, fs.readFileSync(path.join(folder, file))]));
-  // As after a power cut: the head of the beginning, and a segment that ends in the middle of the second record.
-  const head = (await makeFreshHead()).get("head") as Buffer;
-  const verdict = await openImage(new Map(image).set("head", head).set(name, bytes.subarray(0, bytes.length - 5)));
+  await appendAll(log, [guessed]);
+  const image = imageOf(files);
+  const [name] = segmentsOf(image) as [string];
+  const bytes = image.get(name) as Buffer;
+  // As after a power cut: the second record is cut off.
+  const verdict = await openImage(changed(image, name, bytes.subarray(0, bytes.length - 5)));
   assert.equal("served" in verdict && verdict.served, ["first"]);
 });
 
-async function makeFreshHead(): Promise<Image> {
-  const folder = path.join(root, "fresh");
-  const opened = await new FileLogDirectory({ folder }).open("raft", { visit: () => undefined });
-  assert.ok(opened.ok);
-  await opened.value.close();
-  return new Map([["head", fs.readFileSync(path.join(folder, "raft", "head"))]]);
-}
+test("a crash while the first segment or the head file was made leaves an empty log, and a lost head file does not", async () => {
+  const files = new MemoryFiles();
+  const log = await opened(files);
+  const fresh = imageOf(files);
+  const [name] = segmentsOf(fresh) as [string];
+  const header = fresh.get(name) as Buffer;
+  for (let length = 0; length <= header.length; length++) {
+    const verdict = await openImage(new Map([[name, header.subarray(0, length)]]));
+    assert.equal(verdict, { served: [], tornTailBytes: 0 });
+  }
+  await appendAll(log, ["one"]);
+  const used = imageOf(files);
+  used.delete(headFileName);
+  assert.ok("damaged" in (await openImage(used)));
+});
+
+test("a crash while a further segment was made leaves a file that is removed", async () => {
+  const image = await makeLog({ closed: true });
+  const header = Buffer.from(encodeSegmentHeader({ name: "raft", ordinal: 4, base: 7, chain: 0, salt: 1, supersedes: false }));
+  for (let length = 0; length <= header.length; length++) {
+    const files = new MemoryFiles(new Map(image).set("0000000000000007-00000004.log", header.subarray(0, length)));
+    assert.equal(await openImage(image, files), { served: texts, tornTailBytes: 0 });
+    assert.is(files.contents.has("0000000000000007-00000004.log"), false);
+  }
+});
 
 test.run();
