@@ -113,7 +113,7 @@ export class MeshServer {
         return this.#identityProblem(identity) === undefined ? psk : null;
       },
     });
-    server.on("connection", (socket) => this.#track(socket));
+    server.on("connection", (socket: Socket) => this.#track(socket));
     server.on("secureConnection", (socket) => this.#accept(socket));
     server.on("tlsClientError", (error, socket) => this.#handshakeFailed(error, socket));
     return server;
