@@ -49,7 +49,8 @@ export function readEntries(
     const command = reader.blob();
     const kind = kindOfTag.get(tag);
     if (kind === undefined) reader.fail("unsupported-version", `an entry has the unknown kind ${tag}`);
-    else if (term < termMin || term > bounds.termMax) reader.fail("damaged", `term ${term} of an entry is not from ${termMin} to ${bounds.termMax}`);
+    else if (term < termMin || term > bounds.termMax)
+      reader.fail("damaged", `term ${term} of an entry is not from ${termMin} to ${bounds.termMax}`);
     else entries.push({ index: bounds.firstIndex + i, term, kind, command });
     termMin = term;
   }

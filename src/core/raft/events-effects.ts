@@ -48,12 +48,22 @@ export type RaftEffect =
   /** In the log at `index`; its fate is open. It was applied when `apply` brings this index with this term. */
   | { readonly type: "proposal-accepted"; readonly requestId: RequestId; readonly index: number; readonly term: number }
   /** Certainly not applied. `leader`: whom to ask instead, where known. */
-  | { readonly type: "proposal-refused"; readonly requestId: RequestId; readonly reason: RefusalReason; readonly leader: GatewayId | undefined }
+  | {
+      readonly type: "proposal-refused";
+      readonly requestId: RequestId;
+      readonly reason: RefusalReason;
+      readonly leader: GatewayId | undefined;
+    }
   /** Accepted earlier and certainly never applied, anywhere: something else was committed in its place. */
   | { readonly type: "proposal-dropped"; readonly requestId: RequestId; readonly index: number; readonly term: number }
   /** A read sees every write acknowledged before it was asked, once everything up to `index` is applied. */
   | { readonly type: "read-ready"; readonly requestId: RequestId; readonly index: number }
-  | { readonly type: "read-refused"; readonly requestId: RequestId; readonly reason: "not-leader" | "busy"; readonly leader: GatewayId | undefined }
+  | {
+      readonly type: "read-refused";
+      readonly requestId: RequestId;
+      readonly reason: "not-leader" | "busy";
+      readonly leader: GatewayId | undefined;
+    }
   | { readonly type: "role-changed"; readonly role: RaftRole; readonly term: number; readonly leader: GatewayId | undefined }
   /** A peer said something that no correct peer can say; the message was ignored. For the operator. */
   | { readonly type: "peer-violation"; readonly from: GatewayId; readonly what: string };

@@ -81,14 +81,7 @@ export interface AppendRejected {
   readonly readSequence: number;
 }
 
-export type RaftMessage =
-  | PreVoteRequest
-  | PreVoteResponse
-  | VoteRequest
-  | VoteResponse
-  | AppendRequest
-  | AppendAccepted
-  | AppendRejected;
+export type RaftMessage = PreVoteRequest | PreVoteResponse | VoteRequest | VoteResponse | AppendRequest | AppendAccepted | AppendRejected;
 
 export type RaftMessageType = RaftMessage["type"];
 

@@ -60,7 +60,9 @@ export class Progress {
 
   /** Whether a refusal speaks of the newest question; late and doubled ones do not. */
   isCurrentRejection(rejectedIndex: number): boolean {
-    return this.state === "probe" ? rejectedIndex === this.nextIndex - 1 : rejectedIndex > this.matchIndex && rejectedIndex < this.nextIndex;
+    return this.state === "probe"
+      ? rejectedIndex === this.nextIndex - 1
+      : rejectedIndex > this.matchIndex && rejectedIndex < this.nextIndex;
   }
 
   /** Looks for the point of agreement anew, at `nextIndex` or above what is known to match. */

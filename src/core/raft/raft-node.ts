@@ -189,7 +189,8 @@ export class RaftNode {
 
   #receive(from: GatewayId, message: RaftMessage): void {
     const state = this.#state;
-    if (from === state.self || !state.configuration.isVoter(from)) return state.violation(from, `sent ${message.type} without being a member`);
+    if (from === state.self || !state.configuration.isVoter(from))
+      return state.violation(from, `sent ${message.type} without being a member`);
     switch (message.type) {
       case "pre-vote-request":
         return this.#election.preVoteRequested(from, message);

@@ -98,7 +98,8 @@ export class RaftState {
 
   resetElectionTimer(): void {
     const { electionTimeoutMinMs, electionTimeoutMaxMs } = this.timings;
-    this.electionDeadlineMs = this.nowMs + electionTimeoutMinMs + this.random.below(Math.max(1, electionTimeoutMaxMs - electionTimeoutMinMs));
+    this.electionDeadlineMs =
+      this.nowMs + electionTimeoutMinMs + this.random.below(Math.max(1, electionTimeoutMaxMs - electionTimeoutMinMs));
   }
 
   /** Dissertation §4.2.3: who leads, or heard a leader within the minimum election timeout, takes no part in elections. */

@@ -16,31 +16,61 @@ const count = fc.nat({ max: 2 ** 40 });
 const term = fc.integer({ min: 1, max: 2 ** 40 });
 
 const entriesFrom = (firstIndex: number, termMin: number) =>
-  fc.array(fc.record({ step: fc.nat(3), kind: fc.constantFrom("command" as const, "no-op" as const), command: fc.uint8Array({ maxLength: 40 }) }), { maxLength: 8 }).map((rows) => {
-    let last = termMin;
-    return rows.map(({ step, kind, command }, i): Entry => {
-      last += step;
-      return { index: firstIndex + i, term: last, kind, command };
+  fc
+    .array(
+      fc.record({
+        step: fc.nat(3),
+        kind: fc.constantFrom("command" as const, "no-op" as const),
+        command: fc.uint8Array({ maxLength: 40 }),
+      }),
+      { maxLength: 8 },
+    )
+    .map((rows) => {
+      let last = termMin;
+      return rows.map(({ step, kind, command }, i): Entry => {
+        last += step;
+        return { index: firstIndex + i, term: last, kind, command };
+      });
     });
-  });
 
-const append = fc.record({ prev: fc.option(fc.record({ index: term, term })), commitIndex: count, readSequence: count }).chain(({ prev, commitIndex, readSequence }) =>
-  entriesFrom((prev?.index ?? 0) + 1, Math.max(1, prev?.term ?? 0)).map((entries): RaftMessage => {
-    const lastTerm = entries[entries.length - 1]?.term ?? Math.max(1, prev?.term ?? 0);
-    return { type: "append", term: lastTerm, prevIndex: prev?.index ?? 0, prevTerm: prev?.term ?? 0, commitIndex, readSequence, entries };
-  }),
-);
+const append = fc
+  .record({ prev: fc.option(fc.record({ index: term, term })), commitIndex: count, readSequence: count })
+  .chain(({ prev, commitIndex, readSequence }) =>
+    entriesFrom((prev?.index ?? 0) + 1, Math.max(1, prev?.term ?? 0)).map((entries): RaftMessage => {
+      const lastTerm = entries[entries.length - 1]?.term ?? Math.max(1, prev?.term ?? 0);
+      return { type: "append", term: lastTerm, prevIndex: prev?.index ?? 0, prevTerm: prev?.term ?? 0, commitIndex, readSequence, entries };
+    }),
+  );
 
 const message: fc.Arbitrary<RaftMessage> = fc.oneof(
   append,
-  fc.record({ type: fc.constantFrom("pre-vote-request" as const, "vote-request" as const), term, lastLogIndex: count, lastLogTerm: count }, plain),
+  fc.record(
+    { type: fc.constantFrom("pre-vote-request" as const, "vote-request" as const), term, lastLogIndex: count, lastLogTerm: count },
+    plain,
+  ),
   fc.record({ type: fc.constantFrom("pre-vote-response" as const, "vote-response" as const), term, granted: fc.boolean() }, plain),
   fc.record({ type: fc.constant("append-accepted" as const), term, matchIndex: count, receivedIndex: count, readSequence: count }, plain),
-  fc.record({ type: fc.constant("append-rejected" as const), term, rejectedIndex: count, conflictIndex: count, conflictTerm: count, readSequence: count }, plain),
+  fc.record(
+    {
+      type: fc.constant("append-rejected" as const),
+      term,
+      rejectedIndex: count,
+      conflictIndex: count,
+      conflictTerm: count,
+      readSequence: count,
+    },
+    plain,
+  ),
 );
 
 const record: fc.Arbitrary<RaftRecord> = fc
-  .record({ firstIndex: term, votedFor: fc.option(fc.string({ minLength: 1, maxLength: 20, unit: "grapheme" }), { nil: undefined }), term, commitIndex: count, hard: fc.boolean() })
+  .record({
+    firstIndex: term,
+    votedFor: fc.option(fc.string({ minLength: 1, maxLength: 20, unit: "grapheme" }), { nil: undefined }),
+    term,
+    commitIndex: count,
+    hard: fc.boolean(),
+  })
   .chain(({ firstIndex, votedFor, term: hardTerm, commitIndex, hard }) =>
     entriesFrom(firstIndex, 1).map((entries) => ({
       hardState: hard ? { term: hardTerm, commitIndex, votedFor: votedFor === undefined ? undefined : gatewayId(votedFor) } : undefined,
@@ -50,11 +80,17 @@ const record: fc.Arbitrary<RaftRecord> = fc
   );
 
 codecs("messages: what is encoded is decoded", () => {
-  fc.assert(fc.property(message, (original) => assert.equal(decodeMessage(encodeMessage(original)), { ok: true, value: original })), { numRuns: 300 });
+  fc.assert(
+    fc.property(message, (original) => assert.equal(decodeMessage(encodeMessage(original)), { ok: true, value: original })),
+    { numRuns: 300 },
+  );
 });
 
 codecs("records: what is encoded is decoded", () => {
-  fc.assert(fc.property(record, (original) => assert.equal(decodeRecord(encodeRecord(original)), { ok: true, value: original })), { numRuns: 300 });
+  fc.assert(
+    fc.property(record, (original) => assert.equal(decodeRecord(encodeRecord(original)), { ok: true, value: original })),
+    { numRuns: 300 },
+  );
 });
 
 codecs("every truncation is an error", () => {

@@ -73,12 +73,14 @@ export class SafetyChecker {
       case "proposal-dropped":
         this.proposalsDropped++;
         this.#dropped.add(`${effect.index}/${effect.term}`);
-        if (this.committed[effect.index - 1]?.term === effect.term) throw new SafetyViolation("dropped-is-lost", `${effect.index}/${effect.term} is committed`);
+        if (this.committed[effect.index - 1]?.term === effect.term)
+          throw new SafetyViolation("dropped-is-lost", `${effect.index}/${effect.term} is committed`);
         break;
       case "read-ready": {
         this.readsReady++;
         const floor = this.#readFloors.get(`${id} ${effect.requestId}`) ?? 0;
-        if (effect.index < floor) throw new SafetyViolation("linearizable-read", `${id} reads at ${effect.index}, ${floor} was applied before`);
+        if (effect.index < floor)
+          throw new SafetyViolation("linearizable-read", `${id} reads at ${effect.index}, ${floor} was applied before`);
         break;
       }
       case "peer-violation":
@@ -115,19 +117,25 @@ export class SafetyChecker {
     this.#applied.set(id, entry.index);
     const known = this.committed[entry.index - 1];
     if (known === undefined) {
-      if (this.#dropped.has(`${entry.index}/${entry.term}`)) throw new SafetyViolation("dropped-is-lost", `${entry.index}/${entry.term} is applied`);
+      if (this.#dropped.has(`${entry.index}/${entry.term}`))
+        throw new SafetyViolation("dropped-is-lost", `${entry.index}/${entry.term} is applied`);
       this.committed.push(entry);
       this.#committedIn.push(node.view().term);
     } else if (known.term !== entry.term || contentOf(known) !== contentOf(entry)) {
-      throw new SafetyViolation("state-machine-safety", `${id} applies ${entry.index}/${entry.term}, ${known.index}/${known.term} was applied`);
+      throw new SafetyViolation(
+        "state-machine-safety",
+        `${id} applies ${entry.index}/${entry.term}, ${known.index}/${known.term} was applied`,
+      );
     }
   }
 
   #checkSpoken(id: GatewayId, to: GatewayId, message: RaftMessage): void {
     if (message.type === "pre-vote-request" || message.type === "pre-vote-response") return;
-    if (message.term < (this.#spokenTerm.get(id) ?? 0)) throw new SafetyViolation("term-never-falls", `${id} sends ${message.type} of term ${message.term}`);
+    if (message.term < (this.#spokenTerm.get(id) ?? 0))
+      throw new SafetyViolation("term-never-falls", `${id} sends ${message.type} of term ${message.term}`);
     this.#spokenTerm.set(id, message.term);
-    if (message.type === "append" && this.#leaders.get(message.term) !== id) throw new SafetyViolation("election-safety", `${id} sends as leader of ${message.term}`);
+    if (message.type === "append" && this.#leaders.get(message.term) !== id)
+      throw new SafetyViolation("election-safety", `${id} sends as leader of ${message.term}`);
     const votedFor = message.type === "vote-request" ? id : message.type === "vote-response" && message.granted ? to : undefined;
     if (votedFor === undefined) return;
     const key = `${id} ${message.term}`;
@@ -143,7 +151,8 @@ export class SafetyChecker {
       this.#leaderLast.delete(id);
       return;
     }
-    if (before?.term === term && lastIndex < before.lastIndex) throw new SafetyViolation("leader-append-only", `${id} cut its log in term ${term}`);
+    if (before?.term === term && lastIndex < before.lastIndex)
+      throw new SafetyViolation("leader-append-only", `${id} cut its log in term ${term}`);
     this.#leaderLast.set(id, { term, lastIndex });
   }
 }

@@ -32,7 +32,9 @@ function heartbeat(cluster: ManualCluster): void {
 }
 
 const appends = (cluster: ManualCluster, to: string) =>
-  cluster.wire.filter((envelope) => envelope.to === to && envelope.message.type === "append").map(({ message }) => message as AppendRequest);
+  cluster.wire
+    .filter((envelope) => envelope.to === to && envelope.message.type === "append")
+    .map(({ message }) => message as AppendRequest);
 
 raft("a site of one leads at once and commits when its own disk has the entry", () => {
   const cluster = new ManualCluster([{ id: "a" }]);
@@ -98,7 +100,14 @@ raft("the commit index rides along with the next record, and a restart applies u
   const restored = replay.result();
   assert.ok(restored.ok);
   assert.equal(restored.value.hardState, { term: 1, votedFor: a, commitIndex: 2 });
-  const node = new RaftNode({ self: a, voters: [a, b, c], timings: "lan", random: new SeededRandom(1), restored: restored.value, nowMs: 0 });
+  const node = new RaftNode({
+    self: a,
+    voters: [a, b, c],
+    timings: "lan",
+    random: new SeededRandom(1),
+    restored: restored.value,
+    nowMs: 0,
+  });
   const effects: RaftEffect[] = [];
   node.step(0, { type: "tick" }, effects);
   assert.equal(
@@ -168,7 +177,15 @@ raft("an entry that was replaced before it was durable is not counted as durable
     cluster.step("a", {
       type: "message",
       from,
-      message: { type: "append", term, prevIndex, prevTerm, commitIndex: 0, readSequence: 0, entries: terms.map((t, i) => testEntry(prevIndex + 1 + i, t)) },
+      message: {
+        type: "append",
+        term,
+        prevIndex,
+        prevTerm,
+        commitIndex: 0,
+        readSequence: 0,
+        entries: terms.map((t, i) => testEntry(prevIndex + 1 + i, t)),
+      },
     });
   append(b, 1, 0, 0, [1, 1, 1]);
   append(c, 2, 1, 1, [2]);
@@ -178,7 +195,11 @@ raft("an entry that was replaced before it was durable is not counted as durable
   cluster.step("a", { type: "durable", token: 2 });
   assert.is(cluster.node("a").view().durableIndex, 2);
   const acks = ofType(cluster.said("a"), "send").filter(({ message }) => message.type === "append-accepted");
-  assert.equal(acks.at(-1), { type: "send", to: c, message: { type: "append-accepted", term: 2, matchIndex: 2, receivedIndex: 2, readSequence: 0 } });
+  assert.equal(acks.at(-1), {
+    type: "send",
+    to: c,
+    message: { type: "append-accepted", term: 2, matchIndex: 2, receivedIndex: 2, readSequence: 0 },
+  });
 });
 
 raft("messages under way to a follower are bounded; the rest follows its acknowledgements", () => {
@@ -236,7 +257,10 @@ raft("a leader whose own disk is stuck takes a bounded number of proposals, alth
   cluster.holdDisk("a");
   let refused = 0;
   for (let requestId = 1; requestId <= 200; requestId++) {
-    refused += ofType(cluster.step("a", { type: "propose", proposals: [{ requestId, command: new Uint8Array(100) }] }), "proposal-refused").length;
+    refused += ofType(
+      cluster.step("a", { type: "propose", proposals: [{ requestId, command: new Uint8Array(100) }] }),
+      "proposal-refused",
+    ).length;
     cluster.deliver();
   }
   assert.ok(refused > 100 && refused < 150, `${refused} refused`);
@@ -283,10 +307,22 @@ raft("an overwritten proposal is dropped only once something else is committed i
 });
 
 const lies: readonly [string, typeof b, RaftMessage][] = [
-  ["leads in term 1, which has the leader a", b, { type: "append", term: 1, prevIndex: 0, prevTerm: 0, commitIndex: 0, readSequence: 0, entries: [] }],
-  ["acknowledged entry 99, which was never sent", b, { type: "append-accepted", term: 1, matchIndex: 99, receivedIndex: 99, readSequence: 0 }],
+  [
+    "leads in term 1, which has the leader a",
+    b,
+    { type: "append", term: 1, prevIndex: 0, prevTerm: 0, commitIndex: 0, readSequence: 0, entries: [] },
+  ],
+  [
+    "acknowledged entry 99, which was never sent",
+    b,
+    { type: "append-accepted", term: 1, matchIndex: 99, receivedIndex: 99, readSequence: 0 },
+  ],
   ["acknowledged entry 1, which was never sent", b, { type: "append-accepted", term: 1, matchIndex: 2, receivedIndex: 1, readSequence: 0 }],
-  ["answered read round 4, which was never asked", b, { type: "append-accepted", term: 1, matchIndex: 1, receivedIndex: 1, readSequence: 4 }],
+  [
+    "answered read round 4, which was never asked",
+    b,
+    { type: "append-accepted", term: 1, matchIndex: 1, receivedIndex: 1, readSequence: 4 },
+  ],
   ["sent vote-request without being a member", gatewayId("x"), { type: "vote-request", term: 5, lastLogIndex: 9, lastLogTerm: 4 }],
 ];
 
@@ -306,7 +342,15 @@ raft("a leader that disagrees about a committed entry is reported, and nothing c
   cluster.propose("a", 1);
   cluster.deliver();
   const effects: RaftEffect[] = [];
-  const message: RaftMessage = { type: "append", term: 9, prevIndex: 1, prevTerm: 1, commitIndex: 0, readSequence: 0, entries: [testEntry(2, 9)] };
+  const message: RaftMessage = {
+    type: "append",
+    term: 9,
+    prevIndex: 1,
+    prevTerm: 1,
+    commitIndex: 0,
+    readSequence: 0,
+    entries: [testEntry(2, 9)],
+  };
   cluster.node("b").step(cluster.nowMs, { type: "message", from: c, message }, effects);
   assert.equal(ofType(effects, "peer-violation"), [{ type: "peer-violation", from: c, what: "disagrees about committed entry 2" }]);
   assert.equal(cluster.logOf("b"), [1, 1]);
@@ -333,7 +377,11 @@ raft("an answer waits for the disk without piling up: the newest of its kind sta
   const cluster = new ManualCluster([{ id: "a" }, { id: "b" }, { id: "c" }]);
   cluster.holdDisk("b");
   for (let i = 0; i < 50; i++) {
-    cluster.step("b", { type: "message", from: a, message: { type: "append", term: 1, prevIndex: 0, prevTerm: 0, commitIndex: 0, readSequence: i, entries: [] } });
+    cluster.step("b", {
+      type: "message",
+      from: a,
+      message: { type: "append", term: 1, prevIndex: 0, prevTerm: 0, commitIndex: 0, readSequence: i, entries: [] },
+    });
   }
   assert.equal(ofType(cluster.said("b"), "send"), []);
   cluster.releaseDisk("b");

@@ -40,7 +40,11 @@ const impossible: readonly [string, readonly (RaftRecord | Uint8Array)[], string
   ["a second vote in a term", [written(hard(2, "a")), written(hard(2, "b"))], "a second vote in term 2"],
   ["a vote taken back", [written(hard(2, "a")), written(hard(2))], "a second vote in term 2"],
   ["a gap", [written(hard(1), 1, 1), written(undefined, 3, 1)], "entry 3 follows entry 1"],
-  ["a committed entry overwritten", [written(hard(1, "a", 0), 1, 1, 1), written(hard(1, "a", 2), 3, 1), written(undefined, 2, 1)], "committed entry 2 is overwritten"],
+  [
+    "a committed entry overwritten",
+    [written(hard(1, "a", 0), 1, 1, 1), written(hard(1, "a", 2), 3, 1), written(undefined, 2, 1)],
+    "committed entry 2 is overwritten",
+  ],
   ["log terms that fall", [written(hard(3), 1, 3), written(undefined, 2, 2)], "term 2 of entry 2 follows term 3"],
   ["an entry above the term", [written(hard(1), 1, 2)], "an entry of a later term than 1"],
   ["a commit index without entries", [written(hard(1, "a", 5), 1, 1)], "commit index 5 with 1 entries"],

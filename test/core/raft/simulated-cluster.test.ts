@@ -55,7 +55,12 @@ function violationOf(options: SimulationOptions): string | undefined {
 }
 
 const lost = ["leader-completeness", "log-matching", "state-machine-safety", "one-vote", "election-safety", "term-never-falls"];
-const bugs: readonly { readonly name: string; readonly seed: number; readonly bug: Omit<SimulationOptions, "seed">; readonly properties: readonly string[] }[] = [
+const bugs: readonly {
+  readonly name: string;
+  readonly seed: number;
+  readonly bug: Omit<SimulationOptions, "seed">;
+  readonly properties: readonly string[];
+}[] = [
   { name: "votes and acknowledgements that leave before they are on disk", seed: 7, bug: { lyingDisk: true }, properties: lost },
   { name: "a quorum of one", seed: 2, bug: { rules: { quorumSize: () => 1 } }, properties: ["election-safety", "one-vote"] },
   {
@@ -64,7 +69,12 @@ const bugs: readonly { readonly name: string; readonly seed: number; readonly bu
     bug: { rules: { mayGrantVote: ({ votedFor, candidate }) => votedFor === undefined || votedFor === candidate } },
     properties: lost,
   },
-  { name: "commit of an earlier term's entry by counting (§5.4.2)", seed: 2026, bug: { rules: { mayCommit: () => true } }, properties: lost },
+  {
+    name: "commit of an earlier term's entry by counting (§5.4.2)",
+    seed: 2026,
+    bug: { rules: { mayCommit: () => true } },
+    properties: lost,
+  },
   {
     name: "a grant for every vote that is refused",
     seed: 2,
@@ -90,7 +100,9 @@ const bugs: readonly { readonly name: string; readonly seed: number; readonly bu
   {
     name: "a read that is answered where it should be refused",
     seed: 2,
-    bug: { filter: (_from, effect) => (effect.type === "read-refused" ? { type: "read-ready", requestId: effect.requestId, index: 0 } : effect) },
+    bug: {
+      filter: (_from, effect) => (effect.type === "read-refused" ? { type: "read-ready", requestId: effect.requestId, index: 0 } : effect),
+    },
     properties: ["linearizable-read"],
   },
 ];

@@ -90,10 +90,22 @@ export class SimulatedCluster {
     this.#clientGapMs = single ? 200 : 30;
     this.#delayMaxMs = this.#random.pick([2, 10, 40]);
     this.#diskMaxMs = this.#random.pick([1, 10, 60]);
-    this.#limits = { batchBytesMax: single ? 1 : this.#random.pick([160, 1_000]), inflightMessagesMax: this.#random.pick([1, 4]), inflightBytesMax: 600 };
+    this.#limits = {
+      batchBytesMax: single ? 1 : this.#random.pick([160, 1_000]),
+      inflightMessagesMax: this.#random.pick([1, 4]),
+      inflightBytesMax: 600,
+    };
     for (let i = 0; i < count; i++) {
       const disk: Disk = { records: [], durableCount: 0, hardState: { term: 0, votedFor: undefined, commitIndex: 0 }, terms: [] };
-      this.#slots.push({ id: gatewayId(`gw-${i}`), disk, node: undefined, incarnation: 0, pausedUntilMs: 0, tickAtMs: Number.POSITIVE_INFINITY, durableAtMs: 0 });
+      this.#slots.push({
+        id: gatewayId(`gw-${i}`),
+        disk,
+        node: undefined,
+        incarnation: 0,
+        pausedUntilMs: 0,
+        tickAtMs: Number.POSITIVE_INFINITY,
+        durableAtMs: 0,
+      });
     }
   }
 
@@ -214,7 +226,8 @@ export class SimulatedCluster {
   #step(slot: Slot, incarnation: number, event: RaftEvent): void {
     const { node } = slot;
     if (node === undefined || slot.incarnation !== incarnation) return;
-    if (this.#nowMs < slot.pausedUntilMs) return this.#schedule(slot.pausedUntilMs - this.#nowMs, () => this.#step(slot, incarnation, event));
+    if (this.#nowMs < slot.pausedUntilMs)
+      return this.#schedule(slot.pausedUntilMs - this.#nowMs, () => this.#step(slot, incarnation, event));
     const effects: RaftEffect[] = [];
     node.step(this.#nowMs, event, effects);
     this.#steps++;
@@ -306,7 +319,8 @@ export class SimulatedCluster {
   }
 
   #client(): void {
-    const slot = this.#slots.find(({ node }) => node?.view().role === "leader" && this.#random.chance(0.7)) ?? this.#random.pick(this.#slots);
+    const slot =
+      this.#slots.find(({ node }) => node?.view().role === "leader" && this.#random.chance(0.7)) ?? this.#random.pick(this.#slots);
     if (slot.node !== undefined) {
       if (this.#random.chance(0.3)) {
         const requestId = this.#nextRequest++;

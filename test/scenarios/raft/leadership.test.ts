@@ -103,7 +103,11 @@ leadership("a node with a higher term is freed although leader and followers tru
 });
 
 leadership("a node with a higher term than all is freed by its refusal of their pre-vote, when there is no leader", () => {
-  const cluster = new ManualCluster([{ id: "a", log: [1, 1] }, { id: "b", log: [1, 1] }, { id: "c", term: 9 }]);
+  const cluster = new ManualCluster([
+    { id: "a", log: [1, 1] },
+    { id: "b", log: [1, 1] },
+    { id: "c", term: 9 },
+  ]);
   cluster.isolate("b");
   cluster.elect("a");
   assert.is(cluster.node("a").view().term, 9);
@@ -127,7 +131,9 @@ leadership("a read at a deposed leader is never confirmed (ReadIndex, dissertati
   cluster.step("b", { type: "tick" });
   cluster.deliver();
   assert.equal(ofType(cluster.said("a"), "read-ready"), []);
-  assert.equal(ofType(cluster.said("a"), "read-refused"), [{ type: "read-refused", requestId: 7, reason: "not-leader", leader: gatewayId("b") }]);
+  assert.equal(ofType(cluster.said("a"), "read-refused"), [
+    { type: "read-refused", requestId: 7, reason: "not-leader", leader: gatewayId("b") },
+  ]);
 });
 
 leadership("old and doubled answers confirm no read: only echoes of its own round do", () => {

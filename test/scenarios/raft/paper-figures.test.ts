@@ -23,7 +23,10 @@ for (const [batch, limits] of [
   ["one entry a message", { batchBytesMax: 1, inflightMessagesMax: 2 }],
 ] as const) {
   figure7(`the leader of term 8 makes all six logs its own, with ${batch}`, () => {
-    const cluster = new ManualCluster([{ id: "leader", log: leaderLog, term: 7 }, ...followers.map(({ id, log }) => ({ id, log, term: 7 }))], { limits });
+    const cluster = new ManualCluster(
+      [{ id: "leader", log: leaderLog, term: 7 }, ...followers.map(({ id, log }) => ({ id, log, term: 7 }))],
+      { limits },
+    );
     cluster.timeOut("leader");
     cluster.deliver(({ message }) => message.type.includes("vote"));
     assert.is(cluster.node("leader").view().role, "leader");
@@ -40,7 +43,11 @@ figure7("conflicts are skipped by term, not one index at a time (§5.3)", () => 
   const long = 400;
   const log = Array.from({ length: long }, (_, i) => (i === 0 ? 1 : 4));
   const stale = Array.from({ length: long }, (_, i) => (i === 0 ? 1 : 2 + (i > long / 2 ? 1 : 0)));
-  const cluster = new ManualCluster([{ id: "leader", log }, { id: "other", log }, { id: "stale", log: stale }]);
+  const cluster = new ManualCluster([
+    { id: "leader", log },
+    { id: "other", log },
+    { id: "stale", log: stale },
+  ]);
   cluster.elect("leader");
   assert.equal(cluster.logOf("stale"), [...log, 5]);
   const rejections = cluster.said("stale").filter((effect) => effect.type === "send" && effect.message.type === "append-rejected");
@@ -68,7 +75,8 @@ function untilC(options: ConstructorParameters<typeof ManualCluster>[1] = {}): M
   cluster.deliver(({ message }) => message.type.includes("vote"));
   assert.is(cluster.node("s1").view().term, 4);
   // Whatever carries an entry of term 4, and everything to S4, is lost; each heartbeat asks again.
-  const getsThrough = ({ to, message }: Envelope) => to !== "s4" && !(message.type === "append" && message.entries.some(({ term }) => term === 4));
+  const getsThrough = ({ to, message }: Envelope) =>
+    to !== "s4" && !(message.type === "append" && message.entries.some(({ term }) => term === 4));
   while (cluster.logOf("s3").length < 2) {
     assert.ok(cluster.nowMs < 3_000, "S3 gets entry 2 within a few heartbeats");
     cluster.deliver(getsThrough);
