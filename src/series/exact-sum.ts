@@ -40,8 +40,9 @@ export class ExactSum {
     return (huge + small * hugeScale) / divisor / hugeScale;
   }
 
+  /** The same bytes for the same sum, however it came about. */
   encode(writer: ByteWriter): void {
-    for (const partials of [this.#partials, this.#huge]) {
+    for (const partials of [canonical(this.#partials), canonical(this.#huge)]) {
       writer.varint(partials.length);
       for (const partial of partials) writer.f64(partial);
     }
@@ -76,6 +77,18 @@ function addTo(partials: number[], value: number): void {
   }
   if (carried !== 0) partials[kept++] = carried;
   partials.length = kept;
+}
+
+/** The rounded sum, then what rounding left of it, and so on: a pure function of the exact sum. Greatest first. */
+function canonical(partials: readonly number[]): number[] {
+  const rest = [...partials];
+  const parts: number[] = [];
+  while (rest.length > 0) {
+    const part = rounded(rest);
+    parts.push(part);
+    addTo(rest, -part);
+  }
+  return parts;
 }
 
 /** The sum of non-overlapping partials, rounded once, half to even. */
