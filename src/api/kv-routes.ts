@@ -1,5 +1,5 @@
-import type { GatewayService, KvExpectation } from "../gateway/service.ts";
 import type { KvRevision } from "../client/schema.ts";
+import type { GatewayService, KvExpectation } from "../gateway/service.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import { type Answer, type Call, emptyAnswer, jsonAnswer } from "./answer.ts";
 import { quoted } from "./query-reader.ts";

@@ -61,7 +61,7 @@ export function createRoutes({ service, version, now }: RouteContext): Routes {
     },
     devices: async () => mapped(await service.devices(), (devices): Devices => ({ devices })),
     device: async ({ params }) => mapped(await service.device(params["id"] ?? ""), (device): Device => device),
-    deadLetters: async () => ok<DeadLetters>(service.deadLetters()),
+    deadLetters: async () => mapped(await service.deadLetters(), (letters): DeadLetters => letters),
     readings: (call) => readings(service, call),
     jobs: async () => ok<Jobs>({ jobs: service.jobs() }),
     jobRun: (call) => runJob(service, call, now()),

@@ -20,7 +20,7 @@ export function connect(world: World, options: { readonly url?: string }): Fogba
 }
 
 /** The value, or the failure thrown to where `runCli` turns it into a message and an exit status. */
-export function valueOf<T>(result: Result<T>): T {
+export function unwrap<T>(result: Result<T>): T {
   if (!result.ok) throw new FailureError(result);
   return result.value;
 }

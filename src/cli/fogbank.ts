@@ -226,7 +226,7 @@ function addTryCommands(program: Command, world: World, done: Done): void {
       `\nPublishes {"ts": milliseconds, "COLUMN": value, …}. A row that cannot be read is reported and skipped.
 Numbers below 100,000,000,000 are taken for seconds, others for milliseconds. Where clocks were set back, a time without
 zone is the earlier of the two. With several value columns the lines of --acks are \`ts,value,column\`.
-Exit status 1 when anything stays unacknowledged, or any row was skipped.
+Exit status 1 when anything stays unacknowledged, a row was skipped, or Ctrl-C ended it.
 ${examples("fogbank replay room.csv --device room-1 --topic 'sensors/{device}/climate' --mqtt 10.0.0.11:1883,10.0.0.12:1883 --speed 60x")}`,
     )
     .action(async (file: string, options) => done(await (await import("./commands/replay.ts")).replay(world, file, options)));

@@ -121,19 +121,25 @@ export class ReliablePublisher {
     this.#connections++;
     this.#publisher = publisher;
     let ended: string | undefined;
-    const over = publisher.closed.then((reason) => {
+    // Ends the sleep below; a race against `closed` would leave a reaction behind at each turn.
+    const over = new AbortController();
+    const end = () => over.abort();
+    this.#stop.signal.addEventListener("abort", end, { once: true });
+    void publisher.closed.then((reason) => {
       ended = reason;
       this.#publisher = undefined;
+      end();
     });
     const connectedMs = this.#clock.monotonicMs();
     this.#pending = this.#pending.filter((message) => !message.isAcknowledged);
     for (const message of this.#pending) this.#send(publisher, message);
     while (ended === undefined && !this.#ended) {
-      await Promise.race([over, this.#clock.sleep(watchMs, this.#stop.signal)]);
+      await this.#clock.sleep(watchMs, over.signal);
       const quietMs = this.#clock.monotonicMs() - Math.max(connectedMs, this.#lastProgressMs);
       if (ended !== undefined || this.#pending.length === 0 || quietMs < this.#options.stallMs) continue;
       ended = `it acknowledged nothing for ${Math.round(quietMs / 1000)} s`;
     }
+    this.#stop.signal.removeEventListener("abort", end);
     this.#publisher = undefined;
     await publisher.close({ force: this.#pending.length > 0 });
     return ended ?? "closed";

@@ -12,7 +12,7 @@ export function colorsOf(world: World, output: Output): Colors {
 }
 
 /** C0 and C1 controls, DEL, and what reorders or breaks a line (bidirectional overrides, line separators). */
-const steering = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const steering = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu;
 
 /** Controls as visible escapes: `\u001b[2J` does not clear anybody's screen. */
 export function plain(text: string): string {
@@ -32,7 +32,7 @@ export function plainValue(value: number | string | boolean | null): string {
 
 /** JSON for programs; it stays the same value, with the controls that JSON.stringify leaves alone escaped. */
 export function jsonText(value: unknown, indent?: number): string {
-  return JSON.stringify(value, null, indent).replace(/[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, escaped);
+  return JSON.stringify(value, null, indent).replace(/(?!\n)[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu, escaped);
 }
 
 export function printJson(world: World, value: unknown): void {

@@ -1,6 +1,6 @@
 import type { FetchFunction } from "../client/fogbank-client.ts";
-import type { SiteEnvironment, SiteReader } from "../config/site-reader.ts";
 import type { SiteSettings } from "../config/settings.ts";
+import type { SiteEnvironment, SiteReader } from "../config/site-reader.ts";
 import type { Result } from "../lib/errors.ts";
 import type { GatewayId } from "../lib/ids.ts";
 

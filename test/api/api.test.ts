@@ -1,9 +1,10 @@
 // Goal: the HTTP surface of the design's section 9: routes, parameters, problems, kv preconditions, who may change what.
 // Method: requests injected into the real application on a fake gateway service; no socket.
-import { suite } from "uvu";
-import * as assert from "uvu/assert";
+
 import Type, { type TSchema } from "typebox";
 import { Value } from "typebox/value";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { type Api, createApi } from "../../src/api/create-api.ts";
 import { ProblemSchema } from "../../src/client/schema.ts";
 import { type Endpoint, surface } from "../../src/client/surface.ts";

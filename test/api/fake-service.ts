@@ -88,7 +88,7 @@ export class FakeService implements GatewayService {
       : success({ ...found, latest: { temperature: { ms: 9, value: 21.5 } } });
   }
 
-  deadLetters() {
+  async deadLetters() {
     const letter = {
       ms: 1,
       gateway: gatewayId("gw-a"),
@@ -99,7 +99,7 @@ export class FakeService implements GatewayService {
       detail: "no JSON",
       payload: "\u001b[2J{",
     };
-    return { counts: { "bad-payload": 1 }, letters: [letter] };
+    return success({ counts: { "bad-payload": 1 }, letters: [letter] });
   }
 
   async readings(query: ReadingsQuery) {

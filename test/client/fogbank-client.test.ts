@@ -3,8 +3,8 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { createApi } from "../../src/api/create-api.ts";
-import type { ClientEvent } from "../../src/client/schema.ts";
 import { FogbankClient } from "../../src/client/fogbank-client.ts";
+import type { ClientEvent } from "../../src/client/schema.ts";
 import { type Result, success } from "../../src/lib/errors.ts";
 import { gatewayId } from "../../src/lib/ids.ts";
 import { FakeService, fakeRow } from "../api/fake-service.ts";
@@ -29,7 +29,7 @@ async function site(run: (client: FogbankClient, service: FakeService) => Promis
   }
 }
 
-function valueOf<T>(result: Result<T>): T {
+function unwrap<T>(result: Result<T>): T {
   if (!result.ok) throw new Error(`${result.code}: ${result.message}`);
   return result.value;
 }
@@ -40,25 +40,25 @@ const calls = suite("client: calls");
 
 calls("every call is understood", () =>
   site(async (client, service) => {
-    assert.is(valueOf(await client.status()).site, "plant-7");
+    assert.is(unwrap(await client.status()).site, "plant-7");
     service.isReady = false;
-    assert.equal(valueOf(await client.readiness()).reasons, ["no leader is known"]);
-    assert.is(valueOf(await client.gateways()).gateways.length, 1);
-    assert.is(valueOf(await client.ring("a/b")).device?.id, "a/b");
-    assert.is(valueOf(await client.devices()).devices[0]?.id, "room-1");
-    assert.is(valueOf(await client.device("room-1")).latest?.["temperature"]?.value, 21.5);
+    assert.equal(unwrap(await client.readiness()).reasons, ["no leader is known"]);
+    assert.is(unwrap(await client.gateways()).gateways.length, 1);
+    assert.is(unwrap(await client.ring("a/b")).device?.id, "a/b");
+    assert.is(unwrap(await client.devices()).devices[0]?.id, "room-1");
+    assert.is(unwrap(await client.device("room-1")).latest?.["temperature"]?.value, 21.5);
     assert.is(codeOf(await client.device("a/b ?")), "not-found");
-    assert.is(valueOf(await client.deadLetters()).letters.length, 1);
+    assert.is(unwrap(await client.deadLetters()).letters.length, 1);
     service.readingsAnswer = success({ series: [{ device: "d", metric: "m", points: [[1, null]] }], complete: true, cursor: "c" });
-    assert.equal(valueOf(await client.readings({ device: "d*", from: "-1h", limit: 3 })).series[0]?.points, [[1, null]]);
+    assert.equal(unwrap(await client.readings({ device: "d*", from: "-1h", limit: 3 })).series[0]?.points, [[1, null]]);
     assert.is(service.queries[0]?.limit, 3);
     assert.is(codeOf(await client.readings({ from: "2026-01-31T12:00:00+01:00" })), "ok");
     assert.is(codeOf(await client.readings({ from: "nonsense" })), "bad-request");
-    assert.is(valueOf(await client.jobs()).jobs[0]?.name, "hourly");
-    assert.is(valueOf(await client.runJob("hourly", { from: "-1h" })).rows[0]?.id, fakeRow.id);
+    assert.is(unwrap(await client.jobs()).jobs[0]?.name, "hourly");
+    assert.is(unwrap(await client.runJob("hourly", { from: "-1h" })).rows[0]?.id, fakeRow.id);
     assert.is(codeOf(await client.runJob("none", {})), "not-found");
-    assert.is(valueOf(await client.results({ job: "hourly" })).results.length, 1);
-    assert.is(valueOf(await client.sync()).sinks[0]?.name, "archive");
+    assert.is(unwrap(await client.results({ job: "hourly" })).results.length, 1);
+    assert.is(unwrap(await client.sync()).sinks[0]?.name, "archive");
   }),
 );
 
@@ -66,12 +66,12 @@ calls("kv round trip with preconditions, keys of any characters", () =>
   site(async (client) => {
     for (const key of ["plain", "a/b//c", "ü ?#%2F", "../x"]) {
       const bytes = new Uint8Array([0, 200, 13, 10]);
-      const { revision } = valueOf(await client.kvPut(key, bytes, { ifAbsent: true }));
-      assert.equal(valueOf(await client.kvGet(key)), { value: bytes, revision }, key);
+      const { revision } = unwrap(await client.kvPut(key, bytes, { ifAbsent: true }));
+      assert.equal(unwrap(await client.kvGet(key)), { value: bytes, revision }, key);
       assert.is(codeOf(await client.kvPut(key, bytes, { ifAbsent: true })), "precondition-failed");
       assert.is(codeOf(await client.kvDelete(key, { ifMatch: revision + 1 })), "precondition-failed");
       assert.is(codeOf(await client.kvDelete(key, { ifMatch: revision })), "ok");
-      assert.is(valueOf(await client.kvGet(key)), undefined);
+      assert.is(unwrap(await client.kvGet(key)), undefined);
     }
   }),
 );
@@ -133,7 +133,7 @@ const events = suite("client: events");
 events("arrive typed, in order, and closing unsubscribes", () =>
   site(async (client, service) => {
     const stop = new AbortController();
-    const stream = valueOf(await client.events("room-*", stop.signal));
+    const stream = unwrap(await client.events("room-*", stop.signal));
     assert.equal([...service.listeners.values()], [{ readingsOf: "room-*" }]);
     const sent: ClientEvent[] = [
       { type: "leadership", leader: "gw-a", term: 4 },
@@ -147,7 +147,7 @@ events("arrive typed, in order, and closing unsubscribes", () =>
     service.emit({ type: "reading", device: "room-1", metric: "t", ms: 1.5, value: "ü", gateway: gatewayId("gw-a") });
     const got: ClientEvent[] = [];
     for await (const event of stream) {
-      got.push(valueOf(event));
+      got.push(unwrap(event));
       if (got.length === sent.length) stop.abort();
     }
     assert.equal(got, sent);
@@ -159,14 +159,14 @@ events("arrive typed, in order, and closing unsubscribes", () =>
 events("a slow client loses events, learns how many, and takes no memory", () =>
   site(async (client, service) => {
     const stop = new AbortController();
-    const stream = valueOf(await client.events("*", stop.signal));
+    const stream = unwrap(await client.events("*", stop.signal));
     const total = 20_000;
     const value = "x".repeat(1000);
     for (let ms = 0; ms < total; ms++) service.emit({ type: "reading", device: "d", metric: "m", ms, value, gateway: gatewayId("gw-a") });
     let readings = 0;
     let dropped = 0;
     for await (const event of stream) {
-      const got = valueOf(event);
+      const got = unwrap(event);
       if (got.type === "reading") readings++;
       if (got.type === "dropped") dropped += got.count;
       if (readings + dropped === total) stop.abort();
@@ -179,7 +179,7 @@ events("a slow client loses events, learns how many, and takes no memory", () =>
 events("closing the gateway ends the stream with a failure", async () => {
   let last: Promise<Result<ClientEvent>[]> | undefined;
   await site(async (client) => {
-    const stream = valueOf(await client.events(undefined, new AbortController().signal));
+    const stream = unwrap(await client.events(undefined, new AbortController().signal));
     last = (async () => {
       const got: Result<ClientEvent>[] = [];
       for await (const event of stream) got.push(event);

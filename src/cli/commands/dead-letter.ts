@@ -1,10 +1,10 @@
 import type { ExitStatus } from "../../lib/errors.ts";
-import { connect, print, type RemoteOptions, valueOf } from "../command.ts";
+import { connect, print, type RemoteOptions, unwrap } from "../command.ts";
 import { formatTime, plain, printTable } from "../terminal.ts";
 import type { World } from "../world.ts";
 
 export async function deadLetterList(world: World, options: RemoteOptions): Promise<ExitStatus> {
-  const value = valueOf(await connect(world, options).deadLetters());
+  const value = unwrap(await connect(world, options).deadLetters());
   return print(world, options, value, ({ counts, letters }) => {
     const rows = letters.map((letter) => [
       formatTime(letter.ms),

@@ -1,9 +1,9 @@
-import { compileProfiles, createDecoder } from "../../config/profile-set.ts";
 import type { DecodedMessage } from "../../config/decoded-message.ts";
+import { compileProfiles, createDecoder } from "../../config/profile-set.ts";
 import type { ProfileSettings } from "../../config/settings.ts";
-import { valueAt } from "../../lib/reading-columns.ts";
-import type { ReadingValue } from "../../lib/reading.ts";
 import type { ExitStatus } from "../../lib/errors.ts";
+import type { ReadingValue } from "../../lib/reading.ts";
+import { valueAt } from "../../lib/reading-columns.ts";
 import { print } from "../command.ts";
 import { defaultSiteFile, readSiteOrReport } from "../site-file.ts";
 import { formatTime, plain, plainValue, printError, printTable } from "../terminal.ts";

@@ -1,11 +1,11 @@
 import type { Device } from "../../client/schema.ts";
 import type { ExitStatus } from "../../lib/errors.ts";
-import { connect, print, type RemoteOptions, valueOf } from "../command.ts";
+import { connect, print, type RemoteOptions, unwrap } from "../command.ts";
 import { formatTime, plain, plainValue, printTable } from "../terminal.ts";
 import type { World } from "../world.ts";
 
 export async function deviceList(world: World, options: RemoteOptions): Promise<ExitStatus> {
-  const value = valueOf(await connect(world, options).devices());
+  const value = unwrap(await connect(world, options).devices());
   return print(world, options, value, ({ devices }) => {
     const rows = devices.map((device) => [
       device.id,
@@ -19,7 +19,7 @@ export async function deviceList(world: World, options: RemoteOptions): Promise<
 }
 
 export async function deviceShow(world: World, id: string, options: RemoteOptions): Promise<ExitStatus> {
-  const value = valueOf(await connect(world, options).device(id));
+  const value = unwrap(await connect(world, options).device(id));
   return print(world, options, value, (device) => {
     const since = device.firstSeenMs === undefined ? "not seen yet" : `since ${formatTime(device.firstSeenMs)}`;
     world.out.write(

@@ -1,10 +1,10 @@
 import type { ExitStatus } from "../../lib/errors.ts";
-import { connect, print, type RemoteOptions, valueOf } from "../command.ts";
+import { connect, print, type RemoteOptions, unwrap } from "../command.ts";
 import { printTable } from "../terminal.ts";
 import type { World } from "../world.ts";
 
 export async function gatewayList(world: World, options: RemoteOptions): Promise<ExitStatus> {
-  const value = valueOf(await connect(world, options).gateways());
+  const value = unwrap(await connect(world, options).gateways());
   return print(world, options, value, ({ gateways }) => {
     const rows = gateways.map((gateway) => [
       gateway.id,

@@ -1,7 +1,7 @@
 import { starterSite } from "../../config/starter-site.ts";
 import type { ExitStatus } from "../../lib/errors.ts";
 import { resolveFrom } from "../../lib/file-path.ts";
-import { usageError, valueOf } from "../command.ts";
+import { unwrap, usageError } from "../command.ts";
 import { plain } from "../terminal.ts";
 import type { World } from "../world.ts";
 import { writeTemplate } from "../write-template.ts";
@@ -17,7 +17,7 @@ export async function init(world: World, folder: string | undefined): Promise<Ex
       `${plain(target)} holds ${present.map((file) => file.path).join(", ")} already; nothing was written. Choose another folder, or move them away`,
     );
   }
-  valueOf(writeTemplate(world, target, files));
+  unwrap(writeTemplate(world, target, files));
   for (const file of files) world.out.write(`${plain(resolveFrom(target, file.path))}\n`);
   const inside = target === "." ? "" : `cd ${plain(target)} && `;
   world.out.write(`\nNext: ${inside}fogbank check && fogbank start\n`);

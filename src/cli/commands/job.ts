@@ -1,7 +1,7 @@
 import type { JobResult } from "../../client/schema.ts";
 import { formatDuration } from "../../lib/duration.ts";
 import type { ExitStatus } from "../../lib/errors.ts";
-import { connect, print, type RemoteOptions, valueOf } from "../command.ts";
+import { connect, print, type RemoteOptions, unwrap } from "../command.ts";
 import { formatTime, plain, plainValue, printTable } from "../terminal.ts";
 import type { World } from "../world.ts";
 
@@ -11,7 +11,7 @@ export interface RangeOptions extends RemoteOptions {
 }
 
 export async function jobList(world: World, options: RemoteOptions): Promise<ExitStatus> {
-  const value = valueOf(await connect(world, options).jobs());
+  const value = unwrap(await connect(world, options).jobs());
   return print(world, options, value, ({ jobs }) => {
     const rows = jobs.map((job) => [
       job.name,
@@ -27,7 +27,7 @@ export async function jobList(world: World, options: RemoteOptions): Promise<Exi
 }
 
 export async function jobRun(world: World, name: string, options: RangeOptions): Promise<ExitStatus> {
-  const value = valueOf(await connect(world, options).runJob(name, { from: options.from, to: options.to }));
+  const value = unwrap(await connect(world, options).runJob(name, { from: options.from, to: options.to }));
   return print(world, options, value, (run) => {
     world.out.write(`${plain(run.job)}: ${run.windows} windows computed, ${run.committed} new or changed\n`);
     if (run.rows.length > 0) printRows(world, run.rows);
@@ -35,7 +35,7 @@ export async function jobRun(world: World, name: string, options: RangeOptions):
 }
 
 export async function jobResults(world: World, name: string, options: RangeOptions): Promise<ExitStatus> {
-  const value = valueOf(await connect(world, options).results({ job: name, from: options.from, to: options.to }));
+  const value = unwrap(await connect(world, options).results({ job: name, from: options.from, to: options.to }));
   return print(world, options, value, ({ results }) => printRows(world, results));
 }
 

@@ -1,5 +1,5 @@
 import type { ExitStatus } from "../../lib/errors.ts";
-import { connect, print, type RemoteOptions, usageError, valueOf } from "../command.ts";
+import { connect, print, type RemoteOptions, unwrap, usageError } from "../command.ts";
 import { plain, plainLines, printError, printJson } from "../terminal.ts";
 import type { World } from "../world.ts";
 
@@ -11,7 +11,7 @@ export interface KvWriteOptions extends RemoteOptions {
 
 /** The value's bytes as they are; in a terminal, and as JSON, as text (base64 where it is no UTF-8). */
 export async function kvGet(world: World, key: string, options: RemoteOptions): Promise<ExitStatus> {
-  const entry = valueOf(await connect(world, options).kvGet(key));
+  const entry = unwrap(await connect(world, options).kvGet(key));
   if (entry === undefined) {
     printError(world, `there is no key "${key}"`);
     return 1;
@@ -36,12 +36,12 @@ export async function kvGet(world: World, key: string, options: RemoteOptions): 
 export async function kvPut(world: World, key: string, text: string | undefined, options: KvWriteOptions): Promise<ExitStatus> {
   if ((text === undefined) === (options.file === undefined)) throw usageError("give the value either as an argument or with --file");
   const value = options.file === undefined ? new TextEncoder().encode(text) : readValue(world, options.file);
-  const written = valueOf(await connect(world, options).kvPut(key, value, { ifMatch: options.ifMatch, ifAbsent: options.ifAbsent }));
+  const written = unwrap(await connect(world, options).kvPut(key, value, { ifMatch: options.ifMatch, ifAbsent: options.ifAbsent }));
   return print(world, options, { key, ...written }, ({ revision }) => world.out.write(`${plain(key)}: revision ${revision}\n`));
 }
 
 export async function kvDelete(world: World, key: string, options: KvWriteOptions): Promise<ExitStatus> {
-  valueOf(await connect(world, options).kvDelete(key, { ifMatch: options.ifMatch }));
+  unwrap(await connect(world, options).kvDelete(key, { ifMatch: options.ifMatch }));
   return print(world, options, { key, deleted: true }, () => world.out.write(`${plain(key)}: deleted\n`));
 }
 

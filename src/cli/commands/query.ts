@@ -2,7 +2,7 @@ import { readingsCsv, readingsCsvHeader } from "../../client/csv.ts";
 import type { FogbankClient } from "../../client/fogbank-client.ts";
 import type { Readings, Series } from "../../client/schema.ts";
 import type { ExitStatus } from "../../lib/errors.ts";
-import { connect, type RemoteOptions, valueOf } from "../command.ts";
+import { connect, type RemoteOptions, unwrap } from "../command.ts";
 import { formatTime, plainLines, plainValue, printJson, printTable, printWarning } from "../terminal.ts";
 import type { World } from "../world.ts";
 
@@ -54,7 +54,7 @@ async function* pages(client: FogbankClient, metric: string, options: QueryOptio
   let rest = limit;
   let cursor: string | undefined;
   do {
-    const page = valueOf(
+    const page = unwrap(
       await client.readings({ metric, device, from, to, every, agg, consistency, limit: Math.min(rest, pagePoints), cursor }),
     );
     const series: Series[] = [];

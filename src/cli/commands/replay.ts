@@ -1,5 +1,5 @@
-import { type ExitStatus, FailureError } from "../../lib/errors.ts";
-import { print, reportFailure, usageError, valueOf } from "../command.ts";
+import { type ExitStatus, FailureError, type Result } from "../../lib/errors.ts";
+import { print, reportFailure, unwrap, usageError } from "../command.ts";
 import { type BadRow, type CsvRow, readHeader, readRow } from "../csv-rows.ts";
 import { createTimeReader, type TimeReader } from "../local-time.ts";
 import { type MqttTarget, ReliablePublisher } from "../reliable-publisher.ts";
@@ -25,7 +25,7 @@ export interface ReplayOptions {
 const stallMs = 25_000;
 const badRowsShown = 10;
 
-/** `fogbank replay`: a CSV file as one device. Exit 1 when anything stays unacknowledged or a row was skipped. */
+/** `fogbank replay`: a CSV file as one device. Exit 1 when anything stays unacknowledged, a row was skipped, or it was interrupted. */
 export async function replay(world: World, file: string, options: ReplayOptions): Promise<ExitStatus> {
   const targets = parseTargets(options.mqtt);
   const topic = topicOf(options);
@@ -34,7 +34,7 @@ export async function replay(world: World, file: string, options: ReplayOptions)
     throw usageError(`there is no time zone ${JSON.stringify(options.timeZone)}; expected an IANA name such as Europe/Berlin`);
   const source = new CsvSource(world, file, readTime, options.metric);
   const shiftMs = options.shiftToNow === true ? world.clock.wallMs() - (await source.lastMs()) : 0;
-  const acks = options.acks === undefined ? undefined : valueOf(world.files.createWriter(options.acks));
+  const acks = options.acks === undefined ? undefined : unwrap(world.files.createWriter(options.acks));
   const run = new Replay(world, options, { topic, targets, shiftMs, acknowledge: (line) => acks?.write(line) });
   try {
     return await run.run(source);
@@ -79,15 +79,21 @@ class Replay {
   }
 
   async run(source: CsvSource): Promise<ExitStatus> {
-    const remove = this.#world.onInterrupt(() => this.#interrupt.abort());
-    const ticking = this.#tick();
+    const remove = this.#world.onInterrupt(() => {
+      this.#interrupt.abort();
+      // Whatever waits for the publisher goes on.
+      void this.#publisher.close();
+    });
+    const end = new AbortController();
+    const ticking = this.#tick(end.signal);
     try {
       await this.#publishAll(source);
-      await Promise.race([this.#publisher.drain(), aborted(this.#interrupt.signal)]);
-      return await this.#finish(source);
+      const drained = await this.#publisher.drain();
+      await this.#publisher.close();
+      return this.#finish(source, drained);
     } finally {
       remove();
-      this.#interrupt.abort();
+      end.abort();
       await this.#publisher.close();
       await ticking;
     }
@@ -123,13 +129,12 @@ class Replay {
       this.#plan.acknowledge(lines.join(""));
     };
     this.#published += count;
-    const sent = await Promise.race([this.#publisher.publish(this.#plan.topic, payload, acknowledged), aborted(this.#interrupt.signal)]);
-    return sent?.ok === true;
+    return (await this.#publisher.publish(this.#plan.topic, payload, acknowledged)).ok;
   }
 
-  async #tick(): Promise<void> {
-    while (!this.#interrupt.signal.aborted) {
-      await this.#world.clock.sleep(100, this.#interrupt.signal);
+  async #tick(end: AbortSignal): Promise<void> {
+    while (!end.aborted) {
+      await this.#world.clock.sleep(100, end);
       this.#progress.update(() => `${this.#published} published, ${this.#acknowledged} acknowledged, ${this.#rate()}/s`);
     }
   }
@@ -139,7 +144,7 @@ class Replay {
     return seconds <= 0 ? 0 : Math.round(this.#acknowledged / seconds);
   }
 
-  async #finish(source: CsvSource): Promise<ExitStatus> {
+  #finish(source: CsvSource, drained: Result<void>): ExitStatus {
     this.#progress.clear();
     const wasInterrupted = this.#interrupt.signal.aborted;
     const summary = {
@@ -157,11 +162,8 @@ class Replay {
         `${all.published} published, ${all.acknowledged} acknowledged (${this.#rate()}/s), ${rest}, in ${formatElapsed(all.seconds * 1000)}${wasInterrupted ? "; interrupted" : ""}\n`,
       );
     });
-    if (summary.unacknowledged > 0) {
-      const drained = wasInterrupted ? undefined : await this.#publisher.drain();
-      if (drained?.ok === false) reportFailure(this.#world, drained);
-    }
-    return summary.unacknowledged > 0 || summary.skippedRows > 0 ? 1 : 0;
+    if (!drained.ok && !wasInterrupted) reportFailure(this.#world, drained);
+    return summary.unacknowledged > 0 || summary.skippedRows > 0 || wasInterrupted ? 1 : 0;
   }
 }
 
@@ -243,11 +245,11 @@ function parseTargets(text: string): readonly MqttTarget[] {
 }
 
 function topicOf({ topic, device }: ReplayOptions): string {
-  if (device === "" || /[+#/\u0000]/.test(device))
+  if (device === "" || /[+#/\p{Cc}]/u.test(device))
     throw usageError(`--device ${JSON.stringify(plain(device))} cannot be one level of a topic`);
   const whole = topic.replaceAll("{device}", device);
-  if (whole === "" || /[+#\u0000]/.test(whole))
-    throw usageError(`--topic ${JSON.stringify(plain(topic))} cannot be published to: no wildcards`);
+  if (whole === "" || /[+#\p{Cc}]/u.test(whole))
+    throw usageError(`--topic ${JSON.stringify(plain(topic))} cannot be published to: no wildcards or control characters`);
   return whole;
 }
 
@@ -255,11 +257,4 @@ function topicOf({ topic, device }: ReplayOptions): string {
 function ackField(value: number | string | boolean): string {
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
-  });
 }

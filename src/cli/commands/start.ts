@@ -1,5 +1,5 @@
-import { folderOf, resolveFrom } from "../../lib/file-path.ts";
 import type { ExitStatus } from "../../lib/errors.ts";
+import { folderOf, resolveFrom } from "../../lib/file-path.ts";
 import { reportFailure } from "../command.ts";
 import { defaultSiteFile, pickGateway, readSiteOrReport } from "../site-file.ts";
 import { plain, printWarning } from "../terminal.ts";

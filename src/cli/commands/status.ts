@@ -1,12 +1,12 @@
 import type { Status } from "../../client/schema.ts";
 import type { ExitStatus } from "../../lib/errors.ts";
-import { connect, print, type RemoteOptions, valueOf } from "../command.ts";
+import { connect, print, type RemoteOptions, unwrap } from "../command.ts";
 import { colorsOf, formatBytes, formatElapsed, plain, plainLines } from "../terminal.ts";
 import type { World } from "../world.ts";
 
 /** `fogbank status`: one gateway's view of the site. */
 export async function status(world: World, options: RemoteOptions): Promise<ExitStatus> {
-  const value = valueOf(await connect(world, options).status());
+  const value = unwrap(await connect(world, options).status());
   return print(world, options, value, () => world.out.write(`${plainLines(statusText(world, value))}\n`));
 }
 

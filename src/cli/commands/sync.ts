@@ -1,10 +1,10 @@
 import type { ExitStatus } from "../../lib/errors.ts";
-import { connect, print, type RemoteOptions, valueOf } from "../command.ts";
+import { connect, print, type RemoteOptions, unwrap } from "../command.ts";
 import { printTable } from "../terminal.ts";
 import type { World } from "../world.ts";
 
 export async function syncStatus(world: World, options: RemoteOptions): Promise<ExitStatus> {
-  const value = valueOf(await connect(world, options).sync());
+  const value = unwrap(await connect(world, options).sync());
   return print(world, options, value, ({ sinks }) => {
     const rows = sinks.map((sink) => [
       sink.name,

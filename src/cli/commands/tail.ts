@@ -1,5 +1,5 @@
 import type { ExitStatus } from "../../lib/errors.ts";
-import { connect, type RemoteOptions, reportFailure, valueOf } from "../command.ts";
+import { connect, type RemoteOptions, reportFailure, unwrap } from "../command.ts";
 import { formatTime, jsonText, plain, plainValue, printWarning } from "../terminal.ts";
 import type { World } from "../world.ts";
 
@@ -8,7 +8,7 @@ export async function tail(world: World, options: RemoteOptions & { readonly dev
   const stop = new AbortController();
   const remove = world.onInterrupt(() => stop.abort());
   try {
-    for await (const event of valueOf(await connect(world, options).events(options.device, stop.signal))) {
+    for await (const event of unwrap(await connect(world, options).events(options.device, stop.signal))) {
       if (!event.ok) return reportFailure(world, event);
       const { value } = event;
       if (value.type === "dropped") printWarning(world, `${value.count} readings were not shown: they came faster than they could be sent`);

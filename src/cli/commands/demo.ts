@@ -1,0 +1,197 @@
+import type { JobResult } from "../../client/schema.ts";
+import { demoSite } from "../../config/demo-site.ts";
+import { type ExitStatus, failure, type Result, success } from "../../lib/errors.ts";
+import { reportFailure, unwrap } from "../command.ts";
+import { SimulatedDevices } from "../demo/devices.ts";
+import { awaitReady, checkPorts, type DemoGateway, demoHost, describeEnd, startGateways, stopGateways } from "../demo/gateways.ts";
+import { type Verdict, verify } from "../demo/verify.ts";
+import { DemoView } from "../demo/view.ts";
+import { formatElapsed, plain, printError, printWarning } from "../terminal.ts";
+import type { World } from "../world.ts";
+import { writeTemplate } from "../write-template.ts";
+
+export interface DemoOptions {
+  readonly gateways: number;
+  readonly portBase: number;
+  readonly data?: string;
+  /** Milliseconds. */
+  readonly for?: number;
+}
+
+const everyMs = 2_000;
+const resultsBackMs = 120_000;
+
+/** `fogbank demo`: a site of real processes, and at the end the proof that what was acknowledged is there. */
+export async function demo(world: World, options: DemoOptions): Promise<ExitStatus> {
+  const ports = await checkPorts(world, options.gateways, options.portBase);
+  if (!ports.ok) return reportFailure(world, ports);
+  const folder = options.data ?? unwrap(world.files.temporaryFolder("fogbank-demo-"));
+  const prepared = prepareFolder(world, folder, options);
+  if (!prepared.ok) return reportFailure(world, prepared);
+  const interrupt = new AbortController();
+  const remove = world.onInterrupt(() => interrupt.abort());
+  const gateways = startGateways(world, folder, options);
+  let status: ExitStatus = 1;
+  try {
+    status = await new Demo(world, options, folder, gateways, interrupt.signal).run();
+  } finally {
+    const stuck = await stopGateways(world, gateways);
+    for (const gateway of stuck) printWarning(world, `${gateway.id} did not end on SIGTERM and was killed`);
+    remove();
+    if (options.data !== undefined) world.out.write(`data and logs are in ${plain(folder)}\n`);
+    else if (status === 0) world.files.removeFolder(folder);
+    else world.err.write(`data and logs are kept in ${plain(folder)}\n`);
+  }
+  return status;
+}
+
+/** Writes the site, or takes the same site that an earlier demo left there. */
+function prepareFolder(world: World, folder: string, { gateways, portBase }: DemoOptions): Result<void> {
+  const text = (path: string) => {
+    const read = world.files.readFile(`${folder}/${path}`);
+    return read.ok ? new TextDecoder().decode(read.value) : undefined;
+  };
+  const present = text("site.yaml");
+  const files = demoSite({ gateways, portBase, host: demoHost, secret: text("secret")?.trim() ?? world.secret(32) });
+  if (present === undefined) return writeTemplate(world, folder, files);
+  if (files.every((file) => text(file.path) === file.text)) return success(undefined);
+  return failure(
+    "usage",
+    `${plain(folder)} holds another site; choose an empty folder, or the --gateways and --port-base that it was made with`,
+  );
+}
+
+class Demo {
+  readonly #world: World;
+  readonly #options: DemoOptions;
+  readonly #folder: string;
+  readonly #gateways: readonly DemoGateway[];
+  readonly #interrupt: AbortSignal;
+  readonly #view: DemoView;
+  readonly #reported = new Set<DemoGateway>();
+  #crashed = false;
+  /** Revision by id of recent results. */
+  readonly #results = new Map<string, JobResult>();
+  #resultCount = 0;
+
+  constructor(world: World, options: DemoOptions, folder: string, gateways: readonly DemoGateway[], interrupt: AbortSignal) {
+    this.#world = world;
+    this.#options = options;
+    this.#folder = folder;
+    this.#gateways = gateways;
+    this.#interrupt = interrupt;
+    this.#view = new DemoView(world);
+  }
+
+  async run(): Promise<ExitStatus> {
+    const { clock, out } = this.#world;
+    const startMs = clock.monotonicMs();
+    out.write(`starting ${this.#gateways.length} gateways in ${plain(this.#folder)} …\n`);
+    const ready = await awaitReady(this.#world, this.#gateways, this.#interrupt);
+    if (!ready.ok) return reportFailure(this.#world, ready);
+    if (this.#interrupt.aborted) return 0;
+    out.write(`ready after ${formatElapsed(clock.monotonicMs() - startMs)}\n\n`);
+    this.#printWhere();
+    const devices = new SimulatedDevices(this.#world, this.#gateways);
+    await this.#watch(devices);
+    this.#view.note("stopping the devices …");
+    await devices.stop();
+    await this.#newResults();
+    return this.#summarise(
+      devices,
+      await verify(
+        this.#world,
+        this.#alive().map((gateway) => gateway.client),
+        devices.ledger.series,
+      ),
+    );
+  }
+
+  #printWhere(): void {
+    const { out } = this.#world;
+    for (const { id, ports, child } of this.#gateways)
+      out.write(`${id}  mqtt ${demoHost}:${ports.mqtt}  http http://${demoHost}:${ports.http}  process ${child.pid}\n`);
+    const url = `--url http://${demoHost}:${this.#gateways[0]?.ports.http ?? 0}`;
+    const last = this.#gateways.at(-1);
+    out.write(`data  ${plain(this.#folder)}  (logs: ${this.#gateways[0]?.id}.log, …)\n\nTry in another terminal:\n`);
+    const commands = [
+      `fogbank status ${url}`,
+      `fogbank query temperature --device 'room-1-*' --from -1m ${url}`,
+      `fogbank tail ${url}`,
+      `fogbank job results room-climate --from -1m ${url}`,
+    ];
+    if (last !== undefined && this.#gateways.length > 2)
+      commands.push(`kill -9 ${last.child.pid}    # ${last.id}: the others carry on, nothing acknowledged is lost`);
+    out.write(`${commands.map((command) => `  ${command}`).join("\n")}\n\n`);
+  }
+
+  /** Until Ctrl-C, the end of --for, or the end of all gateways. */
+  async #watch(devices: SimulatedDevices): Promise<void> {
+    const { clock } = this.#world;
+    const startMs = clock.monotonicMs();
+    const endMs = startMs + (this.#options.for ?? Number.POSITIVE_INFINITY);
+    for (;;) {
+      await clock.sleep(Math.min(everyMs, Math.max(endMs - clock.monotonicMs(), 0)), this.#interrupt);
+      this.#reportEnds();
+      if (this.#interrupt.aborted || clock.monotonicMs() >= endMs || this.#alive().length === 0) return;
+      const statuses = await Promise.all(
+        this.#gateways.map(async (gateway) => (gateway.ended === undefined ? await gateway.client.status() : undefined)),
+      );
+      this.#view.show({
+        elapsedMs: clock.monotonicMs() - startMs,
+        published: devices.published,
+        acknowledged: devices.ledger.acknowledged,
+        gateways: this.#gateways.map((gateway, index) => {
+          const status = statuses[index];
+          return { id: gateway.id, status: status?.ok === true ? status.value : undefined };
+        }),
+        newResults: await this.#newResults(),
+        resultCount: this.#resultCount,
+      });
+    }
+  }
+
+  #alive(): readonly DemoGateway[] {
+    return this.#gateways.filter((gateway) => gateway.ended === undefined);
+  }
+
+  /** A gateway that somebody kills is what Fogbank is for; one that ends by itself is a failure. */
+  #reportEnds(): void {
+    for (const gateway of this.#gateways) {
+      if (gateway.ended === undefined || this.#reported.has(gateway)) continue;
+      this.#reported.add(gateway);
+      if (gateway.ended.signal === undefined) this.#crashed = true;
+      this.#view.note("");
+      printWarning(this.#world, describeEnd(this.#world, gateway));
+    }
+  }
+
+  async #newResults(): Promise<readonly JobResult[]> {
+    const fromMs = this.#world.clock.wallMs() - resultsBackMs;
+    for (const gateway of this.#alive()) {
+      const answer = await gateway.client.results({ from: String(Math.max(fromMs, 0)) });
+      if (!answer.ok) continue;
+      const fresh = answer.value.results.filter((row) => (this.#results.get(row.id)?.revision ?? -1) < row.revision);
+      for (const row of fresh) {
+        if (!this.#results.has(row.id)) this.#resultCount++;
+        this.#results.set(row.id, row);
+      }
+      // What has left the range is not answered again.
+      for (const [id, row] of this.#results) if (row.to < fromMs - resultsBackMs) this.#results.delete(id);
+      return fresh;
+    }
+    return [];
+  }
+
+  #summarise(devices: SimulatedDevices, { checked, lost, unproven }: Verdict): ExitStatus {
+    const { ledger, published, unacknowledged } = devices;
+    this.#reportEnds();
+    const { out } = this.#world;
+    out.write(`\npublished ${published} readings, acknowledged ${ledger.acknowledged}, job results ${this.#resultCount}\n`);
+    const forgotten = ledger.forgotten === 0 ? "" : ` (the newest; ${ledger.forgotten} older ones were not kept for the check)`;
+    out.write(`asked back from the gateways: ${checked} acknowledged readings${forgotten}, lost=${lost}\n`);
+    for (const reason of unproven) printError(this.#world, `could not be asked back: ${reason}`);
+    if (unacknowledged > 0) printError(this.#world, `${unacknowledged} readings were not acknowledged in time`);
+    return lost > 0 || unproven.length > 0 || unacknowledged > 0 || this.#crashed ? 1 : 0;
+  }
+}
