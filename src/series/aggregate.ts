@@ -132,7 +132,8 @@ export class AggregateState {
       state.#min = reader.f64();
       state.#max = reader.f64();
       const nothing = state.#min === Number.POSITIVE_INFINITY && state.#max === Number.NEGATIVE_INFINITY;
-      if (state.#numericCount === 0 ? !nothing : !(state.#min <= state.#max)) reader.fail("damaged", "extremes of an aggregate state contradict each other");
+      if (state.#numericCount === 0 ? !nothing : !(state.#min <= state.#max))
+        reader.fail("damaged", "extremes of an aggregate state contradict each other");
     }
     if ((parts & partEnds) !== 0 && state.#count > 0) {
       state.#first = readEnd(reader);
@@ -141,7 +142,8 @@ export class AggregateState {
     }
     if (state.#sketch !== undefined) {
       state.#sketch = QuantileSketch.decode(reader);
-      if (state.#sketch.count !== state.#numericCount) reader.fail("damaged", "the sketch of an aggregate state has another number of readings");
+      if (state.#sketch.count !== state.#numericCount)
+        reader.fail("damaged", "the sketch of an aggregate state has another number of readings");
     }
     return reader.finish(state);
   }
@@ -156,7 +158,7 @@ export class AggregateState {
     for (let i = from; i < to; i++) {
       // −0 counts as 0, so that the result does not depend on which of them came first.
       const value = (numbers[i] as number) + 0;
-      if (value !== value || (types !== undefined && runTypeAt(run, i) === ValueType.Text)) continue;
+      if (Number.isNaN(value) || (types !== undefined && runTypeAt(run, i) === ValueType.Text)) continue;
       count++;
       if (value < min) min = value;
       if (value > max) max = value;
@@ -178,12 +180,14 @@ export class AggregateState {
   // Within a series no two readings have one time; between series, the greater value decides.
   #offerFirst(end: End): void {
     const known = this.#first;
-    if (known === undefined || end.timeUs < known.timeUs || (end.timeUs === known.timeUs && compareValues(end.value, known.value) > 0)) this.#first = end;
+    if (known === undefined || end.timeUs < known.timeUs || (end.timeUs === known.timeUs && compareValues(end.value, known.value) > 0))
+      this.#first = end;
   }
 
   #offerLast(end: End): void {
     const known = this.#last;
-    if (known === undefined || end.timeUs > known.timeUs || (end.timeUs === known.timeUs && compareValues(end.value, known.value) > 0)) this.#last = end;
+    if (known === undefined || end.timeUs > known.timeUs || (end.timeUs === known.timeUs && compareValues(end.value, known.value) > 0))
+      this.#last = end;
   }
 
   #valueOf(each: AggregateFunction): ReadingValue | null {

@@ -84,7 +84,8 @@ export class BinStore {
       const step = i === 0 ? reader.signedVarint() : reader.varintUpTo(binsMax - 1, "a step between bins");
       const inBin = reader.varint();
       bin += step;
-      if (inBin === 0 || (i > 0 && step === 0) || Math.abs(bin) > binLimit) reader.fail("damaged", `bin ${bin} of a sketch with a count of ${inBin}`);
+      if (inBin === 0 || (i > 0 && step === 0) || Math.abs(bin) > binLimit)
+        reader.fail("damaged", `bin ${bin} of a sketch with a count of ${inBin}`);
       if (reader.problem !== undefined) return;
       this.add(bin, inBin);
     }

@@ -119,12 +119,14 @@ interface Header {
 }
 
 function decodeHeader(series: SeriesHash, bytes: Uint8Array): Decoded<Header> {
-  if (bytes.length < headerBytes + checksumBytes) return decodeError("truncated", `a chunk of ${bytes.length} bytes is shorter than its header`);
+  if (bytes.length < headerBytes + checksumBytes)
+    return decodeError("truncated", `a chunk of ${bytes.length} bytes is shorter than its header`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(0, true) !== magic) return decodeError("damaged", "this is no chunk: its first bytes are not FBCH");
   const end = bytes.length - checksumBytes;
   if (view.getUint32(end, true) !== crc32c(bytes, 0, 0, end)) return decodeError("damaged", "a chunk's checksum does not fit");
-  if (view.getUint8(4) !== version) return decodeError("unsupported-version", `chunk format ${view.getUint8(4)}; this version reads ${version}`);
+  if (view.getUint8(4) !== version)
+    return decodeError("unsupported-version", `chunk format ${view.getUint8(4)}; this version reads ${version}`);
   if (view.getUint32(16, true) !== series.low || view.getUint32(20, true) !== series.high) {
     return decodeError("damaged", "a chunk belongs to another series");
   }
@@ -136,7 +138,8 @@ function decodeHeader(series: SeriesHash, bytes: Uint8Array): Decoded<Header> {
   const maxTimeUs = view.getFloat64(40, true);
   const sizes = count >= 1 && count <= chunkReadingsMax && numericCount <= count && view.getUint32(52, true) === bytes.length;
   const times = Number.isSafeInteger(minTimeUs) && Number.isSafeInteger(maxTimeUs) && minTimeUs <= maxTimeUs;
-  if (!sizes || !times || type > ValueType.Text || flags > flagRawTimes) return decodeError("damaged", "a chunk's header contradicts itself");
+  if (!sizes || !times || type > ValueType.Text || flags > flagRawTimes)
+    return decodeError("damaged", "a chunk's header contradicts itself");
   const stat = (index: number) => view.getFloat64(56 + index * 8, true);
   const numeric = { count: numericCount, min: stat(0), max: stat(1), sum: stat(2), first: stat(3), last: stat(4) };
   const digest = { count, low: view.getUint32(24, true), high: view.getUint32(28, true) };
@@ -224,7 +227,8 @@ function readValues(reader: ByteReader, bytes: Uint8Array, count: number, type: 
   const texts: string[] = [];
   const textCount = reader.varintUpTo(count, "the number of texts");
   for (let i = 0; i < textCount; i++) texts.push(reader.text());
-  for (let i = 0; i < types.length; i++) if (types[i] === ValueType.Text) numbers[i] = reader.varintUpTo(textCount - 1, "the index of a text");
+  for (let i = 0; i < types.length; i++)
+    if (types[i] === ValueType.Text) numbers[i] = reader.varintUpTo(textCount - 1, "the index of a text");
   return { types, numbers, texts };
 }
 

@@ -60,7 +60,7 @@ export function digestRun(series: SeriesHash, run: SeriesRun, from = 0, to = run
     } else if (type === ValueType.Boolean) {
       valueLow = run.numbers[i] === 0 ? 0 : 1;
       valueHigh = 0;
-    } else if ((run.numbers[i] as number) !== (run.numbers[i] as number)) {
+    } else if (Number.isNaN(run.numbers[i])) {
       // Engines may change the payload of a NaN when they copy it.
       valueLow = 0;
       valueHigh = 0x7ff80000;
@@ -79,7 +79,15 @@ const highSeed = 0x510e527f;
 const lowFactor = 0xcc9e2d51 | 0;
 const highFactor = 0x9e3779b1 | 0;
 
-function reading(seed: number, factor: number, timeLow: number, timeHigh: number, type: number, valueLow: number, valueHigh: number): number {
+function reading(
+  seed: number,
+  factor: number,
+  timeLow: number,
+  timeHigh: number,
+  type: number,
+  valueLow: number,
+  valueHigh: number,
+): number {
   let hash = mix(seed ^ type, timeLow, factor);
   hash = mix(hash, timeHigh, factor);
   hash = mix(hash, valueLow, factor);

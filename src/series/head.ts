@@ -149,7 +149,13 @@ export function sortUnique(run: SeriesRun): UniqueRun {
     count++;
   }
   return {
-    run: { count, times: times.subarray(0, count), types: types?.subarray(0, count), numbers: numbers.subarray(0, count), texts: run.texts },
+    run: {
+      count,
+      times: times.subarray(0, count),
+      types: types?.subarray(0, count),
+      numbers: numbers.subarray(0, count),
+      texts: run.texts,
+    },
     conflicts,
   };
 }

@@ -4,10 +4,10 @@
  * Infinities count at the ends; NaN is not for it.
  */
 
-import { BinStore } from "./bin-store.ts";
 import type { ByteReader } from "../lib/byte-reader.ts";
 import type { ByteWriter } from "../lib/byte-writer.ts";
 import { compareNumbers } from "../lib/reading.ts";
+import { BinStore } from "./bin-store.ts";
 
 const relativeAccuracy = 0.005;
 const exactMax = 64;
@@ -105,7 +105,12 @@ export class QuantileSketch {
       sketch.#zeros = reader.varint();
       sketch.#positive.decode(reader);
       sketch.#negative.decode(reader);
-      if (!Number.isFinite(sketch.#min) || !Number.isFinite(sketch.#max) || sketch.#min > sketch.#max || sketch.#finiteCount() <= exactMax) {
+      if (
+        !Number.isFinite(sketch.#min) ||
+        !Number.isFinite(sketch.#max) ||
+        sketch.#min > sketch.#max ||
+        sketch.#finiteCount() <= exactMax
+      ) {
         reader.fail("damaged", "a sketch contradicts itself");
       }
     } else {

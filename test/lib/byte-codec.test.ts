@@ -9,7 +9,8 @@ import { ByteWriter } from "../../src/lib/byte-writer.ts";
 type Kind = "u8" | "u16" | "u32" | "f64" | "varint" | "signedVarint" | "text";
 type Field = { kind: Exclude<Kind, "text">; value: number } | { kind: "text"; value: string };
 
-const whole = (kind: Exclude<Kind, "text">, min: number, max: number) => fc.oneof(fc.integer({ min, max }), fc.constantFrom(min, max)).map((value): Field => ({ kind, value }));
+const whole = (kind: Exclude<Kind, "text">, min: number, max: number) =>
+  fc.oneof(fc.integer({ min, max }), fc.constantFrom(min, max)).map((value): Field => ({ kind, value }));
 const anyField: fc.Arbitrary<Field> = fc.oneof(
   whole("u8", 0, 0xff),
   whole("u16", 0, 0xffff),

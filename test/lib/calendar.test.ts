@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { Calendar, createCalendar, isTimeZone, windowAt, windowsBetween } from "../../src/lib/calendar.ts";
+import { type Calendar, createCalendar, isTimeZone, windowAt, windowsBetween } from "../../src/lib/calendar.ts";
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -46,7 +46,10 @@ calendar("Berlin, autumn: the day has 25 hours, and the repeated hour is two win
   assert.equal(between("Europe/Berlin", "2024-10-26T22:00", "2024-10-27T23:00", day), [["2024-10-26T22:00", "2024-10-27T23:00"]]);
   const hours = between("Europe/Berlin", "2024-10-26T22:00", "2024-10-27T23:00", hour);
   assert.is(hours.length, 25);
-  assert.equal(hours.slice(2, 4), [["2024-10-27T00:00", "2024-10-27T01:00"], ["2024-10-27T01:00", "2024-10-27T02:00"]]);
+  assert.equal(hours.slice(2, 4), [
+    ["2024-10-27T00:00", "2024-10-27T01:00"],
+    ["2024-10-27T01:00", "2024-10-27T02:00"],
+  ]);
   assert.equal(between("Europe/Berlin", "2024-10-26T22:00", "2024-10-27T03:00", 2 * hour), [
     ["2024-10-26T22:00", "2024-10-27T00:00"],
     ["2024-10-27T00:00", "2024-10-27T03:00"],
@@ -80,7 +83,10 @@ calendar("Lord Howe Island: clocks change by half an hour", () => {
 calendar("Kathmandu and St John's: offsets that are no whole hours", () => {
   assert.equal(shown(windowAt(createCalendar("Asia/Kathmandu"), utc("2024-06-01T12:00"), hour)), ["2024-06-01T11:15", "2024-06-01T12:15"]);
   assert.equal(shown(windowAt(createCalendar("Asia/Kathmandu"), utc("2024-06-01T12:00"), day)), ["2024-05-31T18:15", "2024-06-01T18:15"]);
-  assert.equal(shown(windowAt(createCalendar("America/St_Johns"), utc("2024-01-15T12:00"), hour)), ["2024-01-15T11:30", "2024-01-15T12:30"]);
+  assert.equal(shown(windowAt(createCalendar("America/St_Johns"), utc("2024-01-15T12:00"), hour)), [
+    "2024-01-15T11:30",
+    "2024-01-15T12:30",
+  ]);
   assert.equal(shown(windowAt(createCalendar("America/St_Johns"), utc("2024-03-10T12:00"), day)), ["2024-03-10T03:30", "2024-03-11T02:30"]);
 });
 
@@ -101,8 +107,14 @@ calendar("Samoa 2011: a day that was none", () => {
 });
 
 calendar("several days are counted from 1970-01-01", () => {
-  assert.equal(shown(windowAt(createCalendar("Europe/Berlin"), utc("1970-01-06T12:00"), 7 * day)), ["1969-12-31T23:00", "1970-01-07T23:00"]);
-  assert.equal(shown(windowAt(createCalendar("Europe/Berlin"), utc("1970-01-08T12:00"), 7 * day)), ["1970-01-07T23:00", "1970-01-14T23:00"]);
+  assert.equal(shown(windowAt(createCalendar("Europe/Berlin"), utc("1970-01-06T12:00"), 7 * day)), [
+    "1969-12-31T23:00",
+    "1970-01-07T23:00",
+  ]);
+  assert.equal(shown(windowAt(createCalendar("Europe/Berlin"), utc("1970-01-08T12:00"), 7 * day)), [
+    "1970-01-07T23:00",
+    "1970-01-14T23:00",
+  ]);
 });
 
 calendar("a limit on the number of windows holds", () => {
@@ -113,10 +125,22 @@ calendar("a limit on the number of windows holds", () => {
 calendar("unknown zones are refused", () => {
   assert.ok(isTimeZone("Europe/Berlin") && isTimeZone("UTC"));
   assert.not.ok(isTimeZone("Mars/Olympus"));
-  assert.throws(() => createCalendar("Mars/Olympus"), (error: unknown) => error instanceof RangeError);
+  assert.throws(
+    () => createCalendar("Mars/Olympus"),
+    (error: unknown) => error instanceof RangeError,
+  );
 });
 
-const zones = ["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "America/St_Johns", "America/Sao_Paulo", "Pacific/Apia", "Africa/Casablanca"];
+const zones = [
+  "UTC",
+  "Europe/Berlin",
+  "Australia/Lord_Howe",
+  "Asia/Kathmandu",
+  "America/St_Johns",
+  "America/Sao_Paulo",
+  "Pacific/Apia",
+  "Africa/Casablanca",
+];
 const calendars = new Map(zones.map((zone): [string, Calendar] => [zone, createCalendar(zone)]));
 // Days on which some of these zones change their clocks, and any time.
 const changes = ["2011-12-30", "2017-10-15", "2024-03-10", "2024-03-31", "2024-04-06", "2024-10-05", "2024-10-27", "2024-11-03"].map(utc);
@@ -124,20 +148,32 @@ const anyInstant = fc.oneof(
   fc.tuple(fc.constantFrom(...changes), fc.integer({ min: -day, max: 2 * day })).map(([at, by]) => at + by),
   fc.integer({ min: utc("1950-01-01"), max: utc("2060-01-01") }),
 );
-const anyWindow = fc.constantFrom(...[1, 5, 7, 15, 30, 60, 90, 120, 150, 300, 360, 720].map((n) => n * minute), day, 2 * day, 7 * day, 36 * hour);
+const anyWindow = fc.constantFrom(
+  ...[1, 5, 7, 15, 30, 60, 90, 120, 150, 300, 360, 720].map((n) => n * minute),
+  day,
+  2 * day,
+  7 * day,
+  36 * hour,
+);
 
 calendar("windows tile time", () => {
   fc.assert(
-    fc.property(fc.constantFrom(...zones), anyInstant, anyWindow, fc.double({ min: 0, max: 1, noNaN: true }), (zone, at, windowMs, part) => {
-      const site = calendars.get(zone) as Calendar;
-      const window = windowAt(site, at, windowMs);
-      assert.ok(window.fromMs <= at && at < window.toMs);
-      // Every other instant of the window names the same one; its neighbours touch it.
-      const other = Math.min(window.toMs - 1, window.fromMs + Math.floor(part * (window.toMs - window.fromMs)));
-      for (const inside of [window.fromMs, other, window.toMs - 1]) assert.equal(windowAt(site, inside, windowMs), window);
-      assert.is(windowAt(site, window.fromMs - 1, windowMs).toMs, window.fromMs);
-      assert.is(windowAt(site, window.toMs, windowMs).fromMs, window.toMs);
-    }),
+    fc.property(
+      fc.constantFrom(...zones),
+      anyInstant,
+      anyWindow,
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (zone, at, windowMs, part) => {
+        const site = calendars.get(zone) as Calendar;
+        const window = windowAt(site, at, windowMs);
+        assert.ok(window.fromMs <= at && at < window.toMs);
+        // Every other instant of the window names the same one; its neighbours touch it.
+        const other = Math.min(window.toMs - 1, window.fromMs + Math.floor(part * (window.toMs - window.fromMs)));
+        for (const inside of [window.fromMs, other, window.toMs - 1]) assert.equal(windowAt(site, inside, windowMs), window);
+        assert.is(windowAt(site, window.fromMs - 1, windowMs).toMs, window.fromMs);
+        assert.is(windowAt(site, window.toMs, windowMs).fromMs, window.toMs);
+      },
+    ),
     { numRuns: 1500 },
   );
 });

@@ -11,7 +11,9 @@ import { anyTime, anyValue, type Reading, runOf, uniqueOf } from "./readings.ts"
 const named = (...names: string[]) => names.map((name) => parseAggregateFunction(name) as AggregateFunction);
 const all = named("count", "sum", "min", "max", "mean", "first", "last", "quantile(0.5)", "quantile(0.95)");
 
-const anySeries = fc.array(fc.tuple(anyTime, fc.oneof(anyValue, fc.constant(Number.NaN))), { maxLength: 60 }).map((readings) => uniqueOf(readings).readings);
+const anySeries = fc
+  .array(fc.tuple(anyTime, fc.oneof(anyValue, fc.constant(Number.NaN))), { maxLength: 60 })
+  .map((readings) => uniqueOf(readings).readings);
 const anySeriesList = fc.array(anySeries, { maxLength: 5 });
 
 function stateOf(series: readonly Reading[][], functions = all): AggregateState {
@@ -26,29 +28,45 @@ function decoded(functions: readonly AggregateFunction[], bytes: Uint8Array): Ag
   return state.value;
 }
 
-const numericOf = (readings: readonly Reading[]) => readings.filter(([, value]) => typeof value !== "string").map(([, value]) => Number(value) + 0).filter((value) => !Number.isNaN(value));
+const numericOf = (readings: readonly Reading[]) =>
+  readings
+    .filter(([, value]) => typeof value !== "string")
+    .map(([, value]) => Number(value) + 0)
+    .filter((value) => !Number.isNaN(value));
 
 const aggregate = suite("aggregate states");
 
 aggregate("equal the direct calculation", () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.integer({ min: -1000, max: 1000 }), fc.oneof(fc.double({ min: -1e6, max: 1e6, noNaN: true }), fc.boolean(), fc.string())), { minLength: 1, maxLength: 60 }), (some) => {
-      const readings = uniqueOf(some).readings;
-      const numbers = numericOf(readings);
-      const [count, sum, min, max, mean, first, last, p50, p95] = stateOf([readings]).finish();
-      assert.is(count, readings.length);
-      assert.is(first, readings[0]?.[1]);
-      assert.is(last, readings.at(-1)?.[1]);
-      if (numbers.length === 0) return assert.equal([sum, min, max, mean, p50, p95], [null, null, null, null, null, null]);
-      const plain = numbers.reduce((a, b) => a + b, 0);
-      const scale = numbers.reduce((a, b) => a + Math.abs(b), 0);
-      assert.ok(Math.abs((sum as number) - plain) <= 1e-12 * scale);
-      assert.ok(Math.abs((mean as number) - plain / numbers.length) <= 1e-12 * scale);
-      assert.equal([min, max], [Math.min(...numbers), Math.max(...numbers)]);
-      const sorted = numbers.toSorted((a, b) => a - b);
-      assert.equal([p50, p95], [0.5, 0.95].map((q) => sorted[Math.floor(q * (sorted.length - 1))]));
-      return undefined;
-    }),
+    fc.property(
+      fc.array(
+        fc.tuple(
+          fc.integer({ min: -1000, max: 1000 }),
+          fc.oneof(fc.double({ min: -1e6, max: 1e6, noNaN: true }), fc.boolean(), fc.string()),
+        ),
+        { minLength: 1, maxLength: 60 },
+      ),
+      (some) => {
+        const readings = uniqueOf(some).readings;
+        const numbers = numericOf(readings);
+        const [count, sum, min, max, mean, first, last, p50, p95] = stateOf([readings]).finish();
+        assert.is(count, readings.length);
+        assert.is(first, readings[0]?.[1]);
+        assert.is(last, readings.at(-1)?.[1]);
+        if (numbers.length === 0) return assert.equal([sum, min, max, mean, p50, p95], [null, null, null, null, null, null]);
+        const plain = numbers.reduce((a, b) => a + b, 0);
+        const scale = numbers.reduce((a, b) => a + Math.abs(b), 0);
+        assert.ok(Math.abs((sum as number) - plain) <= 1e-12 * scale);
+        assert.ok(Math.abs((mean as number) - plain / numbers.length) <= 1e-12 * scale);
+        assert.equal([min, max], [Math.min(...numbers), Math.max(...numbers)]);
+        const sorted = numbers.toSorted((a, b) => a - b);
+        assert.equal(
+          [p50, p95],
+          [0.5, 0.95].map((q) => sorted[Math.floor(q * (sorted.length - 1))]),
+        );
+        return undefined;
+      },
+    ),
   );
 });
 
@@ -99,7 +117,8 @@ aggregate("slices of a run add up to the run", () => {
   );
 });
 
-const finishOf = (values: ReadingValue[], ...names: string[]) => stateOf([values.map((value, i): Reading => [i, value])], named(...names)).finish();
+const finishOf = (values: ReadingValue[], ...names: string[]) =>
+  stateOf([values.map((value, i): Reading => [i, value])], named(...names)).finish();
 
 aggregate("what counts and what does not", () => {
   const names = ["count", "sum", "mean", "min", "max", "quantile(0.5)", "first", "last"];
@@ -119,7 +138,10 @@ aggregate("infinities are results, both of them have no sum", () => {
 aggregate("great values that cancel leave the small ones, which a plain sum loses", () => {
   const values = Array.from({ length: 10_000 }, (_, i) => [1e16, 1, -1e16, 1][i % 4] as number);
   assert.equal(finishOf(values, "sum", "mean"), [5000, 0.5]);
-  assert.is.not(values.reduce((sum, value) => sum + value, 0), 5000);
+  assert.is.not(
+    values.reduce((sum, value) => sum + value, 0),
+    5000,
+  );
 });
 
 aggregate("between series, readings of one time are decided by the greater value", () => {
@@ -143,7 +165,8 @@ aggregate("truncated and spoiled bytes never throw, and truncated ones are error
   fc.assert(
     fc.property(anySeriesList, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 3 }), (series, damage) => {
       const bytes = stateOf(series).encode();
-      for (let length = 0; length < bytes.length; length += 1 + (length >> 3)) assert.not.ok(decodeAggregateState(all, bytes.subarray(0, length)).ok);
+      for (let length = 0; length < bytes.length; length += 1 + (length >> 3))
+        assert.not.ok(decodeAggregateState(all, bytes.subarray(0, length)).ok);
       for (const [at, value] of damage) bytes[at % bytes.length] = value;
       const state = decodeAggregateState(all, bytes);
       if (state.ok) assert.is(state.value.finish().length, all.length);

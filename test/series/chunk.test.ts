@@ -43,15 +43,46 @@ chunk("round trip, at any offset in a larger buffer", () => {
 });
 
 chunk("encoding a slice is encoding its rows", () => {
-  const run = runOf([[1, "a"], [2, 2], [3, "c"], [4, true], [5, "a"]]);
+  const run = runOf([
+    [1, "a"],
+    [2, 2],
+    [3, "c"],
+    [4, true],
+    [5, "a"],
+  ]);
   assert.equal(readingsOf(decoded(encodeChunk(series, sliceRows(run, 1, 4))).run), readingsOf(run).slice(1, 4));
 });
 
 chunk("says count, min, max, sum, first and last of the numeric values", () => {
-  const readings: Reading[] = [[1, "x"], [2, 0.1], [3, true], [4, -5], [5, Number.NaN], [6, 0.2]];
-  assert.equal(decoded(encodeChunk(series, runOf(readings))).stats.numeric, { count: 4, min: -5, max: 1, sum: -3.7, first: 0.1, last: 0.2 });
+  const readings: Reading[] = [
+    [1, "x"],
+    [2, 0.1],
+    [3, true],
+    [4, -5],
+    [5, Number.NaN],
+    [6, 0.2],
+  ];
+  assert.equal(decoded(encodeChunk(series, runOf(readings))).stats.numeric, {
+    count: 4,
+    min: -5,
+    max: 1,
+    sum: -3.7,
+    first: 0.1,
+    last: 0.2,
+  });
   assert.is(decoded(encodeChunk(series, runOf([[1, "x"]]))).stats.numeric, undefined);
-  assert.is(decoded(encodeChunk(series, runOf([[1, Number.POSITIVE_INFINITY], [2, 1]]))).stats.numeric?.sum, Number.POSITIVE_INFINITY);
+  assert.is(
+    decoded(
+      encodeChunk(
+        series,
+        runOf([
+          [1, Number.POSITIVE_INFINITY],
+          [2, 1],
+        ]),
+      ),
+    ).stats.numeric?.sum,
+    Number.POSITIVE_INFINITY,
+  );
 });
 
 chunk("regular times take a byte or less each beside the value", () => {
@@ -62,20 +93,53 @@ chunk("regular times take a byte or less each beside the value", () => {
 chunk("takes the largest count and the widest range of times", () => {
   const most = runOf(Array.from({ length: chunkReadingsMax }, (_, i): Reading => [i * 7, i]));
   assert.is(decoded(encodeChunk(series, most)).run.count, chunkReadingsMax);
-  const widest: Reading[] = [[-Number.MAX_SAFE_INTEGER, 1], [0, -0], [Number.MAX_SAFE_INTEGER, Number.NaN]];
+  const widest: Reading[] = [
+    [-Number.MAX_SAFE_INTEGER, 1],
+    [0, -0],
+    [Number.MAX_SAFE_INTEGER, Number.NaN],
+  ];
   assert.ok(sameReadings(readingsOf(decoded(encodeChunk(series, runOf(widest))).run), widest));
 });
 
 chunk("a caller's mistake is a bug", () => {
   assert.throws(() => encodeChunk(series, runOf([])));
-  assert.throws(() => encodeChunk(series, runOf([[2, 1], [1, 1]])));
-  assert.throws(() => encodeChunk(series, runOf([[1, 1], [1, 1]])));
+  assert.throws(() =>
+    encodeChunk(
+      series,
+      runOf([
+        [2, 1],
+        [1, 1],
+      ]),
+    ),
+  );
+  assert.throws(() =>
+    encodeChunk(
+      series,
+      runOf([
+        [1, 1],
+        [1, 1],
+      ]),
+    ),
+  );
 });
 
 const samples: readonly Reading[][] = [
-  [[1_000, 1.5], [2_000, 2.5], [3_500, -1]],
-  [[1, "öffen"], [2, true], [3, 7], [4, "zu"], [5, false]],
-  [[-Number.MAX_SAFE_INTEGER, 1], [Number.MAX_SAFE_INTEGER, 2]],
+  [
+    [1_000, 1.5],
+    [2_000, 2.5],
+    [3_500, -1],
+  ],
+  [
+    [1, "öffen"],
+    [2, true],
+    [3, 7],
+    [4, "zu"],
+    [5, false],
+  ],
+  [
+    [-Number.MAX_SAFE_INTEGER, 1],
+    [Number.MAX_SAFE_INTEGER, 2],
+  ],
 ];
 
 chunk("every truncation and every single bit flipped is an error", () => {
@@ -93,18 +157,27 @@ chunk("every truncation and every single bit flipped is an error", () => {
 
 chunk("damage behind a checksum that fits gives an error or a well-formed run, and never throws", () => {
   fc.assert(
-    fc.property(fc.constantFrom(...samples), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }), fc.nat(20), (readings, damage, cut) => {
-      const bytes = encodeChunk(series, runOf(readings));
-      const body = bytes.slice(0, bytes.length - 4 - (cut > 15 ? cut - 15 : 0));
-      for (const [at, value] of damage) body[at % body.length] = value;
-      const sealed = new Uint8Array(body.length + 4);
-      sealed.set(body);
-      new DataView(sealed.buffer).setUint32(body.length, crc32c(body), true);
-      const result = decodeChunk(series, sealed);
-      if (!result.ok) return;
-      const rows = readingsOf(result.value.run);
-      assert.ok(rows.every(([time, value], i) => Number.isSafeInteger(time) && value !== undefined && (i === 0 || time > (rows[i - 1]?.[0] as number))));
-    }),
+    fc.property(
+      fc.constantFrom(...samples),
+      fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+      fc.nat(20),
+      (readings, damage, cut) => {
+        const bytes = encodeChunk(series, runOf(readings));
+        const body = bytes.slice(0, bytes.length - 4 - (cut > 15 ? cut - 15 : 0));
+        for (const [at, value] of damage) body[at % body.length] = value;
+        const sealed = new Uint8Array(body.length + 4);
+        sealed.set(body);
+        new DataView(sealed.buffer).setUint32(body.length, crc32c(body), true);
+        const result = decodeChunk(series, sealed);
+        if (!result.ok) return;
+        const rows = readingsOf(result.value.run);
+        assert.ok(
+          rows.every(
+            ([time, value], i) => Number.isSafeInteger(time) && value !== undefined && (i === 0 || time > (rows[i - 1]?.[0] as number)),
+          ),
+        );
+      },
+    ),
     { numRuns: 2000 },
   );
 });

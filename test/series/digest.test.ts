@@ -37,14 +37,20 @@ digest("differs when any part of a reading differs", () => {
   );
 });
 
-digest("a type is part of the value: 1, true and \"1\" differ, 0 and −0 too", () => {
+digest('a type is part of the value: 1, true and "1" differ, 0 and −0 too', () => {
   const values = [1, true, "1", 0, -0, false, "", "0"];
   const seen = new Set(values.map((value) => JSON.stringify(digestRun(series, runOf([[5, value]])))));
   assert.is(seen.size, values.length);
 });
 
 digest("where device and metric meet is part of the name", () => {
-  const names = [["ab", "c"], ["a", "bc"], ["abc", ""], ["", "abc"], ["ba", "c"]] as const;
+  const names = [
+    ["ab", "c"],
+    ["a", "bc"],
+    ["abc", ""],
+    ["", "abc"],
+    ["ba", "c"],
+  ] as const;
   assert.is(new Set(names.map(([device, metric]) => JSON.stringify(seriesHashOf(device, metric)))).size, names.length);
 });
 
@@ -63,7 +69,17 @@ digest("neither lane has more collisions among similar readings than chance give
 
 digest("is pinned: a change here is a change of the format on disk", () => {
   assert.equal(seriesHashOf("dev-1", "temperature"), { low: 3453677077, high: 2279663582 });
-  assert.equal(digestRun(series, runOf([[1_700_000_000_000_000, 21.5], [1_700_000_001_000_000, true], [1_700_000_002_000_000, "öffen"]])), { count: 3, low: 261978451, high: 543854972 });
+  assert.equal(
+    digestRun(
+      series,
+      runOf([
+        [1_700_000_000_000_000, 21.5],
+        [1_700_000_001_000_000, true],
+        [1_700_000_002_000_000, "öffen"],
+      ]),
+    ),
+    { count: 3, low: 261978451, high: 543854972 },
+  );
 });
 
 digest.run();

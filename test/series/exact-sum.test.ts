@@ -8,7 +8,10 @@ import { ByteWriter } from "../../src/lib/byte-writer.ts";
 import { ExactSum } from "../../src/series/exact-sum.ts";
 
 const finite = fc.double({ noNaN: true, noDefaultInfinity: true });
-const anyValues = fc.array(fc.oneof(finite, fc.double({ min: -100, max: 100, noNaN: true }), fc.constantFrom(1e308, -1e308, 5e-324, 1e16, -1e16, 0.1)), { maxLength: 60 });
+const anyValues = fc.array(
+  fc.oneof(finite, fc.double({ min: -100, max: 100, noNaN: true }), fc.constantFrom(1e308, -1e308, 5e-324, 1e16, -1e16, 0.1)),
+  { maxLength: 60 },
+);
 
 function sumOf(values: readonly number[]): ExactSum {
   const sum = new ExactSum();
@@ -78,7 +81,9 @@ exactSum("round trip, and garbage is noted", () => {
       assert.is(back.value(), sum.value());
     }),
   );
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => assert.type(ExactSum.decode(new ByteReader(bytes)).value(), "number")));
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => assert.type(ExactSum.decode(new ByteReader(bytes)).value(), "number")),
+  );
   const reader = new ByteReader(Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0xf0, 0x7f, 0));
   ExactSum.decode(reader);
   assert.ok(reader.problem !== undefined, "an infinite partial");

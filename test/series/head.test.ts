@@ -37,10 +37,16 @@ head("re-appending changes nothing", () => {
 });
 
 head("a snapshot keeps its rows while the head goes on", () => {
-  const growing = headOf([[1, 1], [2, 2]]);
+  const growing = headOf([
+    [1, 1],
+    [2, 2],
+  ]);
   const before = growing.sortedUnique().run;
   for (let i = 0; i < 100; i++) growing.appendValue(i, i % 2 === 0 ? "text" : true);
-  assert.equal(readingsOf(before), [[1, 1], [2, 2]]);
+  assert.equal(readingsOf(before), [
+    [1, 1],
+    [2, 2],
+  ]);
   const between = growing.sortedUnique().run;
   const rows = readingsOf(between);
   for (let i = 100; i < 200; i++) growing.appendValue(i, `text ${i}`);
@@ -48,13 +54,34 @@ head("a snapshot keeps its rows while the head goes on", () => {
 });
 
 head("the type rank decides before the value: text over number over boolean", () => {
-  const { run, conflicts } = headOf([[5, 99], [5, "a"], [5, true], [6, true], [6, -1], [7, -0], [7, 0], [8, 0], [8, -0]]).sortedUnique();
-  assert.ok(sameReadings(readingsOf(run), [[5, "a"], [6, -1], [7, 0], [8, 0]]));
+  const { run, conflicts } = headOf([
+    [5, 99],
+    [5, "a"],
+    [5, true],
+    [6, true],
+    [6, -1],
+    [7, -0],
+    [7, 0],
+    [8, 0],
+    [8, -0],
+  ]).sortedUnique();
+  assert.ok(
+    sameReadings(readingsOf(run), [
+      [5, "a"],
+      [6, -1],
+      [7, 0],
+      [8, 0],
+    ]),
+  );
   assert.is(conflicts, 5);
 });
 
 head("knows its bounds and its latest reading", () => {
-  const some = headOf([[30, 3], [10, 1], [20, "x"]]);
+  const some = headOf([
+    [30, 3],
+    [10, 1],
+    [20, "x"],
+  ]);
   assert.equal([some.count, some.minTimeUs, some.maxTimeUs], [3, 10, 30]);
   assert.equal(some.latest(), { timeUs: 30, value: 3 });
   assert.is(new Head().latest(), undefined);

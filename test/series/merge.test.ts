@@ -44,14 +44,36 @@ merge("counts conflicts between two runs", () => {
 });
 
 merge("runs one after the other are put side by side, texts included", () => {
-  const runs = [runOf([[5, "c"], [6, 1]]), runOf([[1, "a"], [2, "b"]]), runOf([[3, true]]), runOf([[8, 2]])];
-  assert.equal(readingsOf(mergeRuns(runs).run), [[1, "a"], [2, "b"], [3, true], [5, "c"], [6, 1], [8, 2]]);
+  const runs = [
+    runOf([
+      [5, "c"],
+      [6, 1],
+    ]),
+    runOf([
+      [1, "a"],
+      [2, "b"],
+    ]),
+    runOf([[3, true]]),
+    runOf([[8, 2]]),
+  ];
+  assert.equal(readingsOf(mergeRuns(runs).run), [
+    [1, "a"],
+    [2, "b"],
+    [3, true],
+    [5, "c"],
+    [6, 1],
+    [8, 2],
+  ]);
   assert.is(mergeRuns([runs[0] as SeriesRun]).run, runs[0]);
   assert.is(mergeRuns([]).run.count, 0);
 });
 
 merge("slices of one run share their texts", () => {
-  const run = runOf([[1, "a"], [2, "b"], [3, "c"]]);
+  const run = runOf([
+    [1, "a"],
+    [2, "b"],
+    [3, "c"],
+  ]);
   const parts = [sliceRows(run, 2, 3), sliceRows(run, 0, 1), sliceRows(run, 1, 3)];
   assert.equal(readingsOf(mergeRuns(parts).run), readingsOf(run));
 });

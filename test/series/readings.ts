@@ -1,6 +1,6 @@
 /** Shared by the tests of the series engine: arbitrary readings, the rules of identity spelled out naively, conversions. */
 import fc from "fast-check";
-import { compareValues, type ReadingValue, valueTypeOf, ValueType } from "../../src/lib/reading.ts";
+import { compareValues, type ReadingValue, ValueType, valueTypeOf } from "../../src/lib/reading.ts";
 import { runValueAt, type SeriesRun } from "../../src/series/run.ts";
 
 export type Reading = readonly [timeUs: number, value: ReadingValue];
@@ -40,7 +40,9 @@ export function runOf(readings: readonly Reading[]): SeriesRun {
     count: readings.length,
     times: Float64Array.from(readings, ([time]) => time),
     types: allNumbers ? undefined : Uint8Array.from(readings, ([, value]) => valueTypeOf(value)),
-    numbers: Float64Array.from(readings, ([, value]) => (valueTypeOf(value) === ValueType.Text ? texts.push(String(value)) - 1 : Number(value))),
+    numbers: Float64Array.from(readings, ([, value]) =>
+      valueTypeOf(value) === ValueType.Text ? texts.push(String(value)) - 1 : Number(value),
+    ),
     texts,
   };
 }

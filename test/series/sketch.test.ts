@@ -21,10 +21,14 @@ function bytesOf(sketch: QuantileSketch): Uint8Array {
 }
 
 const rankOf = (values: readonly number[], q: number) => Float64Array.from(values).sort()[Math.floor(q * (values.length - 1))] as number;
-const close = (value: number | undefined, truth: number) => value === truth || Math.abs((value as number) - truth) <= 0.00501 * Math.abs(truth);
+const close = (value: number | undefined, truth: number) =>
+  value === truth || Math.abs((value as number) - truth) <= 0.00501 * Math.abs(truth);
 
 const anyQ = fc.oneof(fc.constantFrom(0, 0.5, 0.95, 0.99, 1), fc.double({ min: 0, max: 1, noNaN: true }));
-const moderate = fc.oneof(fc.double({ min: -1e6, max: 1e6, noNaN: true }).map((value) => (Math.abs(value) < 1e-6 ? 0 : value)), fc.integer({ min: -50, max: 50 }));
+const moderate = fc.oneof(
+  fc.double({ min: -1e6, max: 1e6, noNaN: true }).map((value) => (Math.abs(value) < 1e-6 ? 0 : value)),
+  fc.integer({ min: -50, max: 50 }),
+);
 const anyValues = fc.array(moderate, { minLength: 1, maxLength: 400, size: "max" });
 /** Also values so far apart that bins are collapsed. */
 const wildValues = fc.array(fc.oneof(moderate, fc.double({ noNaN: true })), { maxLength: 300, size: "max" });
@@ -78,7 +82,10 @@ sketch("a large skewed set", () => {
 
 sketch("infinities are at the ends; nothing has no quantile", () => {
   const state = sketchOf([Number.POSITIVE_INFINITY, 1, Number.NEGATIVE_INFINITY, 2, 3]);
-  assert.equal([0, 0.25, 0.5, 0.75, 1].map((q) => state.quantile(q)), [Number.NEGATIVE_INFINITY, 1, 2, 3, Number.POSITIVE_INFINITY]);
+  assert.equal(
+    [0, 0.25, 0.5, 0.75, 1].map((q) => state.quantile(q)),
+    [Number.NEGATIVE_INFINITY, 1, 2, 3, Number.POSITIVE_INFINITY],
+  );
   assert.is(new QuantileSketch().quantile(0.5), undefined);
 });
 

@@ -133,7 +133,9 @@ function chooseOwners(preferred: readonly Candidate[], need: { readonly factor: 
   const zones = new Set<string>();
   while (chosen.length < need.factor) {
     const onlyFull = mustTake >= need.factor - chosen.length;
-    const open = preferred.filter((candidate) => candidate.room > 0 && !chosen.includes(candidate) && (!onlyFull || candidate.room >= left));
+    const open = preferred.filter(
+      (candidate) => candidate.room > 0 && !chosen.includes(candidate) && (!onlyFull || candidate.room >= left),
+    );
     const next = open.find((candidate) => !zones.has(candidate.zone)) ?? open[0];
     assert(next !== undefined, "somebody has room");
     if (next.room >= left) mustTake--;

@@ -137,7 +137,8 @@ export function decodeRound(bytes: Uint8Array): Decoded<DecodedRound> {
   if (bytes.length < headerBytes) return decodeError("truncated", `a round of ${bytes.length} bytes is shorter than its header`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(0, true) !== magic) return decodeError("damaged", "this is no round: its first bytes are not FBRD");
-  if (view.getUint8(4) !== version) return decodeError("unsupported-version", `round format ${view.getUint8(4)}; this version reads ${version}`);
+  if (view.getUint8(4) !== version)
+    return decodeError("unsupported-version", `round format ${view.getUint8(4)}; this version reads ${version}`);
   const flags = view.getUint8(5);
   const allNumbers = (flags & flagAllNumbers) !== 0;
   const count = view.getUint32(12, true);
@@ -253,7 +254,8 @@ function columnProblem(columns: ReadingColumns, allNumbers: boolean): string | u
         if (number !== 0 && number !== 1) return `reading ${i} is a boolean of ${number}`;
         break;
       case ValueType.Text:
-        if (!(number >= 0 && number < columns.texts.length) || Math.floor(number) !== number) return `reading ${i} is text ${number} of ${columns.texts.length}`;
+        if (!(number >= 0 && number < columns.texts.length) || Math.floor(number) !== number)
+          return `reading ${i} is text ${number} of ${columns.texts.length}`;
         break;
       default:
         return `reading ${i} has value type ${types[i]}`;

@@ -3,7 +3,14 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { isOwner, ownersOf, partitionsOf, primaryPartitionsOf, replicaGroups, type OwnerTable } from "../../../src/core/ring/owner-table.ts";
+import {
+  isOwner,
+  type OwnerTable,
+  ownersOf,
+  partitionsOf,
+  primaryPartitionsOf,
+  replicaGroups,
+} from "../../../src/core/ring/owner-table.ts";
 import { loadBounds, planOwners, type RingGateway } from "../../../src/core/ring/planner.ts";
 import { gatewayId, type Partition, partition, partitionCount } from "../../../src/lib/ids.ts";
 import { testHash64 } from "./test-hash.ts";
@@ -14,7 +21,10 @@ const allPartitions: readonly Partition[] = Array.from({ length: partitionCount 
 
 const anySite = fc.record({
   gateways: fc
-    .array(fc.record({ weight: fc.constantFrom(0.5, 1, 1, 1, 2, 4), zone: fc.constantFrom(undefined, "north", "south", "cellar") }), { minLength: 1, maxLength: 50 })
+    .array(fc.record({ weight: fc.constantFrom(0.5, 1, 1, 1, 2, 4), zone: fc.constantFrom(undefined, "north", "south", "cellar") }), {
+      minLength: 1,
+      maxLength: 50,
+    })
     .map((entries) => entries.map((entry, i) => gateway(`gw-${i}`, entry.weight, entry.zone))),
   factor: fc.integer({ min: 1, max: 5 }),
 });
@@ -63,7 +73,11 @@ planner("does not depend on the order of the list", () => {
 });
 
 planner("uses different zones wherever zones and bounds allow", () => {
-  for (const [zones, factor] of [[["a", "b"], 2], [["a", "b", "c"], 2], [["a", "b", "c"], 3]] as const) {
+  for (const [zones, factor] of [
+    [["a", "b"], 2],
+    [["a", "b", "c"], 2],
+    [["a", "b", "c"], 3],
+  ] as const) {
     for (let perZone = 1; perZone <= 4; perZone++) {
       const gateways = zones.flatMap((zone) => Array.from({ length: perZone }, (_, i) => gateway(`${zone}${i}`, 1, zone)));
       const table = plan(gateways, factor);
@@ -103,7 +117,10 @@ planner("a gateway more or less moves little more than its share", () => {
     const few = plan(gateways.slice(0, count), 3);
     const many = plan(gateways, 3);
     const share = (3 * partitionCount) / (count + 1);
-    for (const [what, moved] of [["added", movedCopies(few, many)], ["removed", movedCopies(many, few)]] as const) {
+    for (const [what, moved] of [
+      ["added", movedCopies(few, many)],
+      ["removed", movedCopies(many, few)],
+    ] as const) {
       assert.ok(moved < 2 * share, `${count} gateways, one ${what}: ${moved} copies moved, its share is ${share}`);
     }
   }

@@ -9,7 +9,10 @@ import { deviceId, gatewayId, sessionId } from "../../../src/lib/ids.ts";
 import type { ReadingValue } from "../../../src/lib/reading.ts";
 import { type ReadingColumns, valueAt } from "../../../src/lib/reading-columns.ts";
 
-const names = Array.from({ length: 40 }, (_, i) => ({ device: deviceId(i === 7 ? "gerät-𝄞" : `dev-${i}`), metric: i % 2 === 0 ? "temperature" : "h" }));
+const names = Array.from({ length: 40 }, (_, i) => ({
+  device: deviceId(i === 7 ? "gerät-𝄞" : `dev-${i}`),
+  metric: i % 2 === 0 ? "temperature" : "h",
+}));
 const nameOf = (ref: number) => names[ref % names.length] as (typeof names)[number];
 const header: RoundHeader = { coordinator: gatewayId("gw-a"), session: sessionId("00ff"), round: 12, epoch: 3, clockSynchronised: true };
 
@@ -77,7 +80,14 @@ round("names a series once, also after many rounds of reuse", () => {
   const builder = new RoundBuilder(nameOf);
   for (let i = 0; i < 100; i++) {
     builder.reset();
-    build([{ ref: i, timeUs: 1, value: 1 }, { ref: i, timeUs: 2, value: 2 }, { ref: i + 1, timeUs: 3, value: 3 }], builder);
+    build(
+      [
+        { ref: i, timeUs: 1, value: 1 },
+        { ref: i, timeUs: 2, value: 2 },
+        { ref: i + 1, timeUs: 3, value: 3 },
+      ],
+      builder,
+    );
     assert.equal(builder.columns().seriesTable, [nameOf(i), nameOf(i + 1)]);
   }
 });
@@ -89,9 +99,19 @@ round("numbers keep their bits: minus zero, infinities, NaN", () => {
 });
 
 round("a lone surrogate becomes U+FFFD before anyone sees it", () => {
-  const builder = build([{ ref: 0, timeUs: 1, value: "a\ud800" }, { ref: 0, timeUs: 2, value: "\udc00b" }, { ref: 0, timeUs: 3, value: "𝄞" }]);
-  assert.equal(rowsOf(builder.columns()).map((row) => row.value), ["a\ufffd", "\ufffdb", "𝄞"]);
-  assert.equal(rowsOf(decoded(builder.encode(header)).columns).map((row) => row.value), ["a\ufffd", "\ufffdb", "𝄞"]);
+  const builder = build([
+    { ref: 0, timeUs: 1, value: "a\ud800" },
+    { ref: 0, timeUs: 2, value: "\udc00b" },
+    { ref: 0, timeUs: 3, value: "𝄞" },
+  ]);
+  assert.equal(
+    rowsOf(builder.columns()).map((row) => row.value),
+    ["a\ufffd", "\ufffdb", "𝄞"],
+  );
+  assert.equal(
+    rowsOf(decoded(builder.encode(header)).columns).map((row) => row.value),
+    ["a\ufffd", "\ufffdb", "𝄞"],
+  );
 });
 
 round("the estimate is close to the real size", () => {
@@ -101,12 +121,20 @@ round("the estimate is close to the real size", () => {
 });
 
 round("every truncation is an error", () => {
-  const bytes = build([{ ref: 7, timeUs: 5, value: "x" }, { ref: 1, timeUs: 6, value: true }, { ref: 2, timeUs: 7, value: 1.5 }]).encode(header);
+  const bytes = build([
+    { ref: 7, timeUs: 5, value: "x" },
+    { ref: 1, timeUs: 6, value: true },
+    { ref: 2, timeUs: 7, value: 1.5 },
+  ]).encode(header);
   for (let length = 0; length < bytes.length; length++) assert.not.ok(decodeRound(bytes.subarray(0, length)).ok, `${length} bytes`);
 });
 
 round("a flipped bit or garbage never crashes, and what decodes is valid", () => {
-  const bytes = build([{ ref: 7, timeUs: 5, value: "x𝄞" }, { ref: 1, timeUs: 6, value: true }, { ref: 2, timeUs: 7, value: 1.5 }]).encode(header);
+  const bytes = build([
+    { ref: 7, timeUs: 5, value: "x𝄞" },
+    { ref: 1, timeUs: 6, value: true },
+    { ref: 2, timeUs: 7, value: 1.5 },
+  ]).encode(header);
   const check = (candidate: Uint8Array) => {
     const result = decodeRound(candidate);
     if (!result.ok) return assert.type(result.message, "string");
@@ -137,7 +165,11 @@ const breakages: readonly [string, (view: DataView, bytes: Uint8Array) => void][
 
 for (const [what, spoil] of breakages) {
   round(`refuses ${what}`, () => {
-    const bytes = build([{ ref: 0, timeUs: 5, value: "x" }, { ref: 1, timeUs: 6, value: true }, { ref: 2, timeUs: 7, value: 1.5 }]).encode(header);
+    const bytes = build([
+      { ref: 0, timeUs: 5, value: "x" },
+      { ref: 1, timeUs: 6, value: true },
+      { ref: 2, timeUs: 7, value: 1.5 },
+    ]).encode(header);
     assert.ok(decodeRound(bytes).ok);
     spoil(new DataView(bytes.buffer), bytes);
     assert.not.ok(decodeRound(bytes).ok);
