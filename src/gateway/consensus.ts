@@ -94,6 +94,11 @@ export class Consensus {
     return this.#options.node.view();
   }
 
+  /** For the simulator's checkers. */
+  entryAt(index: number): Entry | undefined {
+    return this.#options.node.entryAt(index);
+  }
+
   start(): void {
     this.step({ type: "tick" });
   }
@@ -324,6 +329,7 @@ export class Consensus {
 
   #armTimer(): void {
     const due = this.#options.node.nextDeadlineMs();
+    if (due === Number.POSITIVE_INFINITY) return;
     if (this.#timer !== undefined && this.#timerDueMs <= due) return;
     if (this.#timer !== undefined) this.#context.clock.cancel(this.#timer);
     this.#timerDueMs = due;

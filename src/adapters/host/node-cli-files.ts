@@ -1,0 +1,101 @@
+/** Files as the command line sees them: small, synchronous, with reasons for people instead of error codes. */
+
+import { closeSync, createReadStream, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { failure, type Result, success } from "../../lib/errors.ts";
+
+type ReadOutcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly missing: boolean; readonly reason: string };
+
+export class NodeCliFiles {
+  readFile(path: string): ReadOutcome<Uint8Array> {
+    return attempt(() => readFileSync(path));
+  }
+
+  listFolder(path: string): ReadOutcome<readonly string[]> {
+    return attempt(() =>
+      readdirSync(path, { withFileTypes: true })
+        .filter((entry) => entry.isFile() || entry.isSymbolicLink())
+        .map((entry) => entry.name),
+    );
+  }
+
+  exists(path: string): boolean {
+    return existsSync(path);
+  }
+
+  makeFolder(path: string): Result<void> {
+    return done(() => void mkdirSync(path, { recursive: true }), `cannot make the folder ${path}`);
+  }
+
+  createFile(path: string, text: string, options: { readonly mode: number }): Result<void> {
+    return done(() => writeFileSync(path, text, { flag: "wx", mode: options.mode }), `cannot write ${path}`);
+  }
+
+  temporaryFolder(prefix: string): Result<string> {
+    try {
+      return success(mkdtempSync(join(tmpdir(), prefix)));
+    } catch (error) {
+      return failure("usage", `cannot make a temporary folder: ${reasonOf(error)}`);
+    }
+  }
+
+  removeFolder(path: string): void {
+    rmSync(path, { recursive: true, force: true });
+  }
+
+  lines(path: string): AsyncIterable<string> {
+    return createInterface({ input: createReadStream(path, "utf8"), crlfDelay: Number.POSITIVE_INFINITY });
+  }
+
+  createWriter(path: string): Result<{ write(text: string): void; close(): void }> {
+    try {
+      const descriptor = openSync(path, "w");
+      return success({ write: (text) => void writeSync(descriptor, text), close: () => closeSync(descriptor) });
+    } catch (error) {
+      return failure("usage", `cannot write ${path}: ${reasonOf(error)}`);
+    }
+  }
+}
+
+function attempt<T>(read: () => T): ReadOutcome<T> {
+  try {
+    return { ok: true, value: read() };
+  } catch (error) {
+    return { ok: false, missing: codeOf(error) === "ENOENT", reason: reasonOf(error) };
+  }
+}
+
+function done(action: () => void, what: string): Result<void> {
+  try {
+    action();
+    return success(undefined);
+  } catch (error) {
+    return failure("usage", `${what}: ${reasonOf(error)}`);
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+function reasonOf(error: unknown): string {
+  switch (codeOf(error)) {
+    case "ENOENT":
+      return "there is no such file or folder";
+    case "EACCES":
+    case "EPERM":
+      return "permission denied";
+    case "EEXIST":
+      return "it exists already";
+    case "EISDIR":
+      return "it is a folder";
+    case "ENOTDIR":
+      return "a part of the path is no folder";
+    case "ENOSPC":
+      return "the disk is full";
+    default:
+      return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -1,0 +1,126 @@
+/** One gateway of a simulated site: the real `Gateway` on simulated ports, with a disk that survives it. */
+
+import type { SiteSettings } from "../config/settings.ts";
+import { LocalGatewayService } from "../gateway/gateway-service.ts";
+import { Gateway } from "../gateway/gateway.ts";
+import type { GatewayService } from "../gateway/service.ts";
+import type { GatewayRules } from "../gateway/serving.ts";
+import type { Failure } from "../lib/errors.ts";
+import type { GatewayId, Hash64 } from "../lib/ids.ts";
+import type { Random } from "../lib/random.ts";
+import type { Cron } from "../ports/cron.ts";
+import type { Diagnostics } from "../ports/diagnostics.ts";
+import { SimulatedBroker } from "./broker.ts";
+import { SimulatedDisk } from "./disk.ts";
+import type { SimulatedNetwork } from "./network.ts";
+import { type ClockFault, SimulatedClock, SimulatedEntropy, SimulatedProcess } from "./process.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+export interface SimulatedGatewayOptions {
+  readonly id: GatewayId;
+  readonly settings: SiteSettings;
+  readonly scheduler: Scheduler;
+  readonly network: SimulatedNetwork;
+  readonly random: Random;
+  readonly epochMs: number;
+  readonly hash64: Hash64;
+  readonly cron: Cron;
+  readonly diagnostics: Diagnostics;
+  readonly rules: GatewayRules;
+}
+
+/** A process: what a start made, and a crash ends. */
+export interface RunningGateway {
+  readonly process: SimulatedProcess;
+  readonly gateway: Gateway;
+  readonly service: GatewayService;
+  readonly broker: SimulatedBroker;
+}
+
+export class SimulatedGateway {
+  readonly id: GatewayId;
+  readonly disk: SimulatedDisk;
+  readonly clockFault: ClockFault = { offsetMs: 0, synchronised: true };
+  readonly #options: SimulatedGatewayOptions;
+  #running: RunningGateway | undefined;
+  #starts = 0;
+  #stoppedItself: Failure | undefined;
+
+  constructor(options: SimulatedGatewayOptions) {
+    this.id = options.id;
+    this.#options = options;
+    this.disk = new SimulatedDisk({
+      schedule: (delayMs, fire) => options.scheduler.schedule(delayMs, `${options.id} disk`, () => this.#deliver(fire)),
+      random: options.random.fork(),
+    });
+  }
+
+  running(): RunningGateway | undefined {
+    return this.#running;
+  }
+
+  /** Why the gateway ended by itself, if it did. */
+  stoppedItself(): Failure | undefined {
+    return this.#stoppedItself;
+  }
+
+  start(): void {
+    const { scheduler, settings, random, network, id } = this.#options;
+    this.#stoppedItself = undefined;
+    const process = new SimulatedProcess({ scheduler, name: `${id}.${++this.#starts}` });
+    const disk = this.disk.ports();
+    const broker = new SimulatedBroker(process);
+    const gateway = new Gateway({
+      settings,
+      self: id,
+      version: "simulated",
+      rules: this.#options.rules,
+      stopped: (why) => this.#endedItself(process, why),
+      ports: {
+        clock: new SimulatedClock({ scheduler, process, epochMs: this.#options.epochMs, fault: this.clockFault }),
+        entropy: new SimulatedEntropy(random.fork()),
+        logs: disk.logs,
+        stores: disk.stores,
+        documents: disk.documents,
+        resultFiles: disk.results,
+        transport: network.transport(id, process),
+        broker,
+        cron: this.#options.cron,
+        diagnostics: this.#options.diagnostics,
+        hash64: this.#options.hash64,
+        memoryBytes: () => 0,
+      },
+    });
+    const service = new LocalGatewayService(gateway);
+    this.#running = { process, gateway, service, broker };
+    gateway.start().then(
+      (result) => {
+        if (!process.alive()) return;
+        if (result.ok) service.serveRequests();
+        else this.#endedItself(process, result);
+      },
+      (cause: unknown) => this.#endedItself(process, { ok: false, code: "internal", message: String(cause instanceof Error ? cause.stack : cause) }),
+    );
+  }
+
+  /** SIGKILL, or the power fails: what was not synced is lost in part. */
+  crash(options: { readonly power: boolean }): void {
+    this.#running?.process.kill();
+    this.#options.network.detach(this.id);
+    this.disk.crash(options);
+    this.#running = undefined;
+  }
+
+  #endedItself(process: SimulatedProcess, why: Failure): void {
+    if (!process.alive()) return;
+    this.#stoppedItself = why;
+    this.crash({ power: false });
+  }
+
+  #deliver(fire: () => void): void {
+    const process = this.#running?.process;
+    // While nothing runs, only leftovers of a dead session come by, and they know that they are dead.
+    if (process === undefined) fire();
+    else process.deliver(fire);
+  }
+}
