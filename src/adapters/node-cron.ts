@@ -10,11 +10,13 @@ import type { Cron } from "../ports/cron.ts";
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
-/** Far enough for 29 February on a given weekday across 2100. */
-const searchDaysMax = 366 * 41;
+/** Far enough for every 29 February, 2100 included. */
+const searchDaysMax = 366 * 9;
 const rememberedMax = 256;
 
 interface Schedule {
+  /** The last answer of `next`, which stands until it has passed (or for a day, when it was "none"). */
+  answer: { readonly afterMs: number; readonly nextMs: number | undefined } | undefined;
   readonly task: ScheduledTask;
   readonly fields: ParsedFields;
   readonly calendar: Calendar;
@@ -30,19 +32,11 @@ export class NodeCron implements Cron {
 
   next(expression: string, timeZone: string, afterMs: number): number | undefined {
     const schedule = this.#schedule(expression, timeZone);
-    const limitMs = afterMs + searchDaysMax * dayMs;
-    for (let at = afterMs; at < limitMs; ) {
-      const local = new Date(at + schedule.calendar.offsetAt(at));
-      if (!schedule.fields.month.includes(local.getUTCMonth() + 1)) {
-        at = windowAt(schedule.calendar, at, dayMs).toMs;
-        continue;
-      }
-      const hour = windowAt(schedule.calendar, at, hourMs);
-      const found = schedule.fields.hour.includes(local.getUTCHours()) ? nextInHour(schedule, hour, afterMs) : undefined;
-      if (found !== undefined) return found;
-      at = hour.toMs;
-    }
-    return undefined;
+    const { answer } = schedule;
+    if (answer !== undefined && afterMs >= answer.afterMs && afterMs < (answer.nextMs ?? answer.afterMs + dayMs)) return answer.nextMs;
+    const nextMs = search(schedule, afterMs);
+    schedule.answer = { afterMs, nextMs };
+    return nextMs;
   }
 
   #schedule(expression: string, timeZone: string): Schedule {
@@ -56,10 +50,27 @@ export class NodeCron implements Cron {
       void task.destroy();
     }
     const task = createTask(expression, () => undefined, { timezone: timeZone });
-    const made = { task, fields: parse(expression), calendar: createCalendar(timeZone) };
+    const made: Schedule = { task, fields: parse(expression), calendar: createCalendar(timeZone), answer: undefined };
     this.#schedules.set(key, made);
     return made;
   }
+}
+
+/** Hour by hour, and day by day through the months in which nothing fires. */
+function search(schedule: Schedule, afterMs: number): number | undefined {
+  const limitMs = afterMs + searchDaysMax * dayMs;
+  for (let at = afterMs; at < limitMs; ) {
+    const local = new Date(at + schedule.calendar.offsetAt(at));
+    if (!schedule.fields.month.includes(local.getUTCMonth() + 1)) {
+      at = windowAt(schedule.calendar, at, dayMs).toMs;
+      continue;
+    }
+    const hour = windowAt(schedule.calendar, at, hourMs);
+    const found = schedule.fields.hour.includes(local.getUTCHours()) ? nextInHour(schedule, hour, afterMs) : undefined;
+    if (found !== undefined) return found;
+    at = hour.toMs;
+  }
+  return undefined;
 }
 
 /** The first firing after `afterMs` in an hour of the local clock that has the right month and hour. */

@@ -44,6 +44,19 @@ nodeCron("next looks years ahead, and gives up", () => {
   assert.is(iso(cron.next("0 9 L * *", "UTC", ms("2024-02-01T00:00:00Z"))), "2024-02-29T09:00:00.000Z");
 });
 
+nodeCron("a remembered answer is given only while it is right", () => {
+  const expression = "15 6 * * *";
+  const day = 24 * 3_600_000;
+  const first = ms("2024-05-02T06:15:00Z");
+  assert.is(cron.next(expression, "UTC", first - day), first);
+  assert.is(cron.next(expression, "UTC", first - 1), first);
+  assert.is(cron.next(expression, "UTC", first), first + day);
+  assert.is(cron.next(expression, "UTC", first - 2 * day), first - day, "a question about an earlier time");
+  // 29 February is a Monday in 2044 at the earliest: not in the coming years.
+  assert.is(cron.next("0 0 29 2 1", "UTC", ms("2030-01-01T00:00:00Z")), undefined);
+  assert.is(cron.next("0 0 29 2 1", "UTC", ms("2030-01-01T05:00:00Z")), undefined);
+});
+
 nodeCron("next and matches agree", () => {
   const expressions = ["*/7 * * * *", "0 3-5 * * 1,3", "15,45 */2 * * *", "30 1 * * *", "0 0 1 * *", "10 */30 * * * *"];
   for (const zone of ["UTC", "Australia/Lord_Howe", "America/St_Johns"]) {
