@@ -13,6 +13,8 @@ export type RegisterOutcome =
   | { readonly kind: "done"; readonly read?: string | undefined }
   /** The precondition did not hold. */
   | { readonly kind: "refused" }
+  /** Certainly not applied, for no reason of the register's. */
+  | { readonly kind: "void" }
   | { readonly kind: "unknown" };
 
 export interface HistoryEntry {
@@ -27,7 +29,7 @@ const statesMax = 2_000_000;
 
 /** `undefined` when the history is linearizable, otherwise what is wrong. */
 export function checkRegister(history: readonly HistoryEntry[]): string | undefined {
-  const entries = history.filter((entry) => entry.outcome.kind !== "unknown" || entry.operation.kind !== "get").toSorted((a, b) => a.calledMs - b.calledMs);
+  const entries = history.filter(({ outcome, operation }) => outcome.kind !== "void" && (outcome.kind !== "unknown" || operation.kind !== "get")).toSorted((a, b) => a.calledMs - b.calledMs);
   const done = new Uint8Array(entries.length);
   const visited = new Set<string>();
   let states = 0;

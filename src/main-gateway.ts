@@ -1,0 +1,126 @@
+/** One real gateway: its adapters, its HTTP surface, and how it ends. The second half of the composition root. */
+
+import { join } from "node:path";
+import { DataFolder } from "./adapters/data-folder.ts";
+import { DeviceBroker } from "./adapters/device-broker/device-broker.ts";
+import { FileDocuments } from "./adapters/file-documents.ts";
+import { FileLogDirectory } from "./adapters/file-log.ts";
+import { FileResults } from "./adapters/file-results.ts";
+import { LevelStoreDirectory } from "./adapters/level-store.ts";
+import { MeshTransport } from "./adapters/mesh/mesh-transport.ts";
+import { NodeCron } from "./adapters/node-cron.ts";
+import { createPinoDiagnostics } from "./adapters/pino-diagnostics.ts";
+import { SystemClock } from "./adapters/system-clock.ts";
+import { SystemEntropy } from "./adapters/system-entropy.ts";
+import { loadHash64 } from "./adapters/xxhash.ts";
+import { createApi } from "./api/create-api.ts";
+import type { GatewayStartOptions, RunningGateway } from "./cli/world.ts";
+import type { GatewaySettings, ListenAddress, SiteSettings } from "./config/settings.ts";
+import type { SiteEnvironment } from "./config/site-reader.ts";
+import { LocalGatewayService } from "./gateway/gateway-service.ts";
+import { Gateway } from "./gateway/gateway.ts";
+import { type Failure, type Result, failure, success } from "./lib/errors.ts";
+import { version } from "./lib/version.ts";
+
+const loopback = "127.0.0.1";
+const stopTimeoutMs = 10_000;
+
+/** Where a listener binds: what the YAML says, otherwise everywhere with a secret and loopback without. */
+function bindHost(settings: SiteSettings, listen: ListenAddress): string {
+  return listen.host ?? (settings.secret === undefined ? loopback : "0.0.0.0");
+}
+
+export async function startGateway(options: GatewayStartOptions, env: SiteEnvironment): Promise<Result<RunningGateway>> {
+  const { settings, gateway: self, dataFolder } = options;
+  const own = settings.gateways.find((gateway) => gateway.id === self);
+  if (own === undefined) return failure("usage", `the site has no gateway "${self}"`);
+  const folder = await DataFolder.open(dataFolder);
+  if (!folder.ok) return folder;
+  const diagnostics = createPinoDiagnostics({ level: env["FOGBANK_LOG"] ?? "info", gateway: self });
+  const clock = new SystemClock();
+  const entropy = new SystemEntropy();
+  const end = new Ending();
+  const gateway = new Gateway({
+    settings,
+    self,
+    version,
+    stopped: (why) => end.now(why),
+    ports: {
+      clock,
+      entropy,
+      logs: new FileLogDirectory({ folder: join(dataFolder, "logs") }),
+      stores: new LevelStoreDirectory({ folder: dataFolder }),
+      documents: new FileDocuments({ folder: join(dataFolder, "documents") }),
+      resultFiles: new FileResults({ folder: join(dataFolder, "sinks") }),
+      transport: new MeshTransport({
+        site: settings.site,
+        self,
+        sessionPart: entropy.hex(4),
+        secret: settings.secret,
+        listen: { host: bindHost(settings, own.listen.mesh), port: own.listen.mesh.port },
+        peers: settings.gateways.filter((peer) => peer.id !== self).map(meshPeer),
+        diagnostics,
+      }),
+      broker: new DeviceBroker({ host: bindHost(settings, own.listen.mqtt), port: own.listen.mqtt.port, diagnostics }),
+      cron: new NodeCron(),
+      diagnostics,
+      hash64: await loadHash64(),
+      memoryBytes: () => process.memoryUsage.rss(),
+    },
+  });
+  const service = new LocalGatewayService(gateway);
+  const api = createApi({ service, token: settings.http.token, version, now: () => Date.now(), log: diagnostics });
+  const stopAll = async (): Promise<void> => {
+    await api.close();
+    await gateway.stop();
+    clock.cancelAll();
+    await folder.value.close();
+  };
+  const listening = await api.listen({ host: bindHost(settings, own.listen.http), port: own.listen.http.port });
+  const started = listening.ok ? await gateway.start() : listening;
+  if (!started.ok) {
+    await stopAll();
+    return started;
+  }
+  service.serveRequests();
+  // A bug must end the process rather than leave it half alive: its peers carry on.
+  const unexpected = (cause: unknown): void => {
+    const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+    diagnostics.error("unexpected", { cause: text });
+    end.now(failure("internal", `${self} stops because of a bug: ${text}`));
+  };
+  process.on("uncaughtException", unexpected);
+  process.on("unhandledRejection", unexpected);
+  const stopped = end.reached.then(async (why): Promise<Result<void>> => {
+    await Promise.race([stopAll(), new Promise((resolve) => setTimeout(resolve, stopTimeoutMs).unref())]);
+    return why ?? success(undefined);
+  });
+  diagnostics.info("gateway-started", { version, site: settings.site, data: dataFolder, phase: gateway.phase() });
+  return success({
+    stopped,
+    stop: async () => {
+      end.now(undefined);
+      await stopped;
+    },
+  });
+}
+
+function meshPeer(peer: GatewaySettings): { readonly id: GatewaySettings["id"]; readonly host: string; readonly port: number } {
+  return { id: peer.id, host: peer.host, port: peer.listen.mesh.port };
+}
+
+/** The first reason to end, asked for or not. */
+class Ending {
+  readonly reached: Promise<Failure | undefined>;
+  #resolve: (why: Failure | undefined) => void = () => undefined;
+
+  constructor() {
+    this.reached = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  now(why: Failure | undefined): void {
+    this.#resolve(why);
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The composition root: the one place where the world's adapters are made and handed to the command line. What a
+ * gateway needs is in `main-gateway.ts`, which is loaded only by `fogbank start`.
+ */
+
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { closeSync, openSync } from "node:fs";
+import { createServer } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
+import { setTimeout as sleepFor } from "node:timers/promises";
+import { NodeCliFiles } from "./adapters/host/node-cli-files.ts";
+import { runCli } from "./cli/fogbank.ts";
+import type { ChildGateway, Output, World } from "./cli/world.ts";
+import { version } from "./lib/version.ts";
+
+function output(stream: NodeJS.WriteStream): Output {
+  return {
+    write: (data) => void stream.write(data),
+    get isTTY() {
+      return stream.isTTY === true;
+    },
+    get columns() {
+      return stream.columns ?? 80;
+    },
+  };
+}
+
+function spawnFogbank(args: readonly string[], options: { readonly logFile: string }): ChildGateway {
+  const log = openSync(options.logFile, "a");
+  // A group of its own: Ctrl-C in the terminal is for the demo, which then ends its gateways in order.
+  const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? "", ...args], { detached: true, stdio: ["pipe", log, log] });
+  closeSync(log);
+  const exited = new Promise<{ code: number | undefined; signal: string | undefined }>((resolve) => {
+    child.once("exit", (code, signal) => resolve({ code: code ?? undefined, signal: signal ?? undefined }));
+    child.once("error", () => resolve({ code: undefined, signal: undefined }));
+  });
+  // The pipe's end is what tells a gateway that the demo is gone; that it breaks is no error of the demo's.
+  child.stdin?.on("error", () => undefined);
+  return { pid: child.pid ?? 0, exited, kill: (signal) => void child.kill(signal) };
+}
+
+function isPortFree(address: { readonly host: string; readonly port: number }): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", () => resolve(false));
+    probe.listen(address.port, address.host, () => probe.close(() => resolve(true)));
+  });
+}
+
+function onInterrupt(handler: () => void): () => void {
+  process.on("SIGINT", handler);
+  process.on("SIGTERM", handler);
+  return () => {
+    process.off("SIGINT", handler);
+    process.off("SIGTERM", handler);
+  };
+}
+
+function onStdinEnd(handler: () => void): () => void {
+  process.stdin.once("end", handler);
+  process.stdin.once("error", handler);
+  process.stdin.resume();
+  return () => {
+    process.stdin.off("end", handler);
+    process.stdin.off("error", handler);
+    process.stdin.pause();
+    process.stdin.unref();
+  };
+}
+
+function hostAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((entries) => (entries ?? []).map((entry) => entry.address));
+}
+
+const world: World = {
+  version,
+  out: output(process.stdout),
+  err: output(process.stderr),
+  env: process.env,
+  clock: {
+    wallMs: () => Date.now(),
+    monotonicMs: () => performance.now(),
+    sleep: (ms, signal) => sleepFor(ms, undefined, signal === undefined ? {} : { signal }).catch(() => undefined),
+  },
+  files: new NodeCliFiles(),
+  host: { name: hostname(), addresses: hostAddresses() },
+  fetch: (url, init) => fetch(url, init),
+  secret: (bytes) => randomBytes(bytes).toString("hex"),
+  onInterrupt,
+  onStdinEnd,
+  isPortFree,
+  spawnFogbank,
+  connectMqtt: async (options) => (await import("./adapters/mqtt-publisher.ts")).connectPublisher(options),
+  startGateway: async (options) => (await import("./main-gateway.ts")).startGateway(options, process.env),
+};
+
+// A reader that went away (`fogbank query … | head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
+
+const status = await runCli(process.argv.slice(2), world);
+// What is still open by now (a socket that lingers) must not hold the command up.
+process.exitCode = status;
+setTimeout(() => process.exit(status), 1_000).unref();

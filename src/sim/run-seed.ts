@@ -1,0 +1,236 @@
+/**
+ * One seed: a site under devices, kv clients and a job, with gateways that crash, pause and are cut off, on a network
+ * that loses frames; then the faults end, and everything that was promised is looked up.
+ */
+
+import type { GatewayRules } from "../gateway/serving.ts";
+import { SeededRandom } from "../lib/random.ts";
+import { type HistoryEntry, checkRegister } from "./linearizability.ts";
+import { SafetyViolation } from "./checkers.ts";
+import type { SimulatedGateway } from "./simulated-gateway.ts";
+import { SimulatedSite, type SimulatorWorld } from "./site.ts";
+import { KvClient, type PublishedReading, SimulatedDevice } from "./workload.ts";
+
+export interface SeedOptions {
+  readonly seed: number;
+  readonly world: SimulatorWorld;
+  readonly rules?: GatewayRules;
+  /** Virtual time under faults; the calm phases come on top. */
+  readonly faultsMs?: number;
+}
+
+export interface SeedReport {
+  readonly seed: number;
+  readonly ok: boolean;
+  readonly problem: string | undefined;
+  readonly traceHash: string;
+  readonly virtualMs: number;
+  readonly events: number;
+  readonly acknowledged: number;
+  readonly committed: number;
+  readonly faults: number;
+  /** The last events, for a failure's report. */
+  readonly recent: readonly string[];
+}
+
+const faultsMsDefault = 60_000;
+const devices = 6;
+const kvClients = 3;
+const startMs = 10_000;
+const healMs = 40_000;
+
+export async function runSeed(options: SeedOptions): Promise<SeedReport> {
+  const tuner = new SeededRandom(options.seed ^ 0x5eed);
+  const site = new SimulatedSite({
+    seed: options.seed,
+    gateways: tuner.chance(0.2) ? 5 : 3,
+    world: options.world,
+    rules: options.rules ?? {},
+    network: {
+      delayMinMs: 0.1,
+      delayMaxMs: tuner.pick([1, 5, 30]),
+      dropProbability: tuner.pick([0, 0.01, 0.1]),
+      duplicateProbability: tuner.pick([0, 0.02]),
+      reorderProbability: tuner.pick([0, 0.02, 0.1]),
+    },
+  });
+  const run = new SeedRun(site, options.faultsMs ?? faultsMsDefault);
+  let problem: string | undefined;
+  try {
+    await run.all();
+  } catch (error) {
+    problem = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  }
+  return {
+    seed: options.seed,
+    ok: problem === undefined,
+    problem,
+    traceHash: site.scheduler.traceHash(),
+    virtualMs: site.nowMs(),
+    events: site.scheduler.steps(),
+    acknowledged: run.devices.reduce((sum, device) => sum + device.acknowledged.length, 0),
+    committed: site.checker.committed(),
+    faults: run.faults,
+    recent: site.scheduler.recent(50),
+  };
+}
+
+class SeedRun {
+  readonly devices: SimulatedDevice[] = [];
+  faults = 0;
+  readonly #site: SimulatedSite;
+  readonly #faultsMs: number;
+  readonly #kv: KvClient[] = [];
+
+  constructor(site: SimulatedSite, faultsMs: number) {
+    this.#site = site;
+    this.#faultsMs = faultsMs;
+    const values = new Map<number, string>();
+    for (let i = 0; i < devices; i++) this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork() }));
+    for (let i = 0; i < kvClients; i++) this.#kv.push(new KvClient({ site, name: `client-${i}`, random: site.random.fork(), keys: ["x", "y"], values }));
+  }
+
+  async all(): Promise<void> {
+    const site = this.#site;
+    site.startAll();
+    await site.until(() => site.leader() !== undefined && site.gateways.every((gateway) => gateway.running()?.gateway.phase() === "serving"), { withinMs: startMs * 3, what: "the site is founded" });
+    for (const device of this.devices) device.start();
+    for (const client of this.#kv) client.start();
+    const faultsEndMs = site.nowMs() + this.#faultsMs;
+    while (site.nowMs() < faultsEndMs) {
+      await site.runFor(500 + site.random.below(4_000));
+      await this.#fault();
+      site.checker.compareStates(site.gateways);
+    }
+    await this.#heal();
+    await this.#check();
+  }
+
+  /** One fault after the other, each on a minority, so that what is promised to survive must survive. */
+  async #fault(): Promise<void> {
+    const { random, network, gateways, scheduler } = this.#site;
+    this.faults++;
+    const victim = random.pick(gateways);
+    const durationMs = 200 + random.below(8_000);
+    const kind = random.below(6);
+    scheduler.note(`fault ${kind} ${victim.id} ${durationMs}`);
+    if (kind <= 1) {
+      victim.crash({ power: kind === 0 });
+      await this.#site.runFor(durationMs);
+      victim.start();
+    } else if (kind === 2) {
+      const process = victim.running()?.process;
+      process?.pause();
+      await this.#site.runFor(durationMs);
+      process?.resume();
+    } else if (kind === 3) {
+      for (const other of gateways) if (other !== victim) this.#cut(victim, other, random.below(3));
+      await this.#site.runFor(durationMs);
+      network.heal();
+    } else if (kind === 4) {
+      victim.clockFault.offsetMs += (random.below(20_000) - 10_000) * (random.chance(0.1) ? 1_000 : 1);
+    } else {
+      victim.disk.setFsync({ minMs: 5, maxMs: 400 });
+      victim.disk.setIoErrors(random.chance(0.5) ? 0.2 : 0);
+      await this.#site.runFor(durationMs);
+      victim.disk.setFsync(undefined);
+      victim.disk.setIoErrors(0);
+    }
+  }
+
+  #cut(a: SimulatedGateway, b: SimulatedGateway, direction: number): void {
+    if (direction !== 1) this.#site.network.cut(a.id, b.id);
+    if (direction !== 0) this.#site.network.cut(b.id, a.id);
+  }
+
+  /** Faults stop; the site must come back by itself and everything published must be acknowledged. */
+  async #heal(): Promise<void> {
+    const site = this.#site;
+    site.network.heal();
+    Object.assign(site.network.tuning, { dropProbability: 0, duplicateProbability: 0, reorderProbability: 0 });
+    for (const device of this.devices) device.stop();
+    for (const client of this.#kv) client.stop();
+    for (const gateway of site.gateways) {
+      gateway.clockFault.offsetMs = 0;
+      const stopped = gateway.stoppedItself();
+      if (stopped !== undefined) throw new SafetyViolation(`${gateway.id} stopped by itself: ${stopped.message}`);
+    }
+    await site.until(() => site.leader() !== undefined && this.devices.every((device) => device.idle()), { withinMs: healMs, what: "after the faults there is a leader, and every reading is acknowledged" });
+    await site.runFor(10_000);
+    const indexes = site.gateways.map((gateway) => gateway.running()?.gateway.serving()?.state.appliedIndex() ?? -1);
+    if (new Set(indexes).size !== 1) throw new SafetyViolation(`10 s after the last fault the gateways have applied ${indexes.join(", ")} entries`);
+    site.checker.compareStates(site.gateways);
+  }
+
+  async #check(): Promise<void> {
+    for (const gateway of this.#site.gateways) await this.#checkReadings(gateway);
+    await this.#checkResults();
+    this.#checkKv();
+  }
+
+  /** Every acknowledged reading is there, once, with the value that its identity must have; none was invented. */
+  async #checkReadings(gateway: SimulatedGateway): Promise<void> {
+    const service = gateway.running()?.service;
+    if (service === undefined) throw new SafetyViolation(`${gateway.id} is not running`);
+    const found = new Map<string, Map<number, number>>();
+    let cursor: string | undefined;
+    do {
+      const query = { metric: "value", device: "device-*", fromMs: undefined, toMs: undefined, consistency: undefined, everyMs: undefined, aggregate: undefined, limit: 500, cursor };
+      const answer = await this.#site.answer(service.readings(query));
+      if (!answer.ok) throw new SafetyViolation(`${gateway.id} cannot answer: ${answer.message}`);
+      if (!answer.value.complete) throw new SafetyViolation(`${gateway.id} says that its answer is not complete`);
+      for (const { device, points } of answer.value.series) {
+        const known = found.get(device) ?? new Map<number, number>();
+        found.set(device, known);
+        for (const [ms, value] of points) {
+          if (known.has(ms)) throw new SafetyViolation(`${gateway.id} answers ${device} at ${ms} twice`);
+          known.set(ms, Number(value));
+        }
+      }
+      cursor = answer.value.cursor;
+    } while (cursor !== undefined);
+    for (const device of this.devices) this.#compareDevice(gateway, device, found.get(device.id) ?? new Map());
+  }
+
+  #compareDevice(gateway: SimulatedGateway, device: SimulatedDevice, found: ReadonlyMap<number, number>): void {
+    const expected = new Map<number, PublishedReading>();
+    for (const reading of device.acknowledged) {
+      const known = expected.get(reading.ms);
+      if (known === undefined || known.value < reading.value) expected.set(reading.ms, reading);
+    }
+    for (const reading of expected.values()) {
+      if (found.get(reading.ms) !== reading.value) throw new SafetyViolation(`${gateway.id} lost ${device.id} at ${reading.ms}: ${reading.value} was acknowledged, ${String(found.get(reading.ms))} is there`);
+    }
+    for (const [ms, value] of found) {
+      if (device.published.get(ms)?.value !== value) throw new SafetyViolation(`${gateway.id} has ${device.id} at ${ms} as ${value}, which was never published last`);
+    }
+  }
+
+  /** The same rows everywhere, each id once, and each sink's file holds exactly the committed rows. */
+  async #checkResults(): Promise<void> {
+    let first: string | undefined;
+    for (const gateway of this.#site.gateways) {
+      const service = gateway.running()?.service;
+      if (service === undefined) continue;
+      const answer = await this.#site.answer(service.results({ job: "mean", fromMs: undefined, toMs: undefined }));
+      if (!answer.ok) throw new SafetyViolation(`${gateway.id} cannot answer results: ${answer.message}`);
+      const picture = JSON.stringify(answer.value);
+      first ??= picture;
+      if (picture !== first) throw new SafetyViolation(`${gateway.id} has other results than ${this.#site.gateways[0]?.id ?? ""}`);
+      const lines = (gateway.disk.resultText("archive.ndjson") ?? "").split("\n").filter((line) => line !== "");
+      const seen = lines.map((line) => JSON.parse(line) as { id: string; revision: number }).map((row) => `${row.id}#${row.revision}`);
+      if (new Set(seen).size !== seen.length) throw new SafetyViolation(`${gateway.id}'s file sink holds a row twice`);
+      const standing = new Set(seen);
+      for (const row of answer.value) if (!standing.has(`${row.id}#${row.revision}`)) throw new SafetyViolation(`${gateway.id}'s file sink lacks ${row.id}`);
+    }
+  }
+
+  #checkKv(): void {
+    const byKey = new Map<string, HistoryEntry[]>();
+    for (const client of this.#kv) for (const [key, entries] of client.history) byKey.set(key, [...(byKey.get(key) ?? []), ...entries]);
+    for (const [key, entries] of byKey) {
+      const problem = checkRegister(entries);
+      if (problem !== undefined) throw new SafetyViolation(`kv key ${key} is not linearizable: ${problem}`);
+    }
+  }
+}
