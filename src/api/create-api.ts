@@ -76,9 +76,9 @@ function createServer(log: ApiLog): FastifyInstance {
     clientErrorHandler: (error, socket) => {
       if (!socket.writable) return;
       const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-      const { body, mediaType } = problemAnswer(failure("bad-request", `the request is not valid HTTP (${error.code})`));
+      const { body, mediaType } = problemAnswer(failure("bad-request", `the request is not valid HTTP (${String(error.code)})`));
       socket.end(
-        `HTTP/1.1 ${status}\r\ncontent-type: ${mediaType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+        `HTTP/1.1 ${status}\r\ncontent-type: ${mediaType ?? ""}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
       );
     },
   });
@@ -151,7 +151,7 @@ function queryOf(url: string): string {
 function paramsOf(request: FastifyRequest, endpoint: Endpoint): Record<string, string> {
   const params: Record<string, string> = {};
   const rest = /\{(\w+)\+\}/.exec(endpoint.path)?.[1];
-  for (const [name, value] of Object.entries(Object(request.params))) {
+  for (const [name, value] of Object.entries(request.params ?? {})) {
     if (typeof value === "string") params[name === "*" && rest !== undefined ? rest : name] = value;
   }
   return params;

@@ -1,7 +1,15 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "../lib/duration.ts";
 import { type ExitStatus, FailureError } from "../lib/errors.ts";
-import { defaultUrl, reportFailure } from "./command.ts";
+import { defaultUrl, type RemoteOptions, reportFailure } from "./command.ts";
+import type { DecodeOptions } from "./commands/decode.ts";
+import type { DemoOptions } from "./commands/demo.ts";
+import type { RangeOptions } from "./commands/job.ts";
+import type { KvWriteOptions } from "./commands/kv.ts";
+import type { QueryOptions } from "./commands/query.ts";
+import type { ReplayOptions } from "./commands/replay.ts";
+import type { StartOptions } from "./commands/start.ts";
+import type { TailOptions } from "./commands/tail.ts";
 import { plainLines, printError } from "./terminal.ts";
 import type { World } from "./world.ts";
 
@@ -88,19 +96,21 @@ function addSiteCommands(program: Command, world: World, done: Done): void {
     .option("--data <dir>", "its data folder (default: data/GATEWAY beside the site's file)")
     .addOption(new Option("--stop-with-stdin", "end when standard input closes").hideHelp())
     .addHelpText("after", examples("fogbank start", "fogbank start plant-7/site.yaml --gateway gw-a --data /var/lib/fogbank"))
-    .action(async (file: string | undefined, options) => done(await (await import("./commands/start.ts")).start(world, file, options)));
+    .action(async (file: string | undefined, options: StartOptions) =>
+      done(await (await import("./commands/start.ts")).start(world, file, options)),
+    );
   remote(program.command("status"), ["text", "json"])
     .description("what a gateway knows about itself and the site")
     .addHelpText("after", examples("fogbank status", "fogbank status --url http://10.0.0.12:7880 -o json"))
-    .action(async (options) => done(await (await import("./commands/status.ts")).status(world, options)));
+    .action(async (options: RemoteOptions) => done(await (await import("./commands/status.ts")).status(world, options)));
   const gateway = program.command("gateway").description("the site's gateways");
   remote(gateway.command("list"))
     .description("list the gateways")
-    .action(async (options) => done(await (await import("./commands/gateway.ts")).gatewayList(world, options)));
+    .action(async (options: RemoteOptions) => done(await (await import("./commands/gateway.ts")).gatewayList(world, options)));
   const sync = program.command("sync").description("the way of results into the sinks");
   remote(sync.command("status"))
     .description("what each sink holds, and what waits")
-    .action(async (options) => done(await (await import("./commands/sync.ts")).syncStatus(world, options)));
+    .action(async (options: RemoteOptions) => done(await (await import("./commands/sync.ts")).syncStatus(world, options)));
 }
 
 function addDataCommands(program: Command, world: World, done: Done): void {
@@ -121,45 +131,51 @@ function addDataCommands(program: Command, world: World, done: Done): void {
         "fogbank query temperature --from 2026-01-01T00:00:00Z -o csv > january.csv",
       ),
     )
-    .action(async (metric: string, options) => done(await (await import("./commands/query.ts")).query(world, metric, options)));
+    .action(async (metric: string, options: QueryOptions) =>
+      done(await (await import("./commands/query.ts")).query(world, metric, options)),
+    );
   remote(program.command("tail"), ["text", "json"])
     .description("show readings as they are acknowledged, until Ctrl-C (-o json: one object a line)")
     .option("--device <glob>", "only these devices", "*")
     .addHelpText("after", examples("fogbank tail --device 'room-*'"))
-    .action(async (options) => done(await (await import("./commands/tail.ts")).tail(world, options)));
+    .action(async (options: TailOptions) => done(await (await import("./commands/tail.ts")).tail(world, options)));
   const device = program.command("device").description("the site's devices");
   remote(device.command("list"))
     .description("list the devices")
-    .action(async (options) => done(await (await import("./commands/device.ts")).deviceList(world, options)));
+    .action(async (options: RemoteOptions) => done(await (await import("./commands/device.ts")).deviceList(world, options)));
   remote(device.command("show"), ["text", "json"])
     .description("one device with its latest readings")
     .argument("<id>", "device id")
-    .action(async (id: string, options) => done(await (await import("./commands/device.ts")).deviceShow(world, id, options)));
-  const deadLetter = program.command("dead-letter").description("payloads that a gateway refused");
+    .action(async (id: string, options: RemoteOptions) =>
+      done(await (await import("./commands/device.ts")).deviceShow(world, id, options)),
+    );
+  const deadLetter = program.command("dead-letter").description("payloads that the gateways refused");
   remote(deadLetter.command("list"))
     .description("list them, newest first, with the reasons")
-    .action(async (options) => done(await (await import("./commands/dead-letter.ts")).deadLetterList(world, options)));
+    .action(async (options: RemoteOptions) => done(await (await import("./commands/dead-letter.ts")).deadLetterList(world, options)));
 }
 
 function addJobCommands(program: Command, world: World, done: Done): void {
   const job = program.command("job").description("aggregations that run on a schedule");
   remote(job.command("list"))
     .description("list the jobs")
-    .action(async (options) => done(await (await import("./commands/job.ts")).jobList(world, options)));
+    .action(async (options: RemoteOptions) => done(await (await import("./commands/job.ts")).jobList(world, options)));
   remote(job.command("run"))
     .description("run a job now over the closed windows of a range")
     .argument("<name>", "the job")
     .option("--from <time>", "from, inclusive: RFC 3339, epoch ms, or -1h")
     .option("--to <time>", "to, exclusive")
     .addHelpText("after", examples("fogbank job run hourly-climate --from -24h"))
-    .action(async (name: string, options) => done(await (await import("./commands/job.ts")).jobRun(world, name, options)));
+    .action(async (name: string, options: RangeOptions) => done(await (await import("./commands/job.ts")).jobRun(world, name, options)));
   remote(job.command("results"))
     .description("committed results of a job")
     .argument("<name>", "the job")
     .option("--from <time>", "windows from, inclusive")
     .option("--to <time>", "windows to, exclusive")
     .addHelpText("after", examples("fogbank job results hourly-climate --from -7d -o json"))
-    .action(async (name: string, options) => done(await (await import("./commands/job.ts")).jobResults(world, name, options)));
+    .action(async (name: string, options: RangeOptions) =>
+      done(await (await import("./commands/job.ts")).jobResults(world, name, options)),
+    );
 }
 
 function addKvCommands(program: Command, world: World, done: Done): void {
@@ -167,7 +183,7 @@ function addKvCommands(program: Command, world: World, done: Done): void {
   remote(kv.command("get"), ["raw", "json"])
     .description("print a key's value")
     .argument("<key>", "the key; slashes are part of it")
-    .action(async (key: string, options) => done(await (await import("./commands/kv.ts")).kvGet(world, key, options)));
+    .action(async (key: string, options: RemoteOptions) => done(await (await import("./commands/kv.ts")).kvGet(world, key, options)));
   remote(kv.command("put"), ["text", "json"])
     .description("write a key")
     .argument("<key>", "the key")
@@ -180,14 +196,14 @@ function addKvCommands(program: Command, world: World, done: Done): void {
     )
     .option("--if-absent", "only if there is no such key")
     .addHelpText("after", examples("fogbank kv put setpoints/hall-2 21.5", "fogbank kv put setpoints/hall-2 22 --if-match 17"))
-    .action(async (key: string, value: string | undefined, options) =>
+    .action(async (key: string, value: string | undefined, options: KvWriteOptions) =>
       done(await (await import("./commands/kv.ts")).kvPut(world, key, value, options)),
     );
   remote(kv.command("delete"), ["text", "json"])
     .description("delete a key")
     .argument("<key>", "the key")
     .option("--if-match <revision>", "only if the key stands at this revision", wholeNumber(0, Number.MAX_SAFE_INTEGER))
-    .action(async (key: string, options) => done(await (await import("./commands/kv.ts")).kvDelete(world, key, options)));
+    .action(async (key: string, options: KvWriteOptions) => done(await (await import("./commands/kv.ts")).kvDelete(world, key, options)));
 }
 
 function addTryCommands(program: Command, world: World, done: Done): void {
@@ -199,7 +215,7 @@ function addTryCommands(program: Command, world: World, done: Done): void {
     .option("--data <dir>", "keep everything in this folder (default: a temporary one, removed at the end)")
     .option("--for <duration>", "end after this long, such as 30s (default: until Ctrl-C)", duration)
     .addHelpText("after", examples("fogbank demo", "fogbank demo --for 30s --port-base 20000"))
-    .action(async (options) => done(await (await import("./commands/demo.ts")).demo(world, options)));
+    .action(async (options: DemoOptions) => done(await (await import("./commands/demo.ts")).demo(world, options)));
   program
     .command("replay")
     .description("publish a CSV file as one device's readings (QoS 1), each until it is acknowledged")
@@ -229,7 +245,9 @@ zone is the earlier of the two. With several value columns the lines of --acks a
 Exit status 1 when anything stays unacknowledged, a row was skipped, or Ctrl-C ended it.
 ${examples("fogbank replay room.csv --device room-1 --topic 'sensors/{device}/climate' --mqtt 10.0.0.11:1883,10.0.0.12:1883 --speed 60x")}`,
     )
-    .action(async (file: string, options) => done(await (await import("./commands/replay.ts")).replay(world, file, options)));
+    .action(async (file: string, options: ReplayOptions) =>
+      done(await (await import("./commands/replay.ts")).replay(world, file, options)),
+    );
   program
     .command("decode")
     .description("what the site's profiles make of a payload; needs no gateway")
@@ -238,7 +256,7 @@ ${examples("fogbank replay room.csv --device room-1 --topic 'sensors/{device}/cl
     .option("--site <site.yaml>", "the site's file (default: ./site.yaml)")
     .addOption(outputOption(["text", "json"]))
     .addHelpText("after", examples(`fogbank decode sensors/room-1/climate '{"ts": 1767225600000, "t": 21.5}'`))
-    .action(async (topic: string, payload: string, options) =>
+    .action(async (topic: string, payload: string, options: DecodeOptions) =>
       done(await (await import("./commands/decode.ts")).decode(world, topic, payload, options)),
     );
 }

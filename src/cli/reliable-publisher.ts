@@ -81,7 +81,7 @@ export class ReliablePublisher {
   /** Until all is acknowledged, or the publisher has given up or was closed. */
   async drain(): Promise<Result<void>> {
     while (this.#pending.length > 0 && !this.#ended) await this.#change();
-    if (this.#pending.length === 0) return success(undefined);
+    if (this.#pending.length === 0 && this.#failed === undefined) return success(undefined);
     return this.#failed ?? failure("unreachable", `${this.unacknowledged} messages were not acknowledged`);
   }
 

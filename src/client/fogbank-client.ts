@@ -308,7 +308,7 @@ function parseJson(text: string): unknown {
 
 function field(value: unknown, name: string): string | undefined {
   if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-  const found = Object.entries(value).find(([key]) => key === name)?.[1];
+  const found: unknown = Object.entries(value).find(([key]) => key === name)?.[1];
   return typeof found === "string" ? found : undefined;
 }
 

@@ -157,7 +157,7 @@ export const DeadLetterSchema = Type.Object({
 });
 
 export const DeadLettersSchema = Type.Object({
-  counts: countsBy("Since this gateway's start, by reason"),
+  counts: countsBy("Since the gateways' start, by reason"),
   letters: Type.Array(DeadLetterSchema, { description: "Newest first, bounded" }),
 });
 

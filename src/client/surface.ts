@@ -75,7 +75,9 @@ export const surface = {
   device: get("/api/v1/devices/{id}", "One device with its latest readings", json(DeviceSchema), {
     failures: ["not-found", "quorum-unavailable", "not-ready"],
   }),
-  deadLetters: get("/api/v1/dead-letters", "Payloads that this gateway refused, newest first", json(DeadLettersSchema)),
+  deadLetters: get("/api/v1/dead-letters", "Payloads that the gateways refused, newest first", json(DeadLettersSchema), {
+    failures: ["quorum-unavailable", "not-ready"],
+  }),
   readings: get("/api/v1/readings", "Readings: raw in pages, or aggregated into windows when `every` is given", json(ReadingsSchema), {
     query: {
       metric: { description: "Metric; all when absent", example: "temperature" },

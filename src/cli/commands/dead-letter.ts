@@ -16,7 +16,7 @@ export async function deadLetterList(world: World, options: RemoteOptions): Prom
     ]);
     printTable(world, ["TIME", "TOPIC", "METRIC", "REASON", "DETAIL", "PAYLOAD"], rows);
     const totals = Object.entries(counts).map(([reason, count]) => `${count} ${plain(reason)}`);
-    world.out.write(`since the gateway's start: ${totals.length === 0 ? "none" : totals.join(", ")}\n`);
+    world.out.write(`since the gateways' start: ${totals.length === 0 ? "none" : totals.join(", ")}\n`);
   });
 }
 

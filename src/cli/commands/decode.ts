@@ -9,6 +9,11 @@ import { defaultSiteFile, readSiteOrReport } from "../site-file.ts";
 import { formatTime, plain, plainValue, printError, printTable } from "../terminal.ts";
 import type { World } from "../world.ts";
 
+export interface DecodeOptions {
+  readonly site?: string;
+  readonly output: string;
+}
+
 interface DecodedReading {
   readonly metric: string;
   readonly value: ReadingValue;
@@ -16,12 +21,7 @@ interface DecodedReading {
 }
 
 /** `fogbank decode`: what the site's profiles make of a payload, without a gateway. Exit 1 when anything is refused. */
-export async function decode(
-  world: World,
-  topic: string,
-  payload: string,
-  options: { readonly site?: string; readonly output: string },
-): Promise<ExitStatus> {
+export async function decode(world: World, topic: string, payload: string, options: DecodeOptions): Promise<ExitStatus> {
   const settings = readSiteOrReport(world, options.site ?? defaultSiteFile);
   if (settings === undefined) return 2;
   const match = compileProfiles(settings.profiles, settings.inventory).match(topic);

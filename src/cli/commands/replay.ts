@@ -128,8 +128,9 @@ class Replay {
       const lines = row.values.map(([name, value]) => `${ts},${ackField(value)}${columns === 1 ? "" : `,${ackField(name)}`}\n`);
       this.#plan.acknowledge(lines.join(""));
     };
-    this.#published += count;
-    return (await this.#publisher.publish(this.#plan.topic, payload, acknowledged)).ok;
+    const sent = await this.#publisher.publish(this.#plan.topic, payload, acknowledged);
+    if (sent.ok) this.#published += count;
+    return sent.ok;
   }
 
   async #tick(end: AbortSignal): Promise<void> {
@@ -163,7 +164,7 @@ class Replay {
       );
     });
     if (!drained.ok && !wasInterrupted) reportFailure(this.#world, drained);
-    return summary.unacknowledged > 0 || summary.skippedRows > 0 || wasInterrupted ? 1 : 0;
+    return !drained.ok || summary.unacknowledged > 0 || summary.skippedRows > 0 || wasInterrupted ? 1 : 0;
   }
 }
 

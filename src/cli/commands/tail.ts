@@ -3,8 +3,12 @@ import { connect, type RemoteOptions, reportFailure, unwrap } from "../command.t
 import { formatTime, jsonText, plain, plainValue, printWarning } from "../terminal.ts";
 import type { World } from "../world.ts";
 
+export interface TailOptions extends RemoteOptions {
+  readonly device: string;
+}
+
 /** `fogbank tail`: readings as they are acknowledged, anywhere in the site, until Ctrl-C. Best effort: a count of what was missed is shown. */
-export async function tail(world: World, options: RemoteOptions & { readonly device: string }): Promise<ExitStatus> {
+export async function tail(world: World, options: TailOptions): Promise<ExitStatus> {
   const stop = new AbortController();
   const remove = world.onInterrupt(() => stop.abort());
   try {

@@ -1,0 +1,149 @@
+import { runCli } from "../../src/cli/fogbank.ts";
+import type { ChildGateway, GatewayStartOptions, MqttOptions, MqttPublisher, Output, RunningGateway, World } from "../../src/cli/world.ts";
+import type { FetchFunction } from "../../src/client/fogbank-client.ts";
+import type { ExitStatus } from "../../src/lib/errors.ts";
+import { failure, type Result, success } from "../../src/lib/errors.ts";
+import { resolveFrom } from "../../src/lib/file-path.ts";
+
+/** The outside of the command line in memory: files, a clock that sleeps by moving on, and no network but what a test gives. */
+export class FakeWorld implements World {
+  readonly version = "0.1.0";
+  readonly out = new FakeOutput();
+  readonly err = new FakeOutput();
+  readonly env: Record<string, string | undefined> = {};
+  readonly clock = new FakeClock();
+  readonly contents = new Map<string, string>();
+  readonly modes = new Map<string, number>();
+  readonly host = { name: "pi-1.example", addresses: ["10.0.0.11"] };
+  readonly busyPorts = new Set<number>();
+  readonly spawned: string[][] = [];
+  readonly started: GatewayStartOptions[] = [];
+  readonly interrupts = new Set<() => void>();
+  readonly stdinEnds = new Set<() => void>();
+  readonly removed: string[] = [];
+  fetch: FetchFunction = () =>
+    Promise.reject(Object.assign(new TypeError("fetch failed"), { cause: Object.assign(new Error("refused"), { code: "ECONNREFUSED" }) }));
+  broker: (options: MqttOptions) => Promise<Result<MqttPublisher>> = async ({ host, port }) =>
+    failure("unreachable", `${host}:${port} refused`);
+  child: (args: readonly string[], logFile: string) => ChildGateway = () => ({
+    pid: 1,
+    exited: Promise.resolve({ code: 1, signal: undefined }),
+    kill: () => {},
+  });
+  gateway: () => Promise<Result<RunningGateway>> = async () => failure("port-in-use", "mqtt port 1883 is in use");
+  #secrets = 0;
+
+  readonly files: World["files"] = {
+    readFile: (path) => {
+      const text = this.contents.get(resolveFrom("", path));
+      return text === undefined
+        ? { ok: false, missing: true, reason: "no such file" }
+        : { ok: true, value: new TextEncoder().encode(text) };
+    },
+    listFolder: (path) => {
+      const folder = `${resolveFrom("", path)}/`;
+      const names = [...this.contents.keys()].filter((key) => key.startsWith(folder)).map((key) => key.slice(folder.length));
+      return names.length === 0
+        ? { ok: false, missing: true, reason: "no such folder" }
+        : { ok: true, value: names.filter((name) => !name.includes("/")) };
+    },
+    exists: (path) => this.contents.has(resolveFrom("", path)),
+    makeFolder: () => success(undefined),
+    createFile: (path, text, { mode }) => {
+      const key = resolveFrom("", path);
+      if (this.contents.has(key)) return failure("usage", `${path} exists`);
+      this.contents.set(key, text);
+      this.modes.set(key, mode);
+      return success(undefined);
+    },
+    temporaryFolder: (prefix) => success(`/tmp/${prefix}1`),
+    removeFolder: (path) => {
+      this.removed.push(path);
+    },
+    lines: (path) => linesOf(this.contents.get(path), path),
+    createWriter: (path) => {
+      this.contents.set(path, "");
+      return success({ write: (text: string) => void this.contents.set(path, (this.contents.get(path) ?? "") + text), close: () => {} });
+    },
+  };
+
+  secret(bytes: number): string {
+    return String(++this.#secrets).padStart(bytes * 2, "0");
+  }
+
+  onInterrupt(handler: () => void): () => void {
+    this.interrupts.add(handler);
+    return () => this.interrupts.delete(handler);
+  }
+
+  onStdinEnd(handler: () => void): () => void {
+    this.stdinEnds.add(handler);
+    return () => this.stdinEnds.delete(handler);
+  }
+
+  async isPortFree({ port }: { readonly port: number }): Promise<boolean> {
+    return !this.busyPorts.has(port);
+  }
+
+  spawnFogbank(args: readonly string[], { logFile }: { readonly logFile: string }): ChildGateway {
+    this.spawned.push([...args]);
+    return this.child(args, logFile);
+  }
+
+  connectMqtt(options: MqttOptions): Promise<Result<MqttPublisher>> {
+    return this.broker(options);
+  }
+
+  startGateway(options: GatewayStartOptions): Promise<Result<RunningGateway>> {
+    this.started.push(options);
+    return this.gateway();
+  }
+
+  interrupt(): void {
+    for (const handler of this.interrupts) handler();
+  }
+
+  run(...argv: string[]): Promise<ExitStatus> {
+    return runCli(argv, this);
+  }
+}
+
+async function* linesOf(text: string | undefined, path: string): AsyncGenerator<string> {
+  if (text === undefined) throw Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" });
+  yield* text.replace(/\n$/, "").split("\n");
+}
+
+export class FakeOutput implements Output {
+  text = "";
+  isTTY = false;
+  columns = 100;
+
+  write(data: string | Uint8Array): void {
+    this.text += typeof data === "string" ? data : new TextDecoder("latin1").decode(data);
+  }
+}
+
+/** Sleeping moves the time on, after everything that is ready has run. */
+export class FakeClock {
+  nowMs = Date.UTC(2026, 0, 31, 12);
+  readonly #startMs = this.nowMs;
+
+  wallMs(): number {
+    return this.nowMs;
+  }
+
+  monotonicMs(): number {
+    return this.nowMs - this.#startMs;
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (isAborted(signal)) return;
+    const dueMs = this.nowMs + ms;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (!isAborted(signal)) this.nowMs = Math.max(this.nowMs, dueMs);
+  }
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
