@@ -2,9 +2,11 @@
  * Raft messages as frames. Version 1: u8 version (1) | u8 type | term | the fields of the type, in the order of the
  * functions below; numbers are LEB128 varints, truth values a byte. New types get new tags; a field is never removed.
  */
+
 import { unreachable } from "../../lib/assert.ts";
 import { ByteReader, type Decoded } from "../../lib/byte-reader.ts";
 import { ByteWriter } from "../../lib/byte-writer.ts";
+import { copyBytes } from "../../lib/bytes.ts";
 import { entriesCapacity, readEntries, writeEntries } from "./entry-codec.ts";
 import type { AppendRequest, RaftMessage, RaftMessageType } from "./messages.ts";
 
@@ -62,7 +64,7 @@ function writeFields(writer: ByteWriter, message: RaftMessage): void {
 
 /** A message that makes sense in itself, or what is wrong with the bytes. It owns its memory: `frame` may be reused. */
 export function decodeMessage(frame: Uint8Array): Decoded<RaftMessage> {
-  const reader = new ByteReader(frame.slice());
+  const reader = new ByteReader(copyBytes(frame));
   const found = reader.u8();
   if (found !== version) reader.fail("unsupported-version", `a Raft message has version ${found}, this program knows ${version}`);
   const tag = reader.u8();

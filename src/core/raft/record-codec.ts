@@ -6,8 +6,10 @@
  * `firstIndex` is 0 exactly when there are no entries. The log port guards the bytes by a checksum chain; what is
  * checked here is that they make sense.
  */
+
 import { ByteReader, type Decoded } from "../../lib/byte-reader.ts";
 import { ByteWriter } from "../../lib/byte-writer.ts";
+import { copyBytes } from "../../lib/bytes.ts";
 import { gatewayId } from "../../lib/ids.ts";
 import { entriesCapacity, readEntries, writeEntries } from "./entry-codec.ts";
 import type { RaftRecord } from "./events-effects.ts";
@@ -34,7 +36,7 @@ export function encodeRecord(record: RaftRecord): Uint8Array {
 
 /** The record owns its memory: `payload` may be reused. */
 export function decodeRecord(payload: Uint8Array): Decoded<RaftRecord> {
-  const reader = new ByteReader(payload.slice());
+  const reader = new ByteReader(copyBytes(payload));
   const found = reader.u8();
   if (found !== version) reader.fail("unsupported-version", `a record has version ${found}, this program knows ${version}`);
   const flags = reader.u8();

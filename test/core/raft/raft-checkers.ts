@@ -83,6 +83,10 @@ export class SafetyChecker {
           throw new SafetyViolation("linearizable-read", `${id} reads at ${effect.index}, ${floor} was applied before`);
         break;
       }
+      case "proposal-accepted":
+      case "proposal-refused":
+      case "read-refused":
+        break;
       case "peer-violation":
         throw new SafetyViolation("no-violation", `${id} says that ${effect.from} ${effect.what}`);
     }

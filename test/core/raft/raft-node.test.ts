@@ -306,6 +306,63 @@ raft("an overwritten proposal is dropped only once something else is committed i
   ]);
 });
 
+raft("an acknowledgement of an earlier term counts for nothing in a later leadership", () => {
+  const cluster = threeWithLeader();
+  cluster.step("a", {
+    type: "message",
+    from: b,
+    message: { type: "append", term: 2, prevIndex: 1, prevTerm: 1, commitIndex: 1, readSequence: 0, entries: [] },
+  });
+  cluster.isolate("b", "c");
+  cluster.timeOut("a");
+  for (const type of ["pre-vote-response", "vote-response"] as const)
+    cluster.step("a", { type: "message", from: b, message: { type, term: 3, granted: true } });
+  assert.is(cluster.node("a").view().role, "leader");
+  const before = cluster.node("a").view();
+  cluster.step("a", {
+    type: "message",
+    from: b,
+    message: { type: "append-accepted", term: 1, matchIndex: 2, receivedIndex: 2, readSequence: 0 },
+  });
+  assert.equal(cluster.node("a").view(), before);
+  assert.is(before.commitIndex, 1);
+});
+
+raft("a refusal that comes twice, or late, does not send replication back", () => {
+  const cluster = threeWithLeader();
+  cluster.propose("a", 1);
+  cluster.deliver();
+  const followers = () =>
+    cluster
+      .node("a")
+      .view()
+      .followers.map(({ id, state, nextIndex }) => [id, state, nextIndex]);
+  const before = followers();
+  assert.equal(before, [
+    ["b", "replicate", 3],
+    ["c", "replicate", 3],
+  ]);
+  cluster.step("a", {
+    type: "message",
+    from: b,
+    message: { type: "append-rejected", term: 1, rejectedIndex: 1, conflictIndex: 0, conflictTerm: 0, readSequence: 0 },
+  });
+  assert.equal(followers(), before);
+});
+
+raft("who follows a leader gives no vote away in its term, even when it has one", () => {
+  const cluster = new ManualCluster([{ id: "a" }, { id: "b" }, { id: "c" }]);
+  cluster.step("c", {
+    type: "message",
+    from: a,
+    message: { type: "append", term: 4, prevIndex: 0, prevTerm: 0, commitIndex: 0, readSequence: 0, entries: [] },
+  });
+  cluster.elapse(5_000);
+  cluster.step("c", { type: "message", from: b, message: { type: "vote-request", term: 4, lastLogIndex: 9, lastLogTerm: 3 } });
+  assert.is(cluster.node("c").view().votedFor, undefined);
+  assert.equal(ofType(cluster.said("c"), "send").at(-1)?.message, { type: "vote-response", term: 4, granted: false });
+});
+
 const lies: readonly [string, typeof b, RaftMessage][] = [
   [
     "leads in term 1, which has the leader a",

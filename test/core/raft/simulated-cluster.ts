@@ -76,6 +76,7 @@ export class SimulatedCluster {
   #faulty = true;
   readonly #limits: Partial<RaftLimits>;
   readonly #clientGapMs: number;
+  readonly #dieYoungChance: number;
   readonly #lossChance: number;
   readonly #delayMaxMs: number;
   readonly #diskMaxMs: number;
@@ -86,13 +87,14 @@ export class SimulatedCluster {
     const count = this.#random.pick([1, 3, 3, 3, 5, 5]);
     this.#lossChance = this.#random.pick([0, 0.02, 0.1, 0.25]);
     // One entry a message is where old and new entries part ways; it keeps up with the clients only on a fast site.
-    const single = this.#random.chance(0.3);
+    const single = this.#random.chance(0.5);
+    this.#dieYoungChance = single ? 0.9 : 0.5;
     this.#clientGapMs = single ? 200 : 30;
     this.#delayMaxMs = this.#random.pick([2, 10, 40]);
     this.#diskMaxMs = this.#random.pick([1, 10, 60]);
     this.#limits = {
       batchBytesMax: single ? 1 : this.#random.pick([160, 1_000]),
-      inflightMessagesMax: this.#random.pick([1, 4]),
+      inflightMessagesMax: this.#random.pick([1, 1, 4]),
       inflightBytesMax: 600,
     };
     for (let i = 0; i < count; i++) {
@@ -250,7 +252,8 @@ export class SimulatedCluster {
 
   #carryOut(slot: Slot, node: RaftNode, effect: RaftEffect): void {
     this.#trace(slot.id, effect);
-    if (effect.type === "role-changed" && effect.role === "leader" && this.#faulty && this.#random.chance(0.6)) this.#dieYoung(slot);
+    if (effect.type === "role-changed" && effect.role === "leader" && this.#faulty && this.#random.chance(this.#dieYoungChance))
+      this.#dieYoung(slot);
     if (effect.type === "persist") this.#persist(slot, effect.token, effect.record);
     else if (effect.type === "send") {
       if (this.#options.lyingDisk !== true) this.#checkOnDisk(slot, node, effect.to, effect.message);
@@ -306,7 +309,9 @@ export class SimulatedCluster {
     const copies = this.#faulty && this.#random.chance(0.05) ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       if (this.#faulty && this.#random.chance(this.#lossChance)) continue;
-      this.#schedule(1 + this.#random.below(this.#delayMaxMs), () => this.#deliver(from, to, frame));
+      // Now and then a message outlives the term it was sent in.
+      const delayMaxMs = this.#faulty && this.#random.chance(0.02) ? 1_000 : this.#delayMaxMs;
+      this.#schedule(1 + this.#random.below(delayMaxMs), () => this.#deliver(from, to, frame));
     }
   }
 
