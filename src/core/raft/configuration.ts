@@ -41,8 +41,8 @@ export class Configuration {
   }
 
   /** The greatest value that a quorum of voters has reached. */
-  quorumValue(valueOf: (voter: GatewayId) => number): number {
-    const values = this.voters.map(valueOf).sort((a, b) => b - a);
+  quorumValue(reached: (voter: GatewayId) => number): number {
+    const values = this.voters.map(reached).sort((a, b) => b - a);
     return values[this.#rules.quorumSize(this.voters.length) - 1] as number;
   }
 }

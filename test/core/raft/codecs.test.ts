@@ -2,8 +2,8 @@
 // give something impossible. Method: property tests; truncation and bit flips of valid bytes; a pinned example of each format.
 
 import fc from "fast-check";
-import * as assert from "uvu/assert";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import type { RaftRecord } from "../../../src/core/raft/events-effects.ts";
 import { decodeMessage, encodeMessage } from "../../../src/core/raft/message-codec.ts";
 import type { Entry, RaftMessage } from "../../../src/core/raft/messages.ts";

@@ -2,8 +2,8 @@
 // say what the paper says. Method: property tests against naive versions; tables.
 
 import fc from "fast-check";
-import * as assert from "uvu/assert";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { entryBytes, RaftLog } from "../../../src/core/raft/raft-log.ts";
 import { isUpToDate, mayCommit, mayGrantVote, quorumSize } from "../../../src/core/raft/rules.ts";
 import { InvariantError } from "../../../src/lib/assert.ts";

@@ -1,8 +1,8 @@
 // Goal: the promises of a single node towards its caller: what it says when, what it refuses, what it bounds, what it
 // keeps over a restart. Method: nodes moved by hand, effects and views compared.
 
-import * as assert from "uvu/assert";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import type { RaftEffect } from "../../../src/core/raft/events-effects.ts";
 import type { AppendRequest, RaftMessage } from "../../../src/core/raft/messages.ts";
 import { RaftNode } from "../../../src/core/raft/raft-node.ts";

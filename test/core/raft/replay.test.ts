@@ -1,8 +1,8 @@
 // Goal: a log's records fold into the state that wrote them, and a log that no correct node can have written is damage.
 // Method: records by hand, one impossibility at a time.
 
-import * as assert from "uvu/assert";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import type { RaftRecord } from "../../../src/core/raft/events-effects.ts";
 import type { HardState } from "../../../src/core/raft/messages.ts";
 import { encodeRecord } from "../../../src/core/raft/record-codec.ts";

@@ -2,8 +2,8 @@
 // and pauses, progress follows when faults end, and the checkers that say so are not blind. Method: a sweep of seeds
 // (each is a cluster with its own faults and tunables), and planted bugs that a few seeds must reveal.
 
-import * as assert from "uvu/assert";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { SafetyViolation } from "./raft-checkers.ts";
 import { SimulatedCluster, type SimulationOptions, type SimulationReport } from "./simulated-cluster.ts";
 

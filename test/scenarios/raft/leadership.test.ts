@@ -1,8 +1,8 @@
 // Goal: leadership is neither lost without need nor kept without right: pre-vote, check-quorum, stickiness, the freeing
 // of a node with a higher term, and reads of a deposed leader. Method: a cluster moved by hand, message by message.
 
-import * as assert from "uvu/assert";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import type { RaftEffect } from "../../../src/core/raft/events-effects.ts";
 import type { RaftMessage } from "../../../src/core/raft/messages.ts";
 import { gatewayId } from "../../../src/lib/ids.ts";

@@ -1,8 +1,8 @@
 // Goal: the situations of the Raft paper's figures 7 and 8 end as the paper says.
 // Method: nodes start with the logs of the figure; elections and messages go one by one.
 
-import * as assert from "uvu/assert";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { type Envelope, ManualCluster } from "../../core/raft/manual-cluster.ts";
 import { SafetyViolation } from "../../core/raft/raft-checkers.ts";
 
