@@ -5,7 +5,9 @@ import { loadHash64 } from "../src/adapters/xxhash.ts";
 import { runSeed, type SeedReport } from "../src/sim/run-seed.ts";
 import type { SimulatorWorld } from "../src/sim/site.ts";
 
-const { values } = parseArgs({ options: { seeds: { type: "string" }, from: { type: "string" }, seed: { type: "string" }, faults: { type: "string" } } });
+const { values } = parseArgs({
+  options: { seeds: { type: "string" }, from: { type: "string" }, seed: { type: "string" }, faults: { type: "string" } },
+});
 
 /** `setImmediate` runs when no promise is left that could go on. */
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -41,9 +43,13 @@ for (let seed = first; seed < first + seeds; seed++) {
     reportFailure(report);
   } else if (values.seed !== undefined) {
     const { traceHash, events, acknowledged, committed, faults } = report;
-    console.log(`seed ${seed}: ok, trace ${traceHash}, ${events} events, ${acknowledged} readings acknowledged, ${committed} entries committed, ${faults} faults`);
+    console.log(
+      `seed ${seed}: ok, trace ${traceHash}, ${events} events, ${acknowledged} readings acknowledged, ${committed} entries committed, ${faults} faults`,
+    );
   }
 }
 const seconds = (performance.now() - startedMs) / 1_000;
-console.log(`sim: ${seeds - failed} of ${seeds} seeds held, ${(virtualMs / 3_600_000).toFixed(2)} simulated hours, ${(seeds / seconds).toFixed(2)} seeds/s`);
+console.log(
+  `sim: ${seeds - failed} of ${seeds} seeds held, ${(virtualMs / 3_600_000).toFixed(2)} simulated hours, ${(seeds / seconds).toFixed(2)} seeds/s`,
+);
 process.exitCode = failed > 0 ? 1 : 0;

@@ -17,9 +17,9 @@ import { createApi } from "./api/create-api.ts";
 import type { GatewayStartOptions, RunningGateway } from "./cli/world.ts";
 import type { GatewaySettings, ListenAddress, SiteSettings } from "./config/settings.ts";
 import type { SiteEnvironment } from "./config/site-reader.ts";
-import { LocalGatewayService } from "./gateway/gateway-service.ts";
 import { Gateway } from "./gateway/gateway.ts";
-import { type Failure, type Result, failure, success } from "./lib/errors.ts";
+import { LocalGatewayService } from "./gateway/gateway-service.ts";
+import { type Failure, failure, type Result, success } from "./lib/errors.ts";
 import { version } from "./lib/version.ts";
 
 const loopback = "127.0.0.1";

@@ -29,7 +29,10 @@ function output(stream: NodeJS.WriteStream): Output {
 function spawnFogbank(args: readonly string[], options: { readonly logFile: string }): ChildGateway {
   const log = openSync(options.logFile, "a");
   // A group of its own: Ctrl-C in the terminal is for the demo, which then ends its gateways in order.
-  const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? "", ...args], { detached: true, stdio: ["pipe", log, log] });
+  const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? "", ...args], {
+    detached: true,
+    stdio: ["pipe", log, log],
+  });
   closeSync(log);
   const exited = new Promise<{ code: number | undefined; signal: string | undefined }>((resolve) => {
     child.once("exit", (code, signal) => resolve({ code: code ?? undefined, signal: signal ?? undefined }));

@@ -28,7 +28,10 @@ export class DataFolder {
       const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
       if (cause instanceof Error && "code" in cause && cause.code === "LEVEL_LOCKED") {
         const pid = await readFile(holder, "utf8").catch(() => "unknown");
-        return failure("data-in-use", `the data folder ${folder} is in use by process ${pid.trim()}: stop that one first, or choose another folder (--data)`);
+        return failure(
+          "data-in-use",
+          `the data folder ${folder} is in use by process ${pid.trim()}: stop that one first, or choose another folder (--data)`,
+        );
       }
       return failure("store-failed", `the data folder ${folder} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`);
     }

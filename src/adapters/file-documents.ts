@@ -55,7 +55,10 @@ export class FileDocuments implements Documents {
       return success(undefined);
     } catch (error) {
       const full = error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
-      return failure(full ? "disk-full" : "store-failed", `the document ${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+      return failure(
+        full ? "disk-full" : "store-failed",
+        `the document ${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
 

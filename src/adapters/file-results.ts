@@ -47,7 +47,9 @@ class AppendedFile implements ResultFile {
       return size;
     });
     if (!cut.ok) return cut;
-    return cut.value >= bytes ? success(undefined) : failure("data-damaged", `${this.#file} has ${cut.value} bytes where ${bytes} had been written`);
+    return cut.value >= bytes
+      ? success(undefined)
+      : failure("data-damaged", `${this.#file} has ${cut.value} bytes where ${bytes} had been written`);
   }
 
   append(text: string): Promise<Result<number>> {

@@ -93,7 +93,11 @@ function openFailure(folder: string, error: unknown): Result<never> {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   const text = cause instanceof Error ? cause.message : String(cause);
-  if (code === "LEVEL_LOCKED") return failure("data-in-use", `the store in ${folder} is in use by another process: stop it first, or choose another data folder (--data)`);
+  if (code === "LEVEL_LOCKED")
+    return failure(
+      "data-in-use",
+      `the store in ${folder} is in use by another process: stop it first, or choose another data folder (--data)`,
+    );
   if (code === "LEVEL_CORRUPTION") return failure("store-damaged", `the store in ${folder} is damaged: ${text}`);
   return failure("store-failed", `the store in ${folder} cannot be opened: ${text}`);
 }

@@ -44,7 +44,12 @@ export function connectPublisher(options: PublisherOptions): Promise<Result<Publ
     client.on("error", (error) => {
       reason = error.message;
       const refused = "code" in error && (error.code === 4 || error.code === 5);
-      resolve(failure(refused ? "unauthorized" : "unreachable", `mqtt ${host}:${port}: ${refused ? "user name or password refused" : error.message}`));
+      resolve(
+        failure(
+          refused ? "unauthorized" : "unreachable",
+          `mqtt ${host}:${port}: ${refused ? "user name or password refused" : error.message}`,
+        ),
+      );
       client.end(true);
     });
     client.once("connect", () => resolve(success(new MqttPublisher(client, closed))));

@@ -13,7 +13,10 @@ export interface PinoDiagnosticsOptions {
 }
 
 export function createPinoDiagnostics(options: PinoDiagnosticsOptions): Diagnostics {
-  const logger = pino({ level: options.level, base: { gateway: options.gateway }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 1, sync: true }));
+  const logger = pino(
+    { level: options.level, base: { gateway: options.gateway }, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: 1, sync: true }),
+  );
   const say =
     (level: "debug" | "info" | "warn" | "error") =>
     (event: string, details?: DiagnosticDetails): void =>

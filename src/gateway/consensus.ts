@@ -4,16 +4,17 @@
  * the leader directly, on others by asking the leader.
  */
 
-import { assert } from "../lib/assert.ts";
 import type { RaftEffect, RaftEvent, RaftRecord, RaftRole } from "../core/raft/events-effects.ts";
 import { decodeMessage, encodeMessage } from "../core/raft/message-codec.ts";
-import type { RaftNode } from "../core/raft/raft-node.ts";
 import type { Entry } from "../core/raft/messages.ts";
+import type { RaftNode } from "../core/raft/raft-node.ts";
 import { encodeRecord } from "../core/raft/record-codec.ts";
 import { decodeCommand, encodeCommand } from "../core/site/command-codec.ts";
 import type { SiteCommand } from "../core/site/commands.ts";
 import type { ApplyResult, SiteState } from "../core/site/site-state.ts";
-import { type ErrorCode, type Failure, type Result, failure, success } from "../lib/errors.ts";
+import { assert } from "../lib/assert.ts";
+import { copyBytes } from "../lib/bytes.ts";
+import { type ErrorCode, type Failure, failure, type Result, success } from "../lib/errors.ts";
 import type { GatewayId } from "../lib/ids.ts";
 import type { TimerHandle } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -158,12 +159,14 @@ export class Consensus {
       if (leader !== undefined) {
         const result = await attempt(leader);
         if (result.ok) return result;
-        const certain = result.code === "not-applied" || result.code === "unreachable" || result.code === "busy" || givenUp === "quorum-unavailable";
+        const certain =
+          result.code === "not-applied" || result.code === "unreachable" || result.code === "busy" || givenUp === "quorum-unavailable";
         if (!certain) return failure(result.code === "outcome-unknown" ? "outcome-unknown" : result.code, result.message);
         last = result.message;
       }
       if (this.#context.inbox.closed()) return failure(givenUp, "the gateway is stopping");
-      if (this.#context.clock.monotonicMs() + retryDelayMs >= deadline) return failure(givenUp, `no leader took it within ${timeoutMs} ms: ${last}; the site needs a majority of its gateways`);
+      if (this.#context.clock.monotonicMs() + retryDelayMs >= deadline)
+        return failure(givenUp, `no leader took it within ${timeoutMs} ms: ${last}; the site needs a majority of its gateways`);
       await this.#pause(retryDelayMs);
     }
   }
@@ -177,23 +180,29 @@ export class Consensus {
   #proposeHere(command: Uint8Array): Promise<Result<ApplyResult>> {
     return new Promise((resolve) => {
       const id = this.#nextRequest++;
-      const timer = this.#context.clock.schedule(attemptTimeoutMs, () => this.#settleProposal(id, failure("outcome-unknown", `not committed within ${attemptTimeoutMs} ms`)));
+      const timer = this.#context.clock.schedule(attemptTimeoutMs, () =>
+        this.#settleProposal(id, failure("outcome-unknown", `not committed within ${attemptTimeoutMs} ms`)),
+      );
       this.#proposals.set(id, { settle: resolve, timer, index: undefined, term: undefined });
       this.#context.inbox.post(() => this.step({ type: "propose", proposals: [{ requestId: id, command }] }));
     });
   }
 
   #proposeForPeer(body: unknown): Promise<Result<ApplyResult>> {
-    const command = typeof body === "object" && body !== null && "command" in body && body.command instanceof Uint8Array ? body.command : undefined;
-    if (command === undefined || !decodeCommand(command, this.#context.packing).ok) return Promise.resolve(failure("bad-request", "a proposal without a command"));
+    const command =
+      typeof body === "object" && body !== null && "command" in body && body.command instanceof Uint8Array ? body.command : undefined;
+    if (command === undefined || !decodeCommand(command, this.#context.packing).ok)
+      return Promise.resolve(failure("bad-request", "a proposal without a command"));
     // The frame's memory is not ours to keep: the entry stays in the log.
-    return this.#proposeHere(command.slice());
+    return this.#proposeHere(copyBytes(command));
   }
 
   #readIndexHere(): Promise<Result<number>> {
     return new Promise((resolve) => {
       const id = this.#nextRequest++;
-      const timer = this.#context.clock.schedule(attemptTimeoutMs, () => this.#settleRead(id, failure("not-applied", `no majority answered within ${attemptTimeoutMs} ms`)));
+      const timer = this.#context.clock.schedule(attemptTimeoutMs, () =>
+        this.#settleRead(id, failure("not-applied", `no majority answered within ${attemptTimeoutMs} ms`)),
+      );
       this.#reads.set(id, { settle: resolve, timer });
       this.#context.inbox.post(() => this.step({ type: "read-index", requestId: id }));
     });
@@ -202,7 +211,9 @@ export class Consensus {
   #whenApplied(index: number, timeoutMs: number): Promise<Result<void>> {
     if (this.#options.state.appliedIndex() >= index) return Promise.resolve(success(undefined));
     return new Promise((resolve) => {
-      const timer = this.#context.clock.schedule(timeoutMs, () => resolve(failure("quorum-unavailable", `this gateway did not catch up to log index ${index} within ${timeoutMs} ms`)));
+      const timer = this.#context.clock.schedule(timeoutMs, () =>
+        resolve(failure("quorum-unavailable", `this gateway did not catch up to log index ${index} within ${timeoutMs} ms`)),
+      );
       this.#appliedWaiters.push({
         index,
         wake: () => {
@@ -234,7 +245,10 @@ export class Consensus {
         this.#accepted(effect.requestId, effect.index, effect.term);
         break;
       case "proposal-refused":
-        this.#settleProposal(effect.requestId, failure("not-applied", effect.reason === "not-leader" ? `${this.#context.self} does not lead` : `the leader is ${effect.reason}`));
+        this.#settleProposal(
+          effect.requestId,
+          failure("not-applied", effect.reason === "not-leader" ? `${this.#context.self} does not lead` : `the leader is ${effect.reason}`),
+        );
         break;
       case "proposal-dropped":
         this.#settleProposal(effect.requestId, failure("not-applied", "another leader's entry took its place"));

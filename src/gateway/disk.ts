@@ -3,19 +3,19 @@
  * Raft log. A folder in which a part is missing, foreign or damaged is refused whole.
  */
 
-import { decodeRound } from "../core/round/round-codec.ts";
-import { RecordReplay } from "../core/raft/replay.ts";
-import { encodeRecord } from "../core/raft/record-codec.ts";
 import type { RestoredState } from "../core/raft/raft-state.ts";
+import { encodeRecord } from "../core/raft/record-codec.ts";
+import { RecordReplay } from "../core/raft/replay.ts";
+import { decodeRound } from "../core/round/round-codec.ts";
 import { encodeCommand } from "../core/site/command-codec.ts";
 import type { BootstrapCommand } from "../core/site/commands.ts";
-import { type Result, failure, success } from "../lib/errors.ts";
+import { failure, type Result, success } from "../lib/errors.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
 import type { GatewayContext } from "./context.ts";
 import type { Identity } from "./identity.ts";
 import { type AttemptRows, restoredAttempts } from "./jobs/attempt-rows.ts";
-import { type CheckpointRecord, ReadingsLog, RecordKind, parseRecord } from "./readings-log.ts";
+import { type CheckpointRecord, parseRecord, ReadingsLog, RecordKind } from "./readings-log.ts";
 import { SeriesStore, type SeriesStoreOptions } from "./series/series-store.ts";
 
 export interface OpenedDisk {
@@ -28,7 +28,8 @@ export interface OpenedDisk {
   readonly stampFloorUs: number;
 }
 
-const wayOut = 'The way out: restore the folder, or move it away and admit this gateway anew ("fogbank gateway replace", a later version); the other gateways keep serving meanwhile';
+const wayOut =
+  'The way out: restore the folder, or move it away and admit this gateway anew ("fogbank gateway replace", a later version); the other gateways keep serving meanwhile';
 
 export type DiskHooks = Pick<SeriesStoreOptions, "reservedUs" | "carryOver">;
 
@@ -83,8 +84,10 @@ async function openReadings(context: GatewayContext, identity: Identity, seriesS
   const opened = await context.ports.logs.open("readings", { visit });
   if (!opened.ok) return opened;
   const readingsLog = new ReadingsLog(opened.value, context.packing);
-  if (problem === undefined && checkpoint === undefined && identity.stage === "member") problem = "the readings log of a member is empty: its records are lost";
-  const checked = problem === undefined ? seriesStore.checkAgainstLog(checkpoint, readingsLog) : failure("log-damaged", `${problem}. ${wayOut}`);
+  if (problem === undefined && checkpoint === undefined && identity.stage === "member")
+    problem = "the readings log of a member is empty: its records are lost";
+  const checked =
+    problem === undefined ? seriesStore.checkAgainstLog(checkpoint, readingsLog) : failure("log-damaged", `${problem}. ${wayOut}`);
   if (!checked.ok) {
     await opened.value.close();
     return checked;
@@ -100,7 +103,10 @@ async function openRaft(context: GatewayContext, identity: Identity): Promise<Re
   const lost = result.ok && identity.stage === "member" && result.value.entries.length === 0;
   if (!result.ok || lost) {
     await opened.value.close();
-    return failure("log-damaged", `the Raft log ${result.ok ? "of a member is empty: its votes and entries are lost" : `contradicts itself at record ${result.record}: ${result.message}`}. ${wayOut}`);
+    return failure(
+      "log-damaged",
+      `the Raft log ${result.ok ? "of a member is empty: its votes and entries are lost" : `contradicts itself at record ${result.record}: ${result.message}`}. ${wayOut}`,
+    );
   }
   return success({ raftLog: opened.value, restoredRaft: result.value });
 }

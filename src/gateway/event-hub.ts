@@ -5,7 +5,7 @@
 
 import { decodeRound } from "../core/round/round-codec.ts";
 import { matchesGlob } from "../lib/glob.ts";
-import { type GatewayId } from "../lib/ids.ts";
+import type { GatewayId } from "../lib/ids.ts";
 import type { ReadingValue } from "../lib/reading.ts";
 import { valueAt } from "../lib/reading-columns.ts";
 import type { GatewayContext } from "./context.ts";
@@ -65,14 +65,17 @@ export class EventHub {
   }
 
   #globs(): string[] {
-    return [...new Set([...this.#listeners.values()].flatMap((filter) => (filter.readingsOf === undefined ? [] : [filter.readingsOf])))].slice(0, globsMax);
+    return [
+      ...new Set([...this.#listeners.values()].flatMap((filter) => (filter.readingsOf === undefined ? [] : [filter.readingsOf]))),
+    ].slice(0, globsMax);
   }
 
   #deliver(gateway: GatewayId, rows: readonly (readonly [string, string, number, ReadingValue])[]): void {
     for (const [listener, filter] of this.#listeners) {
       const glob = filter.readingsOf;
       if (glob === undefined) continue;
-      for (const [device, metric, ms, value] of rows) if (matchesGlob(glob, device)) listener({ type: "reading", device, metric, ms, value, gateway });
+      for (const [device, metric, ms, value] of rows)
+        if (matchesGlob(glob, device)) listener({ type: "reading", device, metric, ms, value, gateway });
     }
   }
 

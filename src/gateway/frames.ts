@@ -3,7 +3,7 @@
  * little endian), so that frames of a process that was never admitted, or is gone, do not count. The body is the kind's.
  */
 
-import { type SessionId } from "../lib/ids.ts";
+import type { SessionId } from "../lib/ids.ts";
 
 export const frameVersion = 1;
 export const frameHeaderBytes = 6;

@@ -28,8 +28,10 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("rounds_total", "Rounds closed by this gateway", counters.rounds);
   add("round_bytes_total", "Bytes of these rounds", counters.roundBytes);
   add("rounds_refused_total", "Rounds of peers that were refused", replication.refusedRounds);
-  for (const [reason, count] of Object.entries(ingest.deadLetters.counts())) add("dead_letters_total", "Payloads or metrics that became no reading, by reason", count, { reason });
-  for (const [reason, count] of counters.closed) add("connections_closed_total", "Connections closed or refused by this gateway, by reason", count, { reason });
+  for (const [reason, count] of Object.entries(ingest.deadLetters.counts()))
+    add("dead_letters_total", "Payloads or metrics that became no reading, by reason", count, { reason });
+  for (const [reason, count] of counters.closed)
+    add("connections_closed_total", "Connections closed or refused by this gateway, by reason", count, { reason });
   const view = consensus.view();
   add("raft_term", "Raft term", view.term);
   add("raft_commit_index", "Raft commit index", view.commitIndex);

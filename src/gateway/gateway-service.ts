@@ -1,18 +1,16 @@
 /** `GatewayService` over a gateway in any phase: until it serves, questions are answered `not-ready`. */
 
+import type { ConsistencyLevel, JobSettings, ListenAddress } from "../config/settings.ts";
 import { describeSurvival } from "../config/survival.ts";
-import type { ConsistencyLevel, JobSettings } from "../config/settings.ts";
 import { ownersOf, partitionsOf } from "../core/ring/owner-table.ts";
 import { formatAggregateFunction } from "../lib/aggregate-function.ts";
-import { type Result, failure, success } from "../lib/errors.ts";
+import { failure, type Result, success } from "../lib/errors.ts";
 import { type DeviceId, deviceId, partitionCount, partitionOf } from "../lib/ids.ts";
 import { mergeRuns } from "../series/merge.ts";
 import { runValueAt } from "../series/run.ts";
-import type { ListenAddress } from "../config/settings.ts";
-import { gatewayMetrics } from "./gateway-metrics.ts";
 import type { Gateway } from "./gateway.ts";
+import { gatewayMetrics } from "./gateway-metrics.ts";
 import { decodeCursor, encodeCursor } from "./query/cursor.ts";
-import type { Serving } from "./serving.ts";
 import type {
   DeadLetter,
   DeadLettersView,
@@ -33,6 +31,7 @@ import type {
   RingView,
   SinkView,
 } from "./service.ts";
+import type { Serving } from "./serving.ts";
 
 const controlTimeoutMs = 5_000;
 const kvKeyBytesMax = 1_024;
@@ -66,7 +65,8 @@ export class LocalGatewayService implements GatewayService {
     const reasons: string[] = [];
     const phase = this.#gateway.phase();
     const serving = this.#gateway.serving();
-    if (phase === "waiting-for-peers") reasons.push(`first start of the site: waiting for ${this.#gateway.waitingFor().join(", ") || "the founding gateway"}`);
+    if (phase === "waiting-for-peers")
+      reasons.push(`first start of the site: waiting for ${this.#gateway.waitingFor().join(", ") || "the founding gateway"}`);
     else if (phase !== "serving") reasons.push(this.#gateway.refusal()?.message ?? `the gateway is ${phase}`);
     if (serving !== undefined && serving.consensus.leader() === undefined) reasons.push("no Raft leader is known");
     return { ready: reasons.length === 0 && this.healthy(), reasons };
@@ -148,7 +148,8 @@ export class LocalGatewayService implements GatewayService {
     const device = deviceId(id);
     const known = serving.state.devices().has(device) || this.#gateway.settings.inventory.some((entry) => entry.id === device);
     const latest = await this.#latest(serving, device);
-    if (!known && Object.keys(latest).length === 0) return failure("not-found", `no device "${id}" has been seen, and the inventory does not name it`);
+    if (!known && Object.keys(latest).length === 0)
+      return failure("not-found", `no device "${id}" has been seen, and the inventory does not name it`);
     return success({ ...this.#deviceView(serving, device), latest });
   }
 
@@ -156,8 +157,12 @@ export class LocalGatewayService implements GatewayService {
     const requests = this.#gateway.requests();
     const router = this.#gateway.router();
     const views = [this.#ownDeadLetters()];
-    const peers = this.#gateway.settings.gateways.map((gateway) => gateway.id).filter((id) => id !== this.#gateway.self && router?.reachable(id) === true);
-    const answers = await Promise.all(peers.map((peer) => requests?.call(peer, "dead-letters", {}, { timeoutMs: askTimeoutMs, channel: "job" })));
+    const peers = this.#gateway.settings.gateways
+      .map((gateway) => gateway.id)
+      .filter((id) => id !== this.#gateway.self && router?.reachable(id) === true);
+    const answers = await Promise.all(
+      peers.map((peer) => requests?.call(peer, "dead-letters", {}, { timeoutMs: askTimeoutMs, channel: "job" })),
+    );
     for (const answer of answers) if (answer?.ok === true && isDeadLettersView(answer.value)) views.push(answer.value);
     const counts: Record<string, number> = {};
     for (const view of views) for (const [reason, count] of Object.entries(view.counts)) counts[reason] = (counts[reason] ?? 0) + count;
@@ -169,9 +174,14 @@ export class LocalGatewayService implements GatewayService {
     const serving = this.#gateway.serving();
     if (serving === undefined) return this.#notReady();
     const level = query.consistency ?? this.#gateway.settings.replication.read;
-    const range = { fromUs: query.fromMs === undefined ? 0 : Math.ceil(query.fromMs * 1_000), toUs: query.toMs === undefined ? timeMaxUs : Math.ceil(query.toMs * 1_000) };
+    const range = {
+      fromUs: query.fromMs === undefined ? 0 : Math.ceil(query.fromMs * 1_000),
+      toUs: query.toMs === undefined ? timeMaxUs : Math.ceil(query.toMs * 1_000),
+    };
     if (range.fromUs > range.toUs) return failure("bad-request", "`from` is after `to`");
-    return query.everyMs === undefined ? this.#raw(serving, query, { ...range, level }) : this.#aggregated(serving, query, { ...range, level, everyMs: query.everyMs });
+    return query.everyMs === undefined
+      ? this.#raw(serving, query, { ...range, level })
+      : this.#aggregated(serving, query, { ...range, level, everyMs: query.everyMs });
   }
 
   jobs(): readonly JobView[] {
@@ -194,14 +204,21 @@ export class LocalGatewayService implements GatewayService {
     });
   }
 
-  async runJob(name: string, range: { readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<JobRunView>> {
+  async runJob(
+    name: string,
+    range: { readonly fromMs: number | undefined; readonly toMs: number | undefined },
+  ): Promise<Result<JobRunView>> {
     const job = this.#job(name);
     if (!job.ok) return job;
     const serving = this.#gateway.serving();
     return serving === undefined ? this.#notReady() : serving.jobs.runNow(job.value, range);
   }
 
-  async results(query: { readonly job: string; readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<readonly ResultRow[]>> {
+  async results(query: {
+    readonly job: string;
+    readonly fromMs: number | undefined;
+    readonly toMs: number | undefined;
+  }): Promise<Result<readonly ResultRow[]>> {
     const job = this.#job(query.job);
     if (!job.ok) return job;
     const serving = this.#gateway.serving();
@@ -211,7 +228,10 @@ export class LocalGatewayService implements GatewayService {
     if (!fresh.ok) return fresh;
     const caughtUp = await serving.results.caughtUp(controlTimeoutMs);
     if (!caughtUp.ok) return caughtUp;
-    return serving.results.rows(query.job, { fromMs: query.fromMs ?? Number.NEGATIVE_INFINITY, toMs: query.toMs ?? Number.POSITIVE_INFINITY });
+    return serving.results.rows(query.job, {
+      fromMs: query.fromMs ?? Number.NEGATIVE_INFINITY,
+      toMs: query.toMs ?? Number.POSITIVE_INFINITY,
+    });
   }
 
   sync(): readonly SinkView[] {
@@ -239,7 +259,10 @@ export class LocalGatewayService implements GatewayService {
     return this.#gateway.events()?.subscribe(filter, listener) ?? (() => undefined);
   }
 
-  async #proposeKv(key: string, command: () => Parameters<Serving["consensus"]["propose"]>[0]): Promise<Result<{ revision: number; existed: boolean }>> {
+  async #proposeKv(
+    key: string,
+    command: () => Parameters<Serving["consensus"]["propose"]>[0],
+  ): Promise<Result<{ revision: number; existed: boolean }>> {
     const serving = this.#gateway.serving();
     if (serving === undefined) return failure("not-applied", this.#notReady().message);
     const bytes = new TextEncoder().encode(key).length;
@@ -247,11 +270,19 @@ export class LocalGatewayService implements GatewayService {
     const result = await serving.consensus.propose(command(), controlTimeoutMs);
     if (!result.ok) return result;
     if (result.value.t !== "kv") return failure("internal", "a kv command was answered with something else");
-    if (!result.value.ok) return failure("precondition-failed", result.value.revision === 0 ? `"${key}" does not exist` : `"${key}" is at revision ${result.value.revision}`);
+    if (!result.value.ok)
+      return failure(
+        "precondition-failed",
+        result.value.revision === 0 ? `"${key}" does not exist` : `"${key}" is at revision ${result.value.revision}`,
+      );
     return success(result.value);
   }
 
-  async #raw(serving: Serving, query: ReadingsQuery, asked: { fromUs: number; toUs: number; level: ConsistencyLevel }): Promise<Result<ReadingsAnswer>> {
+  async #raw(
+    serving: Serving,
+    query: ReadingsQuery,
+    asked: { fromUs: number; toUs: number; level: ConsistencyLevel },
+  ): Promise<Result<ReadingsAnswer>> {
     const after = query.cursor === undefined ? success(undefined) : decodeCursor(query.cursor);
     if (!after.ok) return after;
     const selector = { metric: query.metric, device: query.device, labels: {} };
@@ -266,7 +297,11 @@ export class LocalGatewayService implements GatewayService {
     return success(next === undefined ? { series, complete } : { series, complete, cursor: encodeCursor(next) });
   }
 
-  async #aggregated(serving: Serving, query: ReadingsQuery, asked: { fromUs: number; toUs: number; level: ConsistencyLevel; everyMs: number }): Promise<Result<ReadingsAnswer>> {
+  async #aggregated(
+    serving: Serving,
+    query: ReadingsQuery,
+    asked: { fromUs: number; toUs: number; level: ConsistencyLevel; everyMs: number },
+  ): Promise<Result<ReadingsAnswer>> {
     const { fromUs, toUs, level, everyMs } = asked;
     const answer = await serving.queries.aggregate({
       selector: { metric: query.metric, device: query.device, labels: {} },
@@ -278,7 +313,8 @@ export class LocalGatewayService implements GatewayService {
       level,
     });
     if (!answer.ok) return answer;
-    if (answer.value.rows.length > aggregatePointsMax) return failure("too-large", `${answer.value.rows.length} windows: ask for a shorter range or a longer \`every\``);
+    if (answer.value.rows.length > aggregatePointsMax)
+      return failure("too-large", `${answer.value.rows.length} windows: ask for a shorter range or a longer \`every\``);
     const series = new Map<string, { device: string; metric: string; points: [number, ReturnType<typeof runValueAt> | null][] }>();
     for (const row of answer.value.rows) {
       const [device, metric] = row.key as [string, string];
@@ -287,7 +323,10 @@ export class LocalGatewayService implements GatewayService {
       known.points.push([row.fromMs, row.state.finish()[0] ?? null]);
       series.set(name, known);
     }
-    return success({ series: [...series].sort((a, b) => (a[0] < b[0] ? -1 : 1)).map(([, found]) => found), complete: answer.value.complete });
+    return success({
+      series: [...series].sort((a, b) => (a[0] < b[0] ? -1 : 1)).map(([, found]) => found),
+      complete: answer.value.complete,
+    });
   }
 
   async #latest(serving: Serving, device: DeviceId): Promise<Record<string, { ms: number; value: ReturnType<typeof runValueAt> }>> {
@@ -355,7 +394,10 @@ export class LocalGatewayService implements GatewayService {
     const job = this.#gateway.settings.jobs.find((candidate) => candidate.name === name);
     if (job !== undefined) return success(job);
     const names = this.#gateway.settings.jobs.map((candidate) => candidate.name);
-    return failure("not-found", `there is no job "${name}"; ${names.length === 0 ? "the settings have none" : `there are: ${names.join(", ")}`}`);
+    return failure(
+      "not-found",
+      `there is no job "${name}"; ${names.length === 0 ? "the settings have none" : `there are: ${names.join(", ")}`}`,
+    );
   }
 
   #warnings(): string[] {
@@ -369,7 +411,8 @@ export class LocalGatewayService implements GatewayService {
       if (health?.ok === false) warnings.push(`the ${name} cannot be written (${health.code ?? "unknown"}): ${health.message ?? ""}`);
     }
     for (const sink of this.sync()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);
-    if (serving !== undefined && !this.#gateway.options.ports.clock.synchronised()) warnings.push("the system clock is not synchronised: timestamps given by this gateway may be wrong");
+    if (serving !== undefined && !this.#gateway.options.ports.clock.synchronised())
+      warnings.push("the system clock is not synchronised: timestamps given by this gateway may be wrong");
     return warnings;
   }
 
@@ -425,7 +468,13 @@ function logStatus(serving: Serving | undefined): GatewayStatus["log"] {
 
 function storeStatus(serving: Serving | undefined): GatewayStatus["store"] {
   const stats = serving?.seriesStore.stats();
-  return { bytes: serving?.storeBytes() ?? 0, series: stats?.series ?? 0, chunks: stats?.chunks ?? 0, headReadings: stats?.headReadings ?? 0, checkpoints: stats?.checkpoints ?? 0 };
+  return {
+    bytes: serving?.storeBytes() ?? 0,
+    series: stats?.series ?? 0,
+    chunks: stats?.chunks ?? 0,
+    headReadings: stats?.headReadings ?? 0,
+    checkpoints: stats?.checkpoints ?? 0,
+  };
 }
 
 function endpoint(host: string, listen: ListenAddress): string {
@@ -435,5 +484,10 @@ function endpoint(host: string, listen: ListenAddress): string {
 function isDeadLettersView(value: unknown): value is DeadLettersView {
   if (typeof value !== "object" || value === null) return false;
   const { counts, letters } = value as { counts?: unknown; letters?: unknown };
-  return typeof counts === "object" && counts !== null && Array.isArray(letters) && letters.every((letter): letter is DeadLetter => typeof letter === "object" && letter !== null);
+  return (
+    typeof counts === "object" &&
+    counts !== null &&
+    Array.isArray(letters) &&
+    letters.every((letter): letter is DeadLetter => typeof letter === "object" && letter !== null)
+  );
 }

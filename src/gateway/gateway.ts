@@ -10,12 +10,12 @@ import { encodeOwnerTable } from "../core/ring/owner-table.ts";
 import { planOwners } from "../core/ring/planner.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
 import { defined } from "../lib/assert.ts";
-import { type ErrorCode, type Failure, type Result, failure, success } from "../lib/errors.ts";
-import { type GatewayId, type Incarnation, clusterId, sessionId } from "../lib/ids.ts";
+import { type ErrorCode, type Failure, failure, type Result, success } from "../lib/errors.ts";
+import { clusterId, type GatewayId, type Incarnation, sessionId } from "../lib/ids.ts";
 import { Packing } from "../lib/packing.ts";
 import { SeededRandom } from "../lib/random.ts";
 import type { GatewayContext, GatewayPorts } from "./context.ts";
-import { type DiskHooks, type OpenedDisk, foundLogs, openDisk } from "./disk.ts";
+import { type DiskHooks, foundLogs, type OpenedDisk, openDisk } from "./disk.ts";
 import { EventHub } from "./event-hub.ts";
 import { FrameKind, sessionTagOf } from "./frames.ts";
 import { type Identity, openIdentity, writeIdentity } from "./identity.ts";
@@ -113,7 +113,13 @@ export class Gateway {
   async start(): Promise<Result<void>> {
     const { ports, settings } = this.options;
     const packing = new Packing();
-    const identity = await openIdentity({ documents: ports.documents, entropy: ports.entropy, packing, site: settings.site, gateway: this.self });
+    const identity = await openIdentity({
+      documents: ports.documents,
+      entropy: ports.entropy,
+      packing,
+      site: settings.site,
+      gateway: this.self,
+    });
     if (!identity.ok) return identity;
     this.#identity = identity.value;
     const context = this.#makeContext(identity.value, packing);
@@ -149,7 +155,12 @@ export class Gateway {
   #makeContext(identity: Identity, packing: Packing): GatewayContext {
     const { ports, settings } = this.options;
     const session = sessionId(ports.entropy.hex(16));
-    const inbox = new Inbox((cause) => this.#giveUp("internal", `the gateway found its own state impossible and stops: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`));
+    const inbox = new Inbox((cause) =>
+      this.#giveUp(
+        "internal",
+        `the gateway found its own state impossible and stops: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`,
+      ),
+    );
     return {
       self: this.self,
       slot: slotOf(identity.bootstrap, this.self) ?? settings.gateways.findIndex((gateway) => gateway.id === this.self),
@@ -247,7 +258,9 @@ export class Gateway {
         this.#router?.send(effect.to, "raft", FrameKind.Admission, defined(this.#context, "the context").packing.pack(effect.message));
         break;
       case "join":
-        this.#join(effect.bootstrap).catch((cause: unknown) => this.#giveUp("internal", `joining the site failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`));
+        this.#join(effect.bootstrap).catch((cause: unknown) =>
+          this.#giveUp("internal", `joining the site failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`),
+        );
         break;
       case "admitted":
         diagnostics.info("peer-admitted", { peer: effect.peer });
@@ -288,7 +301,10 @@ export class Gateway {
   /** First the word that the site is known, then the first records, then the word that they are there. */
   async #join(bootstrap: BootstrapCommand): Promise<void> {
     const context = defined(this.#context, "the context");
-    this.options.ports.diagnostics.info("site-founded", { cluster: bootstrap.clusterId, gateways: bootstrap.gateways.map((gateway) => gateway.id) });
+    this.options.ports.diagnostics.info("site-founded", {
+      cluster: bootstrap.clusterId,
+      gateways: bootstrap.gateways.map((gateway) => gateway.id),
+    });
     const identity: Identity = { ...defined(this.#identity, "the identity"), stage: "joining", bootstrap };
     const written = await writeIdentity({ documents: this.options.ports.documents, packing: context.packing }, identity);
     if (!written.ok) return this.#giveUp(written.code, written.message);
@@ -358,8 +374,14 @@ export class Gateway {
     const context = defined(this.#context, "the context");
     if (command.gateway !== this.self) {
       this.#admit((effects) => this.#admission?.startsChanged(effects));
-    } else if (command.startCount > context.startCount || (command.startCount === context.startCount && command.session !== context.session)) {
-      this.#giveUp("identity-refused", `the site has seen a later start of ${this.self}: this data folder is an older copy, or another process runs with a copy of it. Start ${this.self} with its newest data folder, once`);
+    } else if (
+      command.startCount > context.startCount ||
+      (command.startCount === context.startCount && command.session !== context.session)
+    ) {
+      this.#giveUp(
+        "identity-refused",
+        `the site has seen a later start of ${this.self}: this data folder is an older copy, or another process runs with a copy of it. Start ${this.self} with its newest data folder, once`,
+      );
     }
   }
 

@@ -7,9 +7,9 @@
 
 import { decodeCommand } from "../core/site/command-codec.ts";
 import type { BootstrapCommand } from "../core/site/commands.ts";
-import { type Result, failure, success } from "../lib/errors.ts";
+import { failure, type Result, success } from "../lib/errors.ts";
+import { fromHex, toHex } from "../lib/hex.ts";
 import { type GatewayId, type Incarnation, incarnation } from "../lib/ids.ts";
-import { toHex, fromHex } from "../lib/hex.ts";
 import type { Packing } from "../lib/packing.ts";
 import type { Documents } from "../ports/documents.ts";
 import type { Entropy } from "../ports/entropy.ts";
@@ -37,14 +37,24 @@ const documentName = "identity";
 /** Reads or mints the identity and counts this start. Fails with `data-damaged` or `data-foreign`. */
 export async function openIdentity(options: IdentityOptions): Promise<Result<Identity>> {
   const read = await options.documents.read(documentName);
-  if (!read.ok) return failure("data-damaged", `${read.message}. The identity of a data folder is never made anew: restore the file, or move the folder away and admit this gateway again`);
+  if (!read.ok)
+    return failure(
+      "data-damaged",
+      `${read.message}. The identity of a data folder is never made anew: restore the file, or move the folder away and admit this gateway again`,
+    );
   const known = read.value === undefined ? mint(options) : parse(read.value, options.packing);
   if (known === undefined) return failure("data-damaged", "the identity of the data folder is not of a form that this version knows");
   if (known.site !== options.site) {
-    return failure("data-foreign", `the data folder belongs to site "${known.site}", the settings are of site "${options.site}": give each site a data folder of its own (--data)`);
+    return failure(
+      "data-foreign",
+      `the data folder belongs to site "${known.site}", the settings are of site "${options.site}": give each site a data folder of its own (--data)`,
+    );
   }
   if (known.gateway !== options.gateway) {
-    return failure("data-foreign", `the data folder belongs to gateway "${known.gateway}", not to "${options.gateway}": give each gateway a data folder of its own (--data)`);
+    return failure(
+      "data-foreign",
+      `the data folder belongs to gateway "${known.gateway}", not to "${options.gateway}": give each gateway a data folder of its own (--data)`,
+    );
   }
   const started: Identity = { ...known, startCount: known.startCount + 1 };
   const written = await writeIdentity(options, started);
@@ -72,7 +82,8 @@ function parse(value: unknown, packing: Packing): Identity | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const record = value as Partial<Record<keyof Identity, unknown>>;
   const textual = [record.site, record.gateway, record.incarnation].every((item) => typeof item === "string" && item.length > 0);
-  if (record.version !== 1 || !textual || typeof record.startCount !== "number" || !Number.isSafeInteger(record.startCount)) return undefined;
+  if (record.version !== 1 || !textual || typeof record.startCount !== "number" || !Number.isSafeInteger(record.startCount))
+    return undefined;
   if (record.stage === "pending") return { ...(value as Identity), bootstrap: undefined };
   if ((record.stage !== "joining" && record.stage !== "member") || typeof record.bootstrap !== "string") return undefined;
   const bytes = fromHex(record.bootstrap);

@@ -3,10 +3,10 @@
  * handler of their kind; frames out get the header. Anything from a session that was not admitted is counted and dropped.
  */
 
-import { type GatewayId } from "../lib/ids.ts";
+import type { GatewayId } from "../lib/ids.ts";
 import type { Channel } from "../ports/transport.ts";
 import type { GatewayContext } from "./context.ts";
-import { FrameKind, decodeFrame, encodeFrame } from "./frames.ts";
+import { decodeFrame, encodeFrame, FrameKind } from "./frames.ts";
 
 export type FrameHandler = (from: GatewayId, body: Uint8Array) => void;
 

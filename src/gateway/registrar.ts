@@ -37,7 +37,8 @@ export class Registrar {
     const waiting = this.#waiting.get(device);
     if (waiting !== undefined) waiting.metrics.add(metric);
     // Beyond the bound a device is registered when this gateway next starts: its readings are stored all the same.
-    else if (this.#waiting.size < waitingMax) this.#waiting.set(device, { profile, metrics: new Set([metric]), firstSeenMs: this.#context.clock.wallMs() });
+    else if (this.#waiting.size < waitingMax)
+      this.#waiting.set(device, { profile, metrics: new Set([metric]), firstSeenMs: this.#context.clock.wallMs() });
     if (!this.#running) {
       this.#running = true;
       this.#context.clock.schedule(collectMs, () => void this.#run());

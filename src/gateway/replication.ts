@@ -4,13 +4,13 @@
  * timestamps, the reservation behind them is durable too.
  */
 
-import { assert } from "../lib/assert.ts";
 import { Coordinator, type CoordinatorEffect } from "../core/replica/coordinator.ts";
 import { type OfferedRound, Owner, type OwnerEffect } from "../core/replica/owner.ts";
 import type { copiesRequired } from "../core/replica/rules.ts";
 import { type OwnerTable, ownersOf } from "../core/ring/owner-table.ts";
 import { decodeRound } from "../core/round/round-codec.ts";
-import { type GatewayId, type Partition, type SessionId, partition } from "../lib/ids.ts";
+import { assert } from "../lib/assert.ts";
+import { type GatewayId, type Partition, partition, type SessionId } from "../lib/ids.ts";
 import type { ReadingColumns } from "../lib/reading-columns.ts";
 import type { TimerHandle } from "../ports/clock.ts";
 import type { GatewayContext } from "./context.ts";
@@ -164,7 +164,9 @@ export class Replication {
     this.#rounds.set(round.number, { round, frame: undefined, acknowledgedWaiting: false, forgotten: false });
     const level = this.#context.settings.replication.write;
     const required = this.#options.copiesRequired({ level, owners: lane.owners.length });
-    this.#run((effects) => this.#coordinator.roundClosed(nowMs, { number: round.number, owners: lane.owners, required, bytes: round.bytes.length }, effects));
+    this.#run((effects) =>
+      this.#coordinator.roundClosed(nowMs, { number: round.number, owners: lane.owners, required, bytes: round.bytes.length }, effects),
+    );
   }
 
   /** Timestamps are reserved ahead, so that their record is durable long before they are used up. */
@@ -180,7 +182,8 @@ export class Replication {
         for (const carried of this.#rounds.values()) if (carried.acknowledgedWaiting) this.#releaseIfReserved(carried);
       }),
     );
-    if (sequence === undefined) this.#context.clock.schedule(appendRetryMs, () => this.#context.inbox.post(() => this.#appendReservation(untilUs)));
+    if (sequence === undefined)
+      this.#context.clock.schedule(appendRetryMs, () => this.#context.inbox.post(() => this.#appendReservation(untilUs)));
   }
 
   #run(step: (effects: CoordinatorEffect[]) => void): void {
@@ -275,7 +278,10 @@ export class Replication {
     const decoded = decodeRound(body);
     if (!decoded.ok || decoded.value.header.coordinator !== from) {
       this.malformedRounds++;
-      this.#context.diagnostics.warn("round-malformed", { from, what: decoded.ok ? `it names ${decoded.value.header.coordinator} as coordinator` : decoded.message });
+      this.#context.diagnostics.warn("round-malformed", {
+        from,
+        what: decoded.ok ? `it names ${decoded.value.header.coordinator} as coordinator` : decoded.message,
+      });
       return;
     }
     const { header, columns } = decoded.value;

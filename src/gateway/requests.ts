@@ -3,8 +3,8 @@
  * may be answered twice or after its time-out; only the first answer in time counts.
  */
 
-import { type ErrorCode, type Result, errorCodes, failure } from "../lib/errors.ts";
-import { type GatewayId } from "../lib/ids.ts";
+import { type ErrorCode, errorCodes, failure, type Result } from "../lib/errors.ts";
+import type { GatewayId } from "../lib/ids.ts";
 import type { TimerHandle } from "../ports/clock.ts";
 import type { Channel } from "../ports/transport.ts";
 import type { GatewayContext } from "./context.ts";
@@ -54,21 +54,31 @@ export class Requests {
    * Fails with `unreachable` when the question certainly did not leave, with `outcome-unknown` when no answer came in
    * time, and with whatever the peer answered otherwise.
    */
-  call(to: GatewayId, type: RequestType, body: unknown, options: { readonly timeoutMs: number; readonly channel: Channel }): Promise<Result<unknown>> {
-    if (this.#waiting.size >= this.#options.openMax) return Promise.resolve(failure("busy", `${this.#waiting.size} questions to other gateways are open`));
+  call(
+    to: GatewayId,
+    type: RequestType,
+    body: unknown,
+    options: { readonly timeoutMs: number; readonly channel: Channel },
+  ): Promise<Result<unknown>> {
+    if (this.#waiting.size >= this.#options.openMax)
+      return Promise.resolve(failure("busy", `${this.#waiting.size} questions to other gateways are open`));
     if (!this.#router.reachable(to)) return Promise.resolve(failure("unreachable", `${to} is not connected`));
     const id = this.#next++;
     const frame = this.#context.packing.pack({ id, type, channel: options.channel, body });
-    if (!this.#router.send(to, options.channel, FrameKind.Request, frame)) return Promise.resolve(failure("unreachable", `the link to ${to} is full or gone`));
+    if (!this.#router.send(to, options.channel, FrameKind.Request, frame))
+      return Promise.resolve(failure("unreachable", `the link to ${to} is full or gone`));
     return new Promise((resolve) => {
-      const timer = this.#context.clock.schedule(options.timeoutMs, () => this.#settle(id, failure("outcome-unknown", `${to} did not answer "${type}" within ${options.timeoutMs} ms`)));
+      const timer = this.#context.clock.schedule(options.timeoutMs, () =>
+        this.#settle(id, failure("outcome-unknown", `${to} did not answer "${type}" within ${options.timeoutMs} ms`)),
+      );
       this.#waiting.set(id, { timer, to, answer: resolve });
     });
   }
 
   /** The link to a peer broke: what was asked of it is answered now rather than after its time-out. */
   peerDown(peer: GatewayId): void {
-    for (const [id, waiting] of this.#waiting) if (waiting.to === peer) this.#settle(id, failure("outcome-unknown", `the link to ${peer} broke`));
+    for (const [id, waiting] of this.#waiting)
+      if (waiting.to === peer) this.#settle(id, failure("outcome-unknown", `the link to ${peer} broke`));
   }
 
   #settle(id: number, result: Result<unknown>): void {
@@ -97,7 +107,11 @@ export class Requests {
         },
         (cause: unknown) => {
           this.#served--;
-          this.#context.diagnostics.error("request-failed", { type, from, cause: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause) });
+          this.#context.diagnostics.error("request-failed", {
+            type,
+            from,
+            cause: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause),
+          });
           this.#respond(from, channel, id, failure("internal", `${this.#context.self} failed on "${type}"`));
         },
       );
@@ -131,5 +145,14 @@ interface RequestFrame {
 }
 
 function isRequest(value: unknown): value is RequestFrame {
-  return typeof value === "object" && value !== null && "id" in value && typeof value.id === "number" && "type" in value && typeof value.type === "string" && "channel" in value && typeof value.channel === "string";
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "id" in value &&
+    typeof value.id === "number" &&
+    "type" in value &&
+    typeof value.type === "string" &&
+    "channel" in value &&
+    typeof value.channel === "string"
+  );
 }

@@ -24,7 +24,11 @@ export interface GatewayService {
   readings(query: ReadingsQuery): Promise<Result<ReadingsAnswer>>;
   jobs(): readonly JobView[];
   runJob(name: string, range: { readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<JobRunView>>;
-  results(query: { readonly job: string; readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<readonly ResultRow[]>>;
+  results(query: {
+    readonly job: string;
+    readonly fromMs: number | undefined;
+    readonly toMs: number | undefined;
+  }): Promise<Result<readonly ResultRow[]>>;
   sync(): readonly SinkView[];
   kvGet(key: string): Promise<Result<KvEntry | undefined>>;
   /** Fails with `precondition-failed`, `not-applied` or `outcome-unknown`. */
@@ -34,7 +38,11 @@ export interface GatewayService {
   subscribe(filter: EventFilter, listener: (event: GatewayEvent) => void): () => void;
 }
 
-export type KvExpectation = { readonly kind: "any" } | { readonly kind: "absent" } | { readonly kind: "exists" } | { readonly kind: "revision"; readonly revision: number };
+export type KvExpectation =
+  | { readonly kind: "any" }
+  | { readonly kind: "absent" }
+  | { readonly kind: "exists" }
+  | { readonly kind: "revision"; readonly revision: number };
 
 export interface KvEntry {
   readonly value: Uint8Array;
@@ -50,7 +58,14 @@ export type GatewayEvent =
   | { readonly type: "leadership"; readonly leader: GatewayId | undefined; readonly term: number }
   | { readonly type: "membership"; readonly gateway: GatewayId; readonly up: boolean; readonly reason: string }
   | { readonly type: "result"; readonly row: ResultRow }
-  | { readonly type: "reading"; readonly device: string; readonly metric: string; readonly ms: number; readonly value: ReadingValue; readonly gateway: GatewayId };
+  | {
+      readonly type: "reading";
+      readonly device: string;
+      readonly metric: string;
+      readonly ms: number;
+      readonly value: ReadingValue;
+      readonly gateway: GatewayId;
+    };
 
 export interface MetricSample {
   /** e.g. `fogbank_readings_acknowledged_total` */
@@ -70,10 +85,35 @@ export interface GatewayStatus {
   readonly phase: string;
   /** Sentences for a person: what is wrong or degraded now. */
   readonly warnings: readonly string[];
-  readonly raft: { readonly role: string; readonly term: number; readonly leader: GatewayId | undefined; readonly commitIndex: number; readonly lastIndex: number };
-  readonly ring: { readonly epoch: number; readonly factor: number; readonly partitions: Readonly<Record<string, number>>; readonly survives: string };
-  readonly log: { readonly segments: number; readonly bytes: number; readonly bytesWritten: number; readonly fsyncs: number; readonly lastFsyncMs: number; readonly ok: boolean; readonly error: string | undefined };
-  readonly store: { readonly bytes: number; readonly series: number; readonly chunks: number; readonly headReadings: number; readonly checkpoints: number };
+  readonly raft: {
+    readonly role: string;
+    readonly term: number;
+    readonly leader: GatewayId | undefined;
+    readonly commitIndex: number;
+    readonly lastIndex: number;
+  };
+  readonly ring: {
+    readonly epoch: number;
+    readonly factor: number;
+    readonly partitions: Readonly<Record<string, number>>;
+    readonly survives: string;
+  };
+  readonly log: {
+    readonly segments: number;
+    readonly bytes: number;
+    readonly bytesWritten: number;
+    readonly fsyncs: number;
+    readonly lastFsyncMs: number;
+    readonly ok: boolean;
+    readonly error: string | undefined;
+  };
+  readonly store: {
+    readonly bytes: number;
+    readonly series: number;
+    readonly chunks: number;
+    readonly headReadings: number;
+    readonly checkpoints: number;
+  };
   readonly ingest: IngestStatus;
   readonly sync: readonly SinkView[];
   readonly process: { readonly memoryBytes: number };
@@ -163,7 +203,11 @@ export interface ReadingsQuery {
 }
 
 export interface ReadingsAnswer {
-  readonly series: readonly { readonly device: string; readonly metric: string; readonly points: readonly (readonly [number, ReadingValue | null])[] }[];
+  readonly series: readonly {
+    readonly device: string;
+    readonly metric: string;
+    readonly points: readonly (readonly [number, ReadingValue | null])[];
+  }[];
   readonly complete: boolean;
   readonly cursor?: string;
 }

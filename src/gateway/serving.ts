@@ -3,7 +3,7 @@
  * need each other. `Gateway` decides when.
  */
 
-import { type ProfileSet, compileProfiles } from "../config/profile-set.ts";
+import { compileProfiles, type ProfileSet } from "../config/profile-set.ts";
 import { RaftNode } from "../core/raft/raft-node.ts";
 import type { RestoredState } from "../core/raft/raft-state.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
@@ -12,13 +12,13 @@ import { decodeOwnerTable } from "../core/ring/owner-table.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
 import { type ApplyResult, SiteState } from "../core/site/site-state.ts";
 import { type Calendar, createCalendar } from "../lib/calendar.ts";
-import { type Result, failure, success } from "../lib/errors.ts";
+import { failure, type Result, success } from "../lib/errors.ts";
 import type { DeviceId, GatewayId } from "../lib/ids.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
 import { Consensus } from "./consensus.ts";
 import type { GatewayContext } from "./context.ts";
-import { EventHub } from "./event-hub.ts";
+import type { EventHub } from "./event-hub.ts";
 import { IngestCounters } from "./ingest/counters.ts";
 import { Ingest } from "./ingest/ingest.ts";
 import { Stamper } from "./ingest/stamper.ts";
@@ -141,12 +141,45 @@ export class Serving {
     });
     this.replication.attach(this.ingest);
     const ownerTable = () => this.replication.table();
-    this.localReader = new LocalReader({ self: context.self, index: this.seriesStore.index, reader: new SeriesReader(this.seriesStore), calendar: this.calendar, ownerTable, labelsOf });
+    this.localReader = new LocalReader({
+      self: context.self,
+      index: this.seriesStore.index,
+      reader: new SeriesReader(this.seriesStore),
+      calendar: this.calendar,
+      ownerTable,
+      labelsOf,
+    });
     const fanOut = new FanOut({ self: context.self, clock, ownerTable, reachable: (peer) => router.reachable(peer), copiesRequired: rule });
-    this.queries = new Queries({ self: context.self, hash64: ports.hash64, requests, local: this.localReader, fanOut, calendar: this.calendar, epoch: () => ownerTable().epoch, labelsOf });
+    this.queries = new Queries({
+      self: context.self,
+      hash64: ports.hash64,
+      requests,
+      local: this.localReader,
+      fanOut,
+      calendar: this.calendar,
+      epoch: () => ownerTable().epoch,
+      labelsOf,
+    });
     this.attempts = new AttemptKeeper({ context, log: options.readingsLog, requests, restored: options.restoredAttempts });
-    this.results = new Results({ context, store: options.store, requests, router, attempts: this.attempts, gateways, stored: (row) => options.events.emit({ type: "result", row }) });
-    this.jobs = new JobRunner({ context, consensus: this.consensus, state: this.state, queries: this.queries, attempts: this.attempts, results: this.results, calendar: this.calendar, gateways });
+    this.results = new Results({
+      context,
+      store: options.store,
+      requests,
+      router,
+      attempts: this.attempts,
+      gateways,
+      stored: (row) => options.events.emit({ type: "result", row }),
+    });
+    this.jobs = new JobRunner({
+      context,
+      consensus: this.consensus,
+      state: this.state,
+      queries: this.queries,
+      attempts: this.attempts,
+      results: this.results,
+      calendar: this.calendar,
+      gateways,
+    });
   }
 
   /** Builds the parts and lets them begin. Fails with `store-damaged` or `data-damaged`. */

@@ -21,6 +21,7 @@
 import { assert } from "../lib/assert.ts";
 import { ByteReader, type Decoded, decodeError } from "../lib/byte-reader.ts";
 import { ByteWriter } from "../lib/byte-writer.ts";
+import { copyBytes } from "../lib/bytes.ts";
 import { crc32c } from "../lib/crc32c.ts";
 import { success } from "../lib/errors.ts";
 import { ValueType } from "../lib/reading.ts";
@@ -207,9 +208,9 @@ function readValues(reader: ByteReader, bytes: Uint8Array, count: number, type: 
   if (type === ValueType.Number) {
     const start = reader.offset;
     if (reader.raw(count * 8).length < count * 8) return { types: undefined, numbers: new Float64Array(0), texts: [] };
-    return { types: undefined, numbers: new Float64Array(bytes.slice(start, reader.offset).buffer), texts: [] };
+    return { types: undefined, numbers: new Float64Array(copyBytes(bytes, start, reader.offset).buffer), texts: [] };
   }
-  const types = type === mixedTypes ? reader.raw(count).slice() : new Uint8Array(count).fill(type);
+  const types = type === mixedTypes ? copyBytes(reader.raw(count)) : new Uint8Array(count).fill(type);
   const numbers = new Float64Array(count);
   let booleanCount = 0;
   for (let i = 0; i < types.length; i++) {

@@ -34,7 +34,8 @@ export class RaftChecker {
     const before = this.#watched.get(gateway.id);
     const fresh = before === undefined || before.serving !== serving;
     if (!fresh && before.term > term) throw new SafetyViolation(`${gateway.id} went back from term ${before.term} to ${term}`);
-    if (!fresh && before.commitIndex > commitIndex) throw new SafetyViolation(`${gateway.id} went back from commit index ${before.commitIndex} to ${commitIndex}`);
+    if (!fresh && before.commitIndex > commitIndex)
+      throw new SafetyViolation(`${gateway.id} went back from commit index ${before.commitIndex} to ${commitIndex}`);
     if (role === "leader") this.#checkLeader(gateway.id, term);
     this.#checkCommitted(gateway.id, serving, { from: fresh ? 1 : before.commitIndex + 1, to: commitIndex });
     this.#watched.set(gateway.id, { serving, term, commitIndex });
@@ -48,7 +49,8 @@ export class RaftChecker {
       if (state === undefined) continue;
       const picture = JSON.stringify(state.snapshot());
       const other = byIndex.get(state.appliedIndex());
-      if (other !== undefined && other.picture !== picture) throw new SafetyViolation(`${gateway.id} and ${other.id} applied ${state.appliedIndex()} entries and differ`);
+      if (other !== undefined && other.picture !== picture)
+        throw new SafetyViolation(`${gateway.id} and ${other.id} applied ${state.appliedIndex()} entries and differ`);
       byIndex.set(state.appliedIndex(), { id: gateway.id, picture });
     }
   }
@@ -70,7 +72,8 @@ export class RaftChecker {
       const picture = `${entry.term} ${entry.kind} ${fingerprint(entry.command)}`;
       const known = this.#committed[index - 1];
       if (known === undefined && index === this.#committed.length + 1) this.#committed.push(picture);
-      else if (known !== picture) throw new SafetyViolation(`${id} committed entry ${index} as (${picture}), another gateway as (${known ?? "nothing"})`);
+      else if (known !== picture)
+        throw new SafetyViolation(`${id} committed entry ${index} as (${picture}), another gateway as (${known ?? "nothing"})`);
     }
   }
 }

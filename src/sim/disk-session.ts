@@ -34,7 +34,11 @@ export class DiskSession {
   readonly random: Random;
   readonly #schedule: (delayMs: number, fire: () => void) => unknown;
 
-  constructor(options: { readonly faults: DiskFaults; readonly random: Random; readonly schedule: (delayMs: number, fire: () => void) => unknown }) {
+  constructor(options: {
+    readonly faults: DiskFaults;
+    readonly random: Random;
+    readonly schedule: (delayMs: number, fire: () => void) => unknown;
+  }) {
     this.faults = options.faults;
     this.random = options.random;
     this.#schedule = options.schedule;

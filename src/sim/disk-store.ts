@@ -132,7 +132,9 @@ export class SimulatedStore implements Store {
     const number = done ? this.#contents.write(operations) : 0;
     return session.perform(options.sync ? session.fsyncMs() : session.accessMs(), () => {
       if (reported !== undefined) {
-        throw new FailureError(failure(reported.code === "ENOSPC" ? "disk-full" : "store-failed", `The store cannot be written: ${reported.message}.`));
+        throw new FailureError(
+          failure(reported.code === "ENOSPC" ? "disk-full" : "store-failed", `The store cannot be written: ${reported.message}.`),
+        );
       }
       if (options.sync) this.#contents.synced(number);
     });

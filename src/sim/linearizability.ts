@@ -29,7 +29,9 @@ const statesMax = 2_000_000;
 
 /** `undefined` when the history is linearizable, otherwise what is wrong. */
 export function checkRegister(history: readonly HistoryEntry[]): string | undefined {
-  const entries = history.filter(({ outcome, operation }) => outcome.kind !== "void" && (outcome.kind !== "unknown" || operation.kind !== "get")).toSorted((a, b) => a.calledMs - b.calledMs);
+  const entries = history
+    .filter(({ outcome, operation }) => outcome.kind !== "void" && (outcome.kind !== "unknown" || operation.kind !== "get"))
+    .toSorted((a, b) => a.calledMs - b.calledMs);
   const done = new Uint8Array(entries.length);
   const visited = new Set<string>();
   let states = 0;
@@ -41,7 +43,8 @@ export function checkRegister(history: readonly HistoryEntry[]): string | undefi
     visited.add(key);
     // What may come first: nothing else that is left returned before it was called.
     let earliestReturn = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < entries.length; i++) if (done[i] === 0) earliestReturn = Math.min(earliestReturn, (entries[i] as HistoryEntry).returnedMs);
+    for (let i = 0; i < entries.length; i++)
+      if (done[i] === 0) earliestReturn = Math.min(earliestReturn, (entries[i] as HistoryEntry).returnedMs);
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i] as HistoryEntry;
       if (done[i] === 1) continue;

@@ -3,8 +3,8 @@
  * may be cut in one direction or both. Each gateway gets a `Transport` of it.
  */
 
-import type { GatewayId } from "../lib/ids.ts";
 import { type Result, success } from "../lib/errors.ts";
+import type { GatewayId } from "../lib/ids.ts";
 import type { Random } from "../lib/random.ts";
 import type { Channel, Transport, TransportHandlers, TransportStats } from "../ports/transport.ts";
 import type { SimulatedProcess } from "./process.ts";
@@ -50,7 +50,8 @@ export class SimulatedNetwork {
   /** Frames flow again everywhere. */
   heal(): void {
     this.#cuts.clear();
-    for (const [id, endpoint] of this.#endpoints) for (const peer of this.#endpoints.keys()) if (peer !== id) this.#connect(id, endpoint, peer);
+    for (const [id, endpoint] of this.#endpoints)
+      for (const peer of this.#endpoints.keys()) if (peer !== id) this.#connect(id, endpoint, peer);
   }
 
   attach(self: GatewayId, endpoint: Endpoint): void {
@@ -155,7 +156,13 @@ class SimulatedTransport implements Transport {
   }
 
   stats(): TransportStats {
-    return { framesSent: this.#sent, framesReceived: this.#received, framesDropped: this.#dropped, bytesSent: this.#bytesSent, bytesReceived: this.#bytesReceived };
+    return {
+      framesSent: this.#sent,
+      framesReceived: this.#received,
+      framesDropped: this.#dropped,
+      bytesSent: this.#bytesSent,
+      bytesReceived: this.#bytesReceived,
+    };
   }
 
   stop(): Promise<void> {

@@ -65,7 +65,12 @@ export class SimulatedClock implements Clock {
   readonly #timers = new Map<number, ScheduledEvent>();
   #nextTimer = 1;
 
-  constructor(options: { readonly scheduler: Scheduler; readonly process: SimulatedProcess; readonly epochMs: number; readonly fault: ClockFault }) {
+  constructor(options: {
+    readonly scheduler: Scheduler;
+    readonly process: SimulatedProcess;
+    readonly epochMs: number;
+    readonly fault: ClockFault;
+  }) {
     this.#scheduler = options.scheduler;
     this.#process = options.process;
     this.#epochMs = options.epochMs;

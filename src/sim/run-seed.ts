@@ -5,8 +5,8 @@
 
 import type { GatewayRules } from "../gateway/serving.ts";
 import { SeededRandom } from "../lib/random.ts";
-import { type HistoryEntry, checkRegister } from "./linearizability.ts";
 import { SafetyViolation } from "./checkers.ts";
+import { checkRegister, type HistoryEntry } from "./linearizability.ts";
 import type { SimulatedGateway } from "./simulated-gateway.ts";
 import { SimulatedSite, type SimulatorWorld } from "./site.ts";
 import { KvClient, type PublishedReading, SimulatedDevice } from "./workload.ts";
@@ -87,13 +87,17 @@ class SeedRun {
     this.#faultsMs = faultsMs;
     const values = new Map<number, string>();
     for (let i = 0; i < devices; i++) this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork() }));
-    for (let i = 0; i < kvClients; i++) this.#kv.push(new KvClient({ site, name: `client-${i}`, random: site.random.fork(), keys: ["x", "y"], values }));
+    for (let i = 0; i < kvClients; i++)
+      this.#kv.push(new KvClient({ site, name: `client-${i}`, random: site.random.fork(), keys: ["x", "y"], values }));
   }
 
   async all(): Promise<void> {
     const site = this.#site;
     site.startAll();
-    await site.until(() => site.leader() !== undefined && site.gateways.every((gateway) => gateway.running()?.gateway.phase() === "serving"), { withinMs: startMs * 3, what: "the site is founded" });
+    await site.until(
+      () => site.leader() !== undefined && site.gateways.every((gateway) => gateway.running()?.gateway.phase() === "serving"),
+      { withinMs: startMs * 3, what: "the site is founded" },
+    );
     for (const device of this.devices) device.start();
     for (const client of this.#kv) client.start();
     const faultsEndMs = site.nowMs() + this.#faultsMs;
@@ -155,10 +159,14 @@ class SeedRun {
       const stopped = gateway.stoppedItself();
       if (stopped !== undefined) throw new SafetyViolation(`${gateway.id} stopped by itself: ${stopped.message}`);
     }
-    await site.until(() => site.leader() !== undefined && this.devices.every((device) => device.idle()), { withinMs: healMs, what: "after the faults there is a leader, and every reading is acknowledged" });
+    await site.until(() => site.leader() !== undefined && this.devices.every((device) => device.idle()), {
+      withinMs: healMs,
+      what: "after the faults there is a leader, and every reading is acknowledged",
+    });
     await site.runFor(10_000);
     const indexes = site.gateways.map((gateway) => gateway.running()?.gateway.serving()?.state.appliedIndex() ?? -1);
-    if (new Set(indexes).size !== 1) throw new SafetyViolation(`10 s after the last fault the gateways have applied ${indexes.join(", ")} entries`);
+    if (new Set(indexes).size !== 1)
+      throw new SafetyViolation(`10 s after the last fault the gateways have applied ${indexes.join(", ")} entries`);
     site.checker.compareStates(site.gateways);
   }
 
@@ -175,7 +183,17 @@ class SeedRun {
     const found = new Map<string, Map<number, number>>();
     let cursor: string | undefined;
     do {
-      const query = { metric: "value", device: "device-*", fromMs: undefined, toMs: undefined, consistency: undefined, everyMs: undefined, aggregate: undefined, limit: 500, cursor };
+      const query = {
+        metric: "value",
+        device: "device-*",
+        fromMs: undefined,
+        toMs: undefined,
+        consistency: undefined,
+        everyMs: undefined,
+        aggregate: undefined,
+        limit: 500,
+        cursor,
+      };
       const answer = await this.#site.answer(service.readings(query));
       if (!answer.ok) throw new SafetyViolation(`${gateway.id} cannot answer: ${answer.message}`);
       if (!answer.value.complete) throw new SafetyViolation(`${gateway.id} says that its answer is not complete`);
@@ -199,10 +217,14 @@ class SeedRun {
       if (known === undefined || known.value < reading.value) expected.set(reading.ms, reading);
     }
     for (const reading of expected.values()) {
-      if (found.get(reading.ms) !== reading.value) throw new SafetyViolation(`${gateway.id} lost ${device.id} at ${reading.ms}: ${reading.value} was acknowledged, ${String(found.get(reading.ms))} is there`);
+      if (found.get(reading.ms) !== reading.value)
+        throw new SafetyViolation(
+          `${gateway.id} lost ${device.id} at ${reading.ms}: ${reading.value} was acknowledged, ${String(found.get(reading.ms))} is there`,
+        );
     }
     for (const [ms, value] of found) {
-      if (device.published.get(ms)?.value !== value) throw new SafetyViolation(`${gateway.id} has ${device.id} at ${ms} as ${value}, which was never published last`);
+      if (device.published.get(ms)?.value !== value)
+        throw new SafetyViolation(`${gateway.id} has ${device.id} at ${ms} as ${value}, which was never published last`);
     }
   }
 
@@ -221,7 +243,8 @@ class SeedRun {
       const seen = lines.map((line) => JSON.parse(line) as { id: string; revision: number }).map((row) => `${row.id}#${row.revision}`);
       if (new Set(seen).size !== seen.length) throw new SafetyViolation(`${gateway.id}'s file sink holds a row twice`);
       const standing = new Set(seen);
-      for (const row of answer.value) if (!standing.has(`${row.id}#${row.revision}`)) throw new SafetyViolation(`${gateway.id}'s file sink lacks ${row.id}`);
+      for (const row of answer.value)
+        if (!standing.has(`${row.id}#${row.revision}`)) throw new SafetyViolation(`${gateway.id}'s file sink lacks ${row.id}`);
     }
   }
 

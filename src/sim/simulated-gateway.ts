@@ -1,8 +1,8 @@
 /** One gateway of a simulated site: the real `Gateway` on simulated ports, with a disk that survives it. */
 
 import type { SiteSettings } from "../config/settings.ts";
-import { LocalGatewayService } from "../gateway/gateway-service.ts";
 import { Gateway } from "../gateway/gateway.ts";
+import { LocalGatewayService } from "../gateway/gateway-service.ts";
 import type { GatewayService } from "../gateway/service.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
 import type { Failure } from "../lib/errors.ts";
@@ -99,7 +99,8 @@ export class SimulatedGateway {
         if (result.ok) service.serveRequests();
         else this.#endedItself(process, result);
       },
-      (cause: unknown) => this.#endedItself(process, { ok: false, code: "internal", message: String(cause instanceof Error ? cause.stack : cause) }),
+      (cause: unknown) =>
+        this.#endedItself(process, { ok: false, code: "internal", message: String(cause instanceof Error ? cause.stack : cause) }),
     );
   }
 

@@ -6,7 +6,7 @@ import { loadSite } from "../config/load-site.ts";
 import type { SiteSettings } from "../config/settings.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
 import { InvariantError } from "../lib/assert.ts";
-import { type GatewayId, type Hash64, gatewayId } from "../lib/ids.ts";
+import { type GatewayId, gatewayId, type Hash64 } from "../lib/ids.ts";
 import { type Random, SeededRandom } from "../lib/random.ts";
 import type { Cron } from "../ports/cron.ts";
 import type { DiagnosticDetails, Diagnostics } from "../ports/diagnostics.ts";
@@ -48,7 +48,11 @@ export class SimulatedSite {
     this.random = new SeededRandom(options.seed);
     this.#world = options.world;
     this.settings = simulatedSettings(options.gateways);
-    this.network = new SimulatedNetwork({ scheduler: this.scheduler, random: this.random.fork(), tuning: { ...calmNetwork, ...options.network } });
+    this.network = new SimulatedNetwork({
+      scheduler: this.scheduler,
+      random: this.random.fork(),
+      tuning: { ...calmNetwork, ...options.network },
+    });
     this.gateways = this.settings.gateways.map(
       ({ id }) =>
         new SimulatedGateway({
@@ -93,7 +97,8 @@ export class SimulatedSite {
   async until(condition: () => boolean, options: { readonly withinMs: number; readonly what?: string }): Promise<void> {
     const deadline = this.nowMs() + options.withinMs;
     while (!condition()) {
-      if ((this.scheduler.nextMs() ?? Number.POSITIVE_INFINITY) > deadline) throw new Error(`not within ${options.withinMs} ms: ${options.what ?? condition.toString()}`);
+      if ((this.scheduler.nextMs() ?? Number.POSITIVE_INFINITY) > deadline)
+        throw new Error(`not within ${options.withinMs} ms: ${options.what ?? condition.toString()}`);
       await this.#step();
     }
   }
@@ -141,20 +146,40 @@ export class SimulatedSite {
 
 /** A site on loopback, as a YAML file would give it. */
 function simulatedSettings(count: number): SiteSettings {
-  const gateways = Array.from({ length: count }, (_, i) => `  gw-${String.fromCharCode(97 + i)}: { host: 127.0.0.1, listen: { mqtt: ${1000 + i * 10}, mesh: ${1001 + i * 10}, http: ${1002 + i * 10} } }`);
+  const gateways = Array.from(
+    { length: count },
+    (_, i) =>
+      `  gw-${String.fromCharCode(97 + i)}: { host: 127.0.0.1, listen: { mqtt: ${1000 + i * 10}, mesh: ${1001 + i * 10}, http: ${1002 + i * 10} } }`,
+  );
   const files: Record<string, string> = {
-    "site.yaml": ["site: simulated", "gateways:", ...gateways, "devices: devices", "jobs: jobs", "sinks:", "  archive: { type: file }", ""].join("\n"),
-    "devices/sensor.yaml": "profile: sensor\ntopic: sensors/{device}/data\npayload: json\ntimestamp: { path: ts, unit: ms }\nmetrics:\n  value: { path: v }\n",
+    "site.yaml": [
+      "site: simulated",
+      "gateways:",
+      ...gateways,
+      "devices: devices",
+      "jobs: jobs",
+      "sinks:",
+      "  archive: { type: file }",
+      "",
+    ].join("\n"),
+    "devices/sensor.yaml":
+      "profile: sensor\ntopic: sensors/{device}/data\npayload: json\ntimestamp: { path: ts, unit: ms }\nmetrics:\n  value: { path: v }\n",
     "devices/plain.yaml": "profile: plain\ntopic: plain/{device}\npayload: number\nmetrics:\n  value: {}\n",
-    "jobs/mean.yaml": 'name: mean\nschedule: "*/10 * * * * *"\nwindow: 10s\nsource: { metric: value }\ngroupBy: [device]\naggregate: { mean: mean, n: count }\nsinks: [archive]\n',
+    "jobs/mean.yaml":
+      'name: mean\nschedule: "*/10 * * * * *"\nwindow: 10s\nsource: { metric: value }\ngroupBy: [device]\naggregate: { mean: mean, n: count }\nsinks: [archive]\n',
   };
   const loaded = loadSite(
     {
       readFile: (path) => {
         const text = files[path];
-        return text === undefined ? { ok: false, missing: true, reason: "no such file" } : { ok: true, value: new TextEncoder().encode(text) };
+        return text === undefined
+          ? { ok: false, missing: true, reason: "no such file" }
+          : { ok: true, value: new TextEncoder().encode(text) };
       },
-      listFolder: (path) => ({ ok: true, value: Object.keys(files).flatMap((name) => (name.startsWith(`${path}/`) ? [name.slice(path.length + 1)] : [])) }),
+      listFolder: (path) => ({
+        ok: true,
+        value: Object.keys(files).flatMap((name) => (name.startsWith(`${path}/`) ? [name.slice(path.length + 1)] : [])),
+      }),
     },
     "site.yaml",
     {},

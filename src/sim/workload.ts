@@ -135,7 +135,13 @@ export class KvClient {
   #counter = 0;
   #stopped = false;
 
-  constructor(options: { readonly site: SimulatedSite; readonly name: string; readonly random: Random; readonly keys: readonly string[]; readonly values: Map<number, string> }) {
+  constructor(options: {
+    readonly site: SimulatedSite;
+    readonly name: string;
+    readonly random: Random;
+    readonly keys: readonly string[];
+    readonly values: Map<number, string>;
+  }) {
     this.#site = options.site;
     this.#name = options.name;
     this.#random = options.random;
@@ -207,7 +213,10 @@ export class KvClient {
   }
 }
 
-function finishChange(answer: { readonly ok: true } | { readonly ok: false; readonly code: string }, finish: (outcome: RegisterOutcome) => void): void {
+function finishChange(
+  answer: { readonly ok: true } | { readonly ok: false; readonly code: string },
+  finish: (outcome: RegisterOutcome) => void,
+): void {
   if (answer.ok) finish({ kind: "done" });
   else if (answer.code === "precondition-failed") finish({ kind: "refused" });
   // Certainly not applied: as if it had been refused, but whatever stood there.

@@ -23,7 +23,9 @@ export class NodeFiles implements LogFiles {
   async open(name: string, how: "create" | "open"): Promise<LogFile> {
     return await translated(async () => {
       const handle = await new Promise<number>((resolve, reject) => {
-        fs.open(path.join(this.#folder, name), how === "create" ? "w+" : "r+", 0o600, (error, fd) => (error === null ? resolve(fd) : reject(error)));
+        fs.open(path.join(this.#folder, name), how === "create" ? "w+" : "r+", 0o600, (error, fd) =>
+          error === null ? resolve(fd) : reject(error),
+        );
       });
       return new NodeFile(handle);
     });

@@ -7,7 +7,7 @@
 
 import type { ClusterId, GatewayId, Incarnation, SessionId } from "../../lib/ids.ts";
 import type { BootstrapCommand } from "../site/commands.ts";
-import { type AdmissionMessage, type Hello, type Refusal, type RefusalCode, type Welcome, protocolRange } from "./hello.ts";
+import { type AdmissionMessage, type Hello, protocolRange, type Refusal, type RefusalCode, type Welcome } from "./hello.ts";
 
 export interface AdmissionOptions {
   readonly self: GatewayId;
@@ -130,8 +130,17 @@ export class Admission {
 
   #helloReceived(from: GatewayId, hello: Hello, effects: AdmissionEffect[]): void {
     const before = this.#hellos.get(from);
-    if (this.#bootstrap === undefined && before !== undefined && before.session !== hello.session && hello.startCount <= before.startCount) {
-      this.#warn(from, `two processes say that they are ${from}: give each gateway its own id and data folder, and stop one of them`, effects);
+    if (
+      this.#bootstrap === undefined &&
+      before !== undefined &&
+      before.session !== hello.session &&
+      hello.startCount <= before.startCount
+    ) {
+      this.#warn(
+        from,
+        `two processes say that they are ${from}: give each gateway its own id and data folder, and stop one of them`,
+        effects,
+      );
     }
     this.#hellos.set(from, hello);
     if (hello.reply) effects.push({ type: "send", to: from, message: { t: "hello", hello: this.#hello(false) } });
@@ -182,7 +191,10 @@ export class Admission {
     if (refusal.session !== this.#options.session) return;
     this.#refusedBy.set(from, refusal.explanation);
     // Of two clusters under one name neither side can know alone which is the stray one: the majority of the list decides.
-    const decisive = refusal.code === "cluster-foreign" ? this.#refusedBy.size >= Math.floor(this.#options.gateways.length / 2) + 1 : refusal.code !== "protocol-unsupported";
+    const decisive =
+      refusal.code === "cluster-foreign"
+        ? this.#refusedBy.size >= Math.floor(this.#options.gateways.length / 2) + 1
+        : refusal.code !== "protocol-unsupported";
     if (decisive) effects.push({ type: "stop", explanation: refusal.explanation });
     else this.#warn(from, refusal.explanation, effects);
   }
@@ -220,7 +232,10 @@ export class Admission {
   }
 }
 
-type Verdict = { readonly kind: "admit" } | { readonly kind: "welcome" } | { readonly kind: "refuse"; readonly code: RefusalCode; readonly explanation: string };
+type Verdict =
+  | { readonly kind: "admit" }
+  | { readonly kind: "welcome" }
+  | { readonly kind: "refuse"; readonly code: RefusalCode; readonly explanation: string };
 
 /** What a member thinks of a peer's hello. Exported for tests, which pin every branch. */
 export function verdictOn(
@@ -231,12 +246,17 @@ export function verdictOn(
   const member = bootstrap.gateways.find((gateway) => gateway.id === hello.from);
   const refuse = (code: RefusalCode, explanation: string): Verdict => ({ kind: "refuse", code, explanation });
   if (member === undefined) {
-    return refuse("not-a-member", `site ${bootstrap.site} was founded without a gateway ${hello.from}; adding gateways to a running site comes with a later version`);
+    return refuse(
+      "not-a-member",
+      `site ${bootstrap.site} was founded without a gateway ${hello.from}; adding gateways to a running site comes with a later version`,
+    );
   }
-  if (hello.clusterId !== undefined && hello.clusterId !== bootstrap.clusterId) return refuse("cluster-foreign", foreignText(hello, bootstrap.clusterId));
+  if (hello.clusterId !== undefined && hello.clusterId !== bootstrap.clusterId)
+    return refuse("cluster-foreign", foreignText(hello, bootstrap.clusterId));
   if (member.incarnation !== hello.incarnation) return refuse("folder-unknown", unknownText(hello, bootstrap.site, member.incarnation));
   if (registered !== undefined) {
-    const older = hello.startCount < registered.startCount || (hello.startCount === registered.startCount && hello.session !== registered.session);
+    const older =
+      hello.startCount < registered.startCount || (hello.startCount === registered.startCount && hello.session !== registered.session);
     if (older) return refuse("folder-older", olderText(hello, registered.startCount));
   }
   return hello.clusterId === undefined ? { kind: "welcome" } : { kind: "admit" };

@@ -59,7 +59,10 @@ export class Coordinator {
   /** A round was closed: write it here where this gateway is an owner, send it to the others. */
   roundClosed(nowMs: number, open: OpenRound, effects: CoordinatorEffect[]): void {
     assert(!this.#rounds.has(open.number), `round ${open.number} is open twice`);
-    assert(open.required >= 1 && open.required <= open.owners.length, `round ${open.number} asks for ${open.required} of ${open.owners.length} copies`);
+    assert(
+      open.required >= 1 && open.required <= open.owners.length,
+      `round ${open.number} asks for ${open.required} of ${open.owners.length} copies`,
+    );
     const state: RoundState = {
       open,
       openedMs: nowMs,

@@ -22,6 +22,7 @@
 
 import { assert } from "../../lib/assert.ts";
 import { type Decoded, decodeError } from "../../lib/byte-reader.ts";
+import { copyBytes } from "../../lib/bytes.ts";
 import { success } from "../../lib/errors.ts";
 import { deviceId, type GatewayId, gatewayId, type SessionId, sessionId } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
@@ -177,12 +178,12 @@ const isCounter = (value: number) => Number.isSafeInteger(value) && value >= 0;
 
 function float64Column(bytes: Uint8Array, offset: number, count: number): Float64Array {
   if ((bytes.byteOffset + offset) % 8 === 0) return new Float64Array(bytes.buffer, bytes.byteOffset + offset, count);
-  return new Float64Array(bytes.slice(offset, offset + count * 8).buffer);
+  return new Float64Array(copyBytes(bytes, offset, offset + count * 8).buffer);
 }
 
 function uint32Column(bytes: Uint8Array, offset: number, count: number): Uint32Array {
   if ((bytes.byteOffset + offset) % 4 === 0) return new Uint32Array(bytes.buffer, bytes.byteOffset + offset, count);
-  return new Uint32Array(bytes.slice(offset, offset + count * 4).buffer);
+  return new Uint32Array(copyBytes(bytes, offset, offset + count * 4).buffer);
 }
 
 interface RoundStrings {

@@ -1,6 +1,6 @@
 /** Commands as bytes and back. Entries were written by a gateway of the site, so a malformed one is damage or a bug. */
 
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import type { Packing } from "../../lib/packing.ts";
 import type { SiteCommand } from "./commands.ts";
 

@@ -43,7 +43,12 @@ export interface GatewayStartedCommand {
 
 export interface RegisterDevicesCommand {
   readonly t: "register-devices";
-  readonly devices: readonly { readonly id: DeviceId; readonly profile: string; readonly metrics: readonly string[]; readonly firstSeenMs: number }[];
+  readonly devices: readonly {
+    readonly id: DeviceId;
+    readonly profile: string;
+    readonly metrics: readonly string[];
+    readonly firstSeenMs: number;
+  }[];
 }
 
 export interface KvPutCommand {

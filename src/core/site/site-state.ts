@@ -153,7 +153,12 @@ export class SiteState {
     for (const seen of command.devices) {
       const known = this.#devices.get(seen.id);
       const metrics = known === undefined ? seen.metrics : [...new Set([...known.metrics, ...seen.metrics])].sort();
-      this.#devices.set(seen.id, { id: seen.id, profile: seen.profile, metrics, firstSeenMs: Math.min(seen.firstSeenMs, known?.firstSeenMs ?? seen.firstSeenMs) });
+      this.#devices.set(seen.id, {
+        id: seen.id,
+        profile: seen.profile,
+        metrics,
+        firstSeenMs: Math.min(seen.firstSeenMs, known?.firstSeenMs ?? seen.firstSeenMs),
+      });
     }
     return { t: "done" };
   }

@@ -3,8 +3,8 @@
  * lane of their owners, together with the callback that acknowledges the message. Nothing here waits for anything.
  */
 
-import { type DecodedMessage, type PayloadReject } from "../../config/decoded-message.ts";
-import { type PayloadDecoder, type ProfileSet, createDecoder } from "../../config/profile-set.ts";
+import type { DecodedMessage, PayloadReject } from "../../config/decoded-message.ts";
+import { createDecoder, type PayloadDecoder, type ProfileSet } from "../../config/profile-set.ts";
 import { type DeviceId, type Partition, partitionOf } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";
@@ -15,7 +15,7 @@ import type { IngestCounters } from "./counters.ts";
 import type { Lane } from "./lane.ts";
 import type { Route } from "./route.ts";
 import type { Stamper } from "./stamper.ts";
-import { DeadLetters, UnmatchedTopics, previewPayload } from "./unstored.ts";
+import { DeadLetters, previewPayload, UnmatchedTopics } from "./unstored.ts";
 
 export interface IngestOptions {
   readonly context: GatewayContext;
@@ -104,7 +104,8 @@ export class Ingest {
       return;
     }
     const decoded = this.#decoder.decode(route.match, payload);
-    const appended = "reason" in decoded ? this.#reject(route, decoded, { topic, payload }) : this.#append(route, decoded, { topic, payload });
+    const appended =
+      "reason" in decoded ? this.#reject(route, decoded, { topic, payload }) : this.#append(route, decoded, { topic, payload });
     if (appended === 0 || qos === 0) {
       this.#passOn(session, qos, done);
     } else {
@@ -126,7 +127,13 @@ export class Ingest {
     const timeUs = decoded.timeUs ?? this.#options.stamper.stamp(route.match.device, wallMs);
     // The gateway's own stamps may run ahead of a clock that jumped back; a device's time is held against the clock.
     if (decoded.timeUs !== undefined && (timeUs > wallMs * 1_000 + aheadMaxUs || timeUs < 0)) {
-      this.#deadLetter(route, source, undefined, "implausible-time", `${new Date(timeUs / 1_000).toISOString()} is ${timeUs < 0 ? "before 1970" : "more than a day ahead"}`);
+      this.#deadLetter(
+        route,
+        source,
+        undefined,
+        "implausible-time",
+        `${new Date(timeUs / 1_000).toISOString()} is ${timeUs < 0 ? "before 1970" : "more than a day ahead"}`,
+      );
       return 0;
     }
     let appended = 0;
@@ -137,7 +144,13 @@ export class Ingest {
       if (type === ValueType.Number && this.#withinDeadband(route, metric, number)) continue;
       const ref = this.#seriesRef(route, metric);
       if (ref < 0) {
-        this.#deadLetter(route, source, route.match.profile.metrics[metric]?.name, "too-many-series", `this gateway keeps at most ${seriesMax} series under way`);
+        this.#deadLetter(
+          route,
+          source,
+          route.match.profile.metrics[metric]?.name,
+          "too-many-series",
+          `this gateway keeps at most ${seriesMax} series under way`,
+        );
         continue;
       }
       route.lane.builder.append(ref, timeUs, type, number, type === ValueType.Text ? decoded.texts[number] : undefined);
@@ -186,7 +199,16 @@ export class Ingest {
 
   #deadLetter(route: Route, source: MessageSource, metric: string | undefined, reason: string, detail: string): void {
     const { clock, self } = this.#options.context;
-    this.deadLetters.add({ ms: clock.wallMs(), gateway: self, topic: source.topic, device: route.match.device, metric, reason, detail, payload: previewPayload(source.payload) });
+    this.deadLetters.add({
+      ms: clock.wallMs(),
+      gateway: self,
+      topic: source.topic,
+      device: route.match.device,
+      metric,
+      reason,
+      detail,
+      payload: previewPayload(source.payload),
+    });
   }
 
   #addRoute(topic: string): Route | undefined {

@@ -3,7 +3,8 @@
  * and invisible until it is. Kept in memory until their window's commit has been stored.
  */
 
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { copyBytes } from "../../lib/bytes.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import type { GatewayId } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
 import { type ReadingsLog, RecordKind } from "../readings-log.ts";
@@ -26,7 +27,12 @@ export class AttemptKeeper {
   readonly #kept = new Map<string, AttemptRows>();
   #bytes = 0;
 
-  constructor(options: { readonly context: GatewayContext; readonly log: ReadingsLog; readonly requests: Requests; readonly restored: readonly AttemptRows[] }) {
+  constructor(options: {
+    readonly context: GatewayContext;
+    readonly log: ReadingsLog;
+    readonly requests: Requests;
+    readonly restored: readonly AttemptRows[];
+  }) {
     this.#context = options.context;
     this.#log = options.log;
     this.#requests = options.requests;
@@ -65,7 +71,10 @@ export class AttemptKeeper {
         if (kept === needed || open === 0) resolve(kept);
       };
       for (const gateway of gateways) {
-        const done = gateway === this.#context.self ? this.#keepHere(rows) : this.#requests.call(gateway, "keep-rows", { rows }, { timeoutMs: keepTimeoutMs, channel: "job" });
+        const done =
+          gateway === this.#context.self
+            ? this.#keepHere(rows)
+            : this.#requests.call(gateway, "keep-rows", { rows }, { timeoutMs: keepTimeoutMs, channel: "job" });
         done.then(
           (result) => settle(result.ok),
           () => settle(false),
@@ -78,9 +87,10 @@ export class AttemptKeeper {
 
   #keepForPeer(body: unknown): Promise<Result<unknown>> {
     const rows = (body as { rows?: unknown } | null)?.rows;
-    if (!Array.isArray(rows) || !rows.every(isAttemptRows)) return Promise.resolve(failure("bad-request", "these are no rows of an attempt"));
+    if (!Array.isArray(rows) || !rows.every(isAttemptRows))
+      return Promise.resolve(failure("bad-request", "these are no rows of an attempt"));
     // The frame's memory is shared with other frames.
-    return this.#keepHere(rows.map((item) => ({ ...item, rows: item.rows.slice() })));
+    return this.#keepHere(rows.map((item) => ({ ...item, rows: copyBytes(item.rows) })));
   }
 
   #keepHere(rows: readonly AttemptRows[]): Promise<Result<unknown>> {
@@ -112,7 +122,7 @@ export class AttemptKeeper {
 /** The rows of a log record, or nothing when it holds none. */
 export function restoredAttempts(body: unknown): AttemptRows[] {
   const rows = (body as { rows?: unknown } | null)?.rows;
-  return Array.isArray(rows) ? rows.filter(isAttemptRows).map((item) => ({ ...item, rows: item.rows.slice() })) : [];
+  return Array.isArray(rows) ? rows.filter(isAttemptRows).map((item) => ({ ...item, rows: copyBytes(item.rows) })) : [];
 }
 
 function isAttemptRows(value: unknown): value is AttemptRows {

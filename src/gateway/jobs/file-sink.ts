@@ -5,7 +5,7 @@
 
 import type { SinkSettings } from "../../config/settings.ts";
 import type { CommittedRun } from "../../core/site/site-state.ts";
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import type { ResultFile } from "../../ports/result-file.ts";
 import type { GatewayContext } from "../context.ts";
 import type { ResultRow, SinkView } from "../service.ts";
@@ -69,7 +69,16 @@ export class FileSink {
   view(): SinkView {
     const { runs, rows } = this.#position;
     const { self } = this.#options.context;
-    return { name: this.#options.settings.name, type: this.#options.settings.type, gateway: self, delivered: runs, pending: this.#pending, rows, error: this.#error, location: this.#fileName() };
+    return {
+      name: this.#options.settings.name,
+      type: this.#options.settings.type,
+      gateway: self,
+      delivered: runs,
+      pending: this.#pending,
+      rows,
+      error: this.#error,
+      location: this.#fileName(),
+    };
   }
 
   async close(): Promise<void> {

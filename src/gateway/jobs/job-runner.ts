@@ -7,7 +7,7 @@
 import type { JobSettings } from "../../config/settings.ts";
 import type { SiteState } from "../../core/site/site-state.ts";
 import { type Calendar, windowAt } from "../../lib/calendar.ts";
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import type { GatewayId } from "../../lib/ids.ts";
 import type { Consensus } from "../consensus.ts";
 import type { GatewayContext } from "../context.ts";
@@ -79,17 +79,25 @@ export class JobRunner {
   }
 
   /** Runs the closed windows that overlap the range, committed ones again: rows that changed get a higher revision. */
-  async runNow(job: JobSettings, range: { readonly fromMs: number | undefined; readonly toMs: number | undefined }): Promise<Result<JobRunView>> {
+  async runNow(
+    job: JobSettings,
+    range: { readonly fromMs: number | undefined; readonly toMs: number | undefined },
+  ): Promise<Result<JobRunView>> {
     if (this.#running.has(job.name)) return failure("busy", `job "${job.name}" is running on this gateway: try again when it is done`);
     const nowMs = this.#context.clock.wallMs();
     const lastClosed = this.#lastClosedWindow(job, nowMs);
     const fromMs = range.fromMs ?? (range.toMs === undefined ? lastClosed.fromMs : Math.min(lastClosed.fromMs, range.toMs - 1));
     const toMs = Math.min(range.toMs ?? lastClosed.toMs, lastClosed.toMs);
-    if (fromMs >= toMs) return failure("bad-request", `no window of ${job.windowMs / 1_000} s that ended before now lies between ${new Date(fromMs).toISOString()} and ${new Date(range.toMs ?? toMs).toISOString()}`);
+    if (fromMs >= toMs)
+      return failure(
+        "bad-request",
+        `no window of ${job.windowMs / 1_000} s that ended before now lies between ${new Date(fromMs).toISOString()} and ${new Date(range.toMs ?? toMs).toISOString()}`,
+      );
     const first = windowAt(this.#options.calendar, fromMs, job.windowMs);
     const last = windowAt(this.#options.calendar, toMs - 1, job.windowMs);
     const end = last.toMs <= nowMs ? last.toMs : last.fromMs;
-    if ((end - first.fromMs) / job.windowMs > windowsPerRunMax) return failure("bad-request", `more than ${windowsPerRunMax} windows: ask for a shorter range`);
+    if ((end - first.fromMs) / job.windowMs > windowsPerRunMax)
+      return failure("bad-request", `more than ${windowsPerRunMax} windows: ask for a shorter range`);
     this.#running.add(job.name);
     try {
       return await this.#run(job, { fromMs: first.fromMs, toMs: end }, { again: true });
@@ -129,11 +137,19 @@ export class JobRunner {
     this.#runDue(job).then(
       (result) => {
         this.#running.delete(job.name);
-        if (!result.ok) this.#context.diagnostics.warn("job-failed", { job: job.name, why: result.message, next: "the next firing runs the same windows" });
+        if (!result.ok)
+          this.#context.diagnostics.warn("job-failed", {
+            job: job.name,
+            why: result.message,
+            next: "the next firing runs the same windows",
+          });
       },
       (cause: unknown) => {
         this.#running.delete(job.name);
-        this.#context.diagnostics.error("job-failed", { job: job.name, cause: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause) });
+        this.#context.diagnostics.error("job-failed", {
+          job: job.name,
+          cause: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause),
+        });
       },
     );
   }
@@ -206,9 +222,16 @@ export class JobRunner {
     return windows;
   }
 
-  async #commitBatch(job: JobSettings, windows: readonly Window[], found: { readonly byWindow: ReadonlyMap<number, readonly GroupRow[]>; readonly complete: boolean }): Promise<Result<{ committed: number; rows: ResultRow[] }>> {
+  async #commitBatch(
+    job: JobSettings,
+    windows: readonly Window[],
+    found: { readonly byWindow: ReadonlyMap<number, readonly GroupRow[]>; readonly complete: boolean },
+  ): Promise<Result<{ committed: number; rows: ResultRow[] }>> {
     const { consensus, attempts, state } = this.#options;
-    const claimed = await consensus.propose({ t: "run-claim", job: job.name, windows: windows.map(({ fromMs, toMs }) => ({ fromMs, toMs })), gateway: this.#context.self }, proposeTimeoutMs);
+    const claimed = await consensus.propose(
+      { t: "run-claim", job: job.name, windows: windows.map(({ fromMs, toMs }) => ({ fromMs, toMs })), gateway: this.#context.self },
+      proposeTimeoutMs,
+    );
     if (!claimed.ok) return claimed;
     if (claimed.value.t !== "claim") return failure("internal", "a claim was answered with something else");
     const standing = await this.#standingRows(job, windows);
@@ -219,13 +242,21 @@ export class JobRunner {
     for (const [at, window] of windows.entries()) {
       const claim = claimed.value.claims[at];
       if (claim === undefined) return failure("internal", "a claim lacks a window");
-      const all = (found.byWindow.get(window.fromMs) ?? []).map((row) => resultRow(job, window, row, { revision: claim.baseRevision + 1, complete: found.complete }));
+      const all = (found.byWindow.get(window.fromMs) ?? []).map((row) =>
+        resultRow(job, window, row, { revision: claim.baseRevision + 1, complete: found.complete }),
+      );
       const changed = all.filter((row) => !sameAsStanding(row, standing.value.get(row.id)));
       rows.push(...all.map((row) => (changed.includes(row) ? row : (standing.value.get(row.id) ?? row))));
       if (claim.baseRevision > 0 && changed.length === 0) continue;
       const bytes = encodeRows(this.#context.packing, changed);
       kept.push({ job: job.name, fromMs: window.fromMs, attempt: claim.attempt, rows: bytes });
-      commits.push({ ...window, attempt: claim.attempt, baseRevision: claim.baseRevision, rows: changed.length, digest: digestOfRows(bytes) });
+      commits.push({
+        ...window,
+        attempt: claim.attempt,
+        baseRevision: claim.baseRevision,
+        rows: changed.length,
+        digest: digestOfRows(bytes),
+      });
     }
     if (commits.length === 0) return success({ committed: 0, rows });
     const durable = await attempts.keepOnMajority(kept, this.#options.gateways);
@@ -271,13 +302,19 @@ function contiguous(windows: readonly Window[]): Window[] {
   const stretches: Window[] = [];
   for (const window of windows) {
     const last = stretches.at(-1);
-    if (last !== undefined && last.toMs === window.fromMs && window.toMs - last.fromMs <= dayMs) stretches[stretches.length - 1] = { fromMs: last.fromMs, toMs: window.toMs };
+    if (last !== undefined && last.toMs === window.fromMs && window.toMs - last.fromMs <= dayMs)
+      stretches[stretches.length - 1] = { fromMs: last.fromMs, toMs: window.toMs };
     else stretches.push(window);
   }
   return stretches;
 }
 
-function resultRow(job: JobSettings, window: Window, row: GroupRow, said: { readonly revision: number; readonly complete: boolean }): ResultRow {
+function resultRow(
+  job: JobSettings,
+  window: Window,
+  row: GroupRow,
+  said: { readonly revision: number; readonly complete: boolean },
+): ResultRow {
   const group = groupOf(job.groupBy, row.key);
   const finished = row.state.finish();
   return {
@@ -296,4 +333,3 @@ function resultRow(job: JobSettings, window: Window, row: GroupRow, said: { read
 function sameAsStanding(row: ResultRow, standing: ResultRow | undefined): boolean {
   return standing !== undefined && sameContent(row, standing);
 }
-

@@ -1,8 +1,8 @@
 /** Rows of results: their ids, their comparison, and their form in the store and between gateways. */
 
-import { crc32c } from "../../lib/crc32c.ts";
 import type { GroupKey } from "../../lib/aggregate-function.ts";
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { crc32c } from "../../lib/crc32c.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import type { Packing } from "../../lib/packing.ts";
 import type { ResultRow } from "../service.ts";
 
@@ -28,7 +28,9 @@ export function encodeRows(packing: Packing, rows: readonly ResultRow[]): Uint8A
 export function decodeRows(packing: Packing, bytes: Uint8Array): Result<readonly ResultRow[]> {
   const unpacked = packing.unpack(bytes);
   if (!unpacked.ok) return unpacked;
-  return Array.isArray(unpacked.value) ? success(unpacked.value as readonly ResultRow[]) : failure("data-damaged", "these are no result rows");
+  return Array.isArray(unpacked.value)
+    ? success(unpacked.value as readonly ResultRow[])
+    : failure("data-damaged", "these are no result rows");
 }
 
 /** What a commit says of its rows: found again, they must be the same bytes. */

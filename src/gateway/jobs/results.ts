@@ -5,7 +5,8 @@
  */
 
 import type { CommittedRun } from "../../core/site/site-state.ts";
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { copyBytes } from "../../lib/bytes.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import type { GatewayId } from "../../lib/ids.ts";
 import type { Store } from "../../ports/store.ts";
 import type { GatewayContext } from "../context.ts";
@@ -52,7 +53,9 @@ export class Results {
   constructor(options: ResultsOptions) {
     this.#options = options;
     this.#context = options.context;
-    this.sinks = options.context.settings.sinks.map((settings) => new FileSink({ context: options.context, settings, rowsOf: (run) => this.#storedRows(run) }));
+    this.sinks = options.context.settings.sinks.map(
+      (settings) => new FileSink({ context: options.context, settings, rowsOf: (run) => this.#storedRows(run) }),
+    );
     options.requests.serve("rows", (_from, body) => this.#rowsForPeer(body));
   }
 
@@ -93,7 +96,8 @@ export class Results {
     const target = this.#committed.length;
     const deadline = this.#context.clock.monotonicMs() + timeoutMs;
     while (this.#stored < target) {
-      if (this.#stopped || this.#context.clock.monotonicMs() >= deadline) return failure("not-ready", `${target - this.#stored} committed runs have not reached this gateway yet`);
+      if (this.#stopped || this.#context.clock.monotonicMs() >= deadline)
+        return failure("not-ready", `${target - this.#stored} committed runs have not reached this gateway yet`);
       await new Promise<void>((resolve) => {
         this.#context.clock.schedule(catchUpPollMs, resolve);
       });
@@ -132,7 +136,10 @@ export class Results {
       },
       (cause: unknown) => {
         this.#pumping = false;
-        this.#context.diagnostics.error("results-failed", { cause: cause instanceof Error ? cause.message : String(cause), next: "tried again" });
+        this.#context.diagnostics.error("results-failed", {
+          cause: cause instanceof Error ? cause.message : String(cause),
+          next: "tried again",
+        });
         if (!this.#stopped) this.#context.clock.schedule(retryMs * 4, () => this.#context.inbox.post(() => this.#pump()));
       },
     );
@@ -160,7 +167,8 @@ export class Results {
     const next = this.#committed.slice(this.#stored, this.#stored + batchMax);
     const last = next.at(-1);
     if (last === undefined) return 0;
-    for (let at = this.#stored + next.length; this.#committed[at]?.index === last.index; at++) next.push(this.#committed[at] as CommittedRun);
+    for (let at = this.#stored + next.length; this.#committed[at]?.index === last.index; at++)
+      next.push(this.#committed[at] as CommittedRun);
     const ready: { readonly run: CommittedRun; readonly rows: Uint8Array }[] = [];
     for (const run of next) {
       const rows = await this.#obtain(run);
@@ -171,7 +179,11 @@ export class Results {
     const whole = ready.filter(({ run }) => run.index !== cut);
     const newest = whole.at(-1);
     if (newest === undefined) return 0;
-    const puts = whole.map(({ run, rows }) => ({ type: "put" as const, key: resultKey(run.job, run.fromMs, run.revision), value: packSealed(this.#context.packing, rows) }));
+    const puts = whole.map(({ run, rows }) => ({
+      type: "put" as const,
+      key: resultKey(run.job, run.fromMs, run.revision),
+      value: packSealed(this.#context.packing, rows),
+    }));
     const meta = { type: "put" as const, key: metaKey("results"), value: packSealed(this.#context.packing, { index: newest.run.index }) };
     await this.#options.store.write([...puts, meta], { sync: true });
     this.#storedIndex = newest.run.index;
@@ -191,8 +203,13 @@ export class Results {
     for (const peer of this.#options.gateways) {
       if (peer === this.#context.self || !this.#options.router.reachable(peer)) continue;
       const { job, fromMs, attempt, revision } = run;
-      const answer = await this.#options.requests.call(peer, "rows", { job, fromMs, attempt, revision }, { timeoutMs: fetchTimeoutMs, channel: "job" });
-      if (answer.ok && answer.value instanceof Uint8Array && digestOfRows(answer.value) === run.digest) return answer.value.slice();
+      const answer = await this.#options.requests.call(
+        peer,
+        "rows",
+        { job, fromMs, attempt, revision },
+        { timeoutMs: fetchTimeoutMs, channel: "job" },
+      );
+      if (answer.ok && answer.value instanceof Uint8Array && digestOfRows(answer.value) === run.digest) return copyBytes(answer.value);
     }
     this.#context.diagnostics.debug("rows-awaited", { job: run.job, from: new Date(run.fromMs).toISOString(), revision: run.revision });
     return undefined;
@@ -200,7 +217,8 @@ export class Results {
 
   async #rowsForPeer(body: unknown): Promise<Result<unknown>> {
     const { job, fromMs, attempt, revision } = body as { job?: unknown; fromMs?: unknown; attempt?: unknown; revision?: unknown };
-    if (typeof job !== "string" || typeof fromMs !== "number" || typeof attempt !== "number" || typeof revision !== "number") return failure("bad-request", "which rows?");
+    if (typeof job !== "string" || typeof fromMs !== "number" || typeof attempt !== "number" || typeof revision !== "number")
+      return failure("bad-request", "which rows?");
     const kept = this.#options.attempts.find(job, fromMs, attempt);
     if (kept !== undefined) return success(kept);
     const value = await this.#options.store.get(resultKey(job, fromMs, revision));
@@ -211,13 +229,19 @@ export class Results {
 
   async #storedRows(run: CommittedRun): Promise<Result<readonly ResultRow[]>> {
     const value = await this.#options.store.get(resultKey(run.job, run.fromMs, run.revision));
-    if (value === undefined) return failure("store-damaged", `the rows of ${run.job} ${new Date(run.fromMs).toISOString()} revision ${run.revision} are missing from the store`);
+    if (value === undefined)
+      return failure(
+        "store-damaged",
+        `the rows of ${run.job} ${new Date(run.fromMs).toISOString()} revision ${run.revision} are missing from the store`,
+      );
     return this.#unseal(value);
   }
 
   #unseal(value: Uint8Array): Result<readonly ResultRow[]> {
     const bytes = unpackSealed(this.#context.packing, value);
     if (!bytes.ok) return bytes;
-    return bytes.value instanceof Uint8Array ? decodeRows(this.#context.packing, bytes.value) : failure("store-damaged", "a result in the store is malformed");
+    return bytes.value instanceof Uint8Array
+      ? decodeRows(this.#context.packing, bytes.value)
+      : failure("store-damaged", "a result in the store is malformed");
   }
 }

@@ -1,6 +1,6 @@
 /** The opaque cursor of paged readings: where the last page ended. */
 
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import { fromHex, toHex } from "../../lib/hex.ts";
 import type { PagePosition } from "./wire.ts";
 

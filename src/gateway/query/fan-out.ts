@@ -3,11 +3,11 @@
  * have answered or none is left. A peer that did not answer in time is asked last for a while.
  */
 
+import type { ConsistencyLevel } from "../../config/settings.ts";
 import type { copiesRequired } from "../../core/replica/rules.ts";
 import { type OwnerTable, ownersOf } from "../../core/ring/owner-table.ts";
 import type { Result } from "../../lib/errors.ts";
 import { type GatewayId, type Partition, partition, partitionCount } from "../../lib/ids.ts";
-import type { ConsistencyLevel } from "../../config/settings.ts";
 import type { Clock } from "../../ports/clock.ts";
 
 export interface FanOutOptions {
@@ -40,7 +40,11 @@ export class FanOut {
     return Array.from({ length: partitionCount }, (_, at) => partition(at));
   }
 
-  async ask<T>(partitions: readonly Partition[], level: ConsistencyLevel, ask: (gateway: GatewayId, partitions: readonly Partition[]) => Promise<Result<T>>): Promise<FanOutAnswers<T>> {
+  async ask<T>(
+    partitions: readonly Partition[],
+    level: ConsistencyLevel,
+    ask: (gateway: GatewayId, partitions: readonly Partition[]) => Promise<Result<T>>,
+  ): Promise<FanOutAnswers<T>> {
     const table = this.#options.ownerTable();
     const missing = new Map<Partition, number>();
     for (const at of partitions) missing.set(at, this.#options.copiesRequired({ level, owners: ownersOf(table, at).length }));

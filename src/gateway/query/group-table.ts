@@ -34,7 +34,8 @@ export class GroupTable {
   merge(partials: readonly GroupPartial[]): Result<void> {
     for (const partial of partials) {
       const decoded = decodeAggregateState(this.#functions, partial.state);
-      if (!decoded.ok) return { ok: false, code: "internal", message: `a partial state from another gateway is malformed: ${decoded.message}` };
+      if (!decoded.ok)
+        return { ok: false, code: "internal", message: `a partial state from another gateway is malformed: ${decoded.message}` };
       this.#row(partial.key, partial).state.merge(decoded.value);
     }
     return success(undefined);

@@ -5,15 +5,24 @@
 import type { OwnerTable } from "../../core/ring/owner-table.ts";
 import { isOwner } from "../../core/ring/owner-table.ts";
 import { type Calendar, windowAt } from "../../lib/calendar.ts";
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import { isLiteralGlob, matchesGlob } from "../../lib/glob.ts";
-import { type DeviceId, type GatewayId, type Partition, deviceId, partition } from "../../lib/ids.ts";
-import { type Digest, addDigests, digestRun, emptyDigest } from "../../series/digest.ts";
-import { type SeriesRun, lowerBound, sliceRows } from "../../series/run.ts";
+import { type DeviceId, deviceId, type GatewayId, type Partition, partition } from "../../lib/ids.ts";
+import { addDigests, type Digest, digestRun, emptyDigest } from "../../series/digest.ts";
+import { lowerBound, type SeriesRun, sliceRows } from "../../series/run.ts";
 import type { Series, SeriesIndex } from "../series/series-index.ts";
 import type { SeriesReader } from "../series/series-reader.ts";
 import { GroupTable } from "./group-table.ts";
-import type { AggregateReply, AggregateRequest, Page, PagePosition, PageRequest, PageSeries, PartitionPartial, SeriesSelector } from "./wire.ts";
+import type {
+  AggregateReply,
+  AggregateRequest,
+  Page,
+  PagePosition,
+  PageRequest,
+  PageSeries,
+  PartitionPartial,
+  SeriesSelector,
+} from "./wire.ts";
 
 export interface LocalReaderOptions {
   readonly self: GatewayId;
@@ -64,19 +73,38 @@ export class LocalReader {
       const key = groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device));
       const seen = partial.table.keySeed(key);
       const scanned = await this.#options.reader.scan(series, { fromUs: request.fromUs, toUs: request.toUs }, (run) => {
-        partial.digest = addDigests(partial.digest, addDigests(digestRun(series.hash, run), { count: 0, low: Math.imul(seen.low, run.count) >>> 0, high: Math.imul(seen.high, run.count) >>> 0 }));
+        partial.digest = addDigests(
+          partial.digest,
+          addDigests(digestRun(series.hash, run), {
+            count: 0,
+            low: Math.imul(seen.low, run.count) >>> 0,
+            high: Math.imul(seen.high, run.count) >>> 0,
+          }),
+        );
         this.addWindows(partial.table, key, run, request);
         return true;
       });
       if (!scanned.ok) return scanned;
       if (partial.digest.count > 0) byPartition.set(series.partition, partial);
     }
-    const partitions = [...byPartition].map(([at, { table, digest }]): PartitionPartial => ({ partition: at, digest: formatDigest(digest), count: digest.count, groups: table.encode() }));
+    const partitions = [...byPartition].map(
+      ([at, { table, digest }]): PartitionPartial => ({
+        partition: at,
+        digest: formatDigest(digest),
+        count: digest.count,
+        groups: table.encode(),
+      }),
+    );
     return success({ partitions });
   }
 
   /** Splits a run at the windows of the site's calendar and adds each piece to its group. */
-  addWindows(table: GroupTable, key: readonly string[], run: SeriesRun, plan: Pick<AggregateRequest, "windowMs" | "fromUs" | "toUs">): void {
+  addWindows(
+    table: GroupTable,
+    key: readonly string[],
+    run: SeriesRun,
+    plan: Pick<AggregateRequest, "windowMs" | "fromUs" | "toUs">,
+  ): void {
     if (plan.windowMs === 0) {
       table.add(key, { fromMs: plan.fromUs / 1_000, toMs: plan.toUs / 1_000 }, run, 0, run.count);
       return;
@@ -102,9 +130,11 @@ export class LocalReader {
 
   #checked(request: { readonly epoch: number; readonly partitions: readonly number[] }): Result<ReadonlySet<Partition>> {
     const table = this.#options.ownerTable();
-    if (request.epoch !== table.epoch) return failure("not-ready", `${this.#options.self} is at ring epoch ${table.epoch}, the question at ${request.epoch}`);
+    if (request.epoch !== table.epoch)
+      return failure("not-ready", `${this.#options.self} is at ring epoch ${table.epoch}, the question at ${request.epoch}`);
     const asked = new Set(request.partitions.map(partition));
-    for (const at of asked) if (!isOwner(table, at, this.#options.self)) return failure("not-ready", `${this.#options.self} does not own partition ${at}`);
+    for (const at of asked)
+      if (!isOwner(table, at, this.#options.self)) return failure("not-ready", `${this.#options.self} does not own partition ${at}`);
     return success(asked);
   }
 
@@ -112,7 +142,12 @@ export class LocalReader {
     const { index } = this.#options;
     const devices = isLiteralGlob(selector.device) ? [deviceId(selector.device)] : index.devicesAscending();
     for (const device of devices) {
-      if ((after !== undefined && device < after.device) || !matchesGlob(selector.device, device) || !labelsMatch(selector.labels, this.#options.labelsOf(device))) continue;
+      if (
+        (after !== undefined && device < after.device) ||
+        !matchesGlob(selector.device, device) ||
+        !labelsMatch(selector.labels, this.#options.labelsOf(device))
+      )
+        continue;
       const metrics = index.metricsOf(device);
       if (metrics === undefined) continue;
       for (const metric of selector.metric === undefined ? [...metrics.keys()].sort() : [selector.metric]) {

@@ -6,17 +6,27 @@
  */
 
 import type { ConsistencyLevel } from "../../config/settings.ts";
-import { type Calendar } from "../../lib/calendar.ts";
-import { type Result, failure, success } from "../../lib/errors.ts";
+import type { Calendar } from "../../lib/calendar.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import { isLiteralGlob } from "../../lib/glob.ts";
-import { type DeviceId, type GatewayId, type Hash64, type Partition, deviceId, partitionOf } from "../../lib/ids.ts";
+import { type DeviceId, deviceId, type GatewayId, type Hash64, type Partition, partitionOf } from "../../lib/ids.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRows } from "../../series/run.ts";
 import type { Requests } from "../requests.ts";
 import type { FanOut, FanOutAnswers } from "./fan-out.ts";
 import { type GroupRow, GroupTable } from "./group-table.ts";
-import { type LocalReader, groupKeyOf } from "./local-reader.ts";
-import { type AggregateReply, type AggregateRequest, type Page, type PagePosition, type PageRequest, type PageSeries, type SeriesSelector, packPage, unpackPage } from "./wire.ts";
+import { groupKeyOf, type LocalReader } from "./local-reader.ts";
+import {
+  type AggregateReply,
+  type AggregateRequest,
+  type Page,
+  type PagePosition,
+  type PageRequest,
+  type PageSeries,
+  packPage,
+  type SeriesSelector,
+  unpackPage,
+} from "./wire.ts";
 
 export interface QueriesOptions {
   readonly self: GatewayId;
@@ -70,19 +80,30 @@ export class Queries {
   }
 
   async page(query: PageQuery): Promise<Result<PageAnswer>> {
-    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), query.level, (gateway, partitions) => this.#askPage(gateway, partitions, query));
+    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), query.level, (gateway, partitions) =>
+      this.#askPage(gateway, partitions, query),
+    );
     if (answers.answers.length === 0) return unavailable(answers);
-    return success(mergePages(answers.answers.map((answer) => answer.reply), { limit: query.limit, complete: answers.complete }));
+    return success(
+      mergePages(
+        answers.answers.map((answer) => answer.reply),
+        { limit: query.limit, complete: answers.complete },
+      ),
+    );
   }
 
   async aggregate(query: AggregateQuery): Promise<Result<AggregateAnswer>> {
     const { level, ...plan } = query;
-    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), level, (gateway, partitions) => this.#askAggregate(gateway, partitions, plan));
+    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), level, (gateway, partitions) =>
+      this.#askAggregate(gateway, partitions, plan),
+    );
     if (answers.answers.length === 0) return unavailable(answers);
     const table = new GroupTable(query.functions);
     const unequal: Partition[] = [];
     for (const at of this.#partitions(query.selector)) {
-      const partials = answers.answers.filter((answer) => answer.partitions.has(at)).map((answer) => answer.reply.partitions.find((partial) => partial.partition === at));
+      const partials = answers.answers
+        .filter((answer) => answer.partitions.has(at))
+        .map((answer) => answer.reply.partitions.find((partial) => partial.partition === at));
       const first = partials[0];
       if (partials.some((partial) => partial?.digest !== first?.digest)) {
         unequal.push(at);
@@ -105,7 +126,10 @@ export class Queries {
       const page = { selector, fromUs, toUs, after, limit: repairPageLimit, level: query.level };
       const answers = await this.#options.fanOut.ask(partitions, query.level, (gateway, asked) => this.#askPage(gateway, asked, page));
       if (answers.answers.length === 0) return unavailable(answers);
-      const merged = mergePages(answers.answers.map((answer) => answer.reply), { limit: repairPageLimit, complete: answers.complete });
+      const merged = mergePages(
+        answers.answers.map((answer) => answer.reply),
+        { limit: repairPageLimit, complete: answers.complete },
+      );
       complete &&= merged.complete;
       for (const series of merged.series) {
         const key = groupKeyOf(query.groupBy, series, this.#options.labelsOf(series.device));
@@ -129,7 +153,11 @@ export class Queries {
     return reply.ok ? unpackPage(reply.value) : reply;
   }
 
-  async #askAggregate(gateway: GatewayId, partitions: readonly Partition[], plan: Omit<AggregateRequest, "epoch" | "partitions">): Promise<Result<AggregateReply>> {
+  async #askAggregate(
+    gateway: GatewayId,
+    partitions: readonly Partition[],
+    plan: Omit<AggregateRequest, "epoch" | "partitions">,
+  ): Promise<Result<AggregateReply>> {
     const request: AggregateRequest = { ...plan, epoch: this.#options.epoch(), partitions };
     if (gateway === this.#options.self) return this.#options.local.aggregate(request);
     const reply = await this.#options.requests.call(gateway, "aggregate", request, { timeoutMs: aggregateTimeoutMs, channel: "job" });
@@ -162,7 +190,9 @@ function endOf(page: Page): PagePosition | undefined {
  * so the union counts only up to the first such end.
  */
 export function mergePages(pages: readonly Page[], options: { readonly limit: number; readonly complete: boolean }): PageAnswer {
-  const bound = pages.map(endOf).reduce((least, end) => (least === undefined || (end !== undefined && comparePositions(end, least) < 0) ? end : least), undefined);
+  const bound = pages
+    .map(endOf)
+    .reduce((least, end) => (least === undefined || (end !== undefined && comparePositions(end, least) < 0) ? end : least), undefined);
   const runsBySeries = new Map<string, { device: DeviceId; metric: string; runs: SeriesRun[] }>();
   for (const page of pages) {
     for (const { device, metric, run } of page.series) {
@@ -189,7 +219,10 @@ export function mergePages(pages: readonly Page[], options: { readonly limit: nu
     series.push({ device, metric, run });
   }
   const last = series.at(-1);
-  const next = truncated && last !== undefined ? { device: last.device, metric: last.metric, us: last.run.times[last.run.count - 1] as number } : bound;
+  const next =
+    truncated && last !== undefined
+      ? { device: last.device, metric: last.metric, us: last.run.times[last.run.count - 1] as number }
+      : bound;
   return { series, next, complete: options.complete };
 }
 

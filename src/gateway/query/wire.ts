@@ -3,9 +3,10 @@
  * travel. Fields are append-only.
  */
 
+import type { AggregateFunction, GroupKey } from "../../lib/aggregate-function.ts";
+import { copyBytes } from "../../lib/bytes.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import { type DeviceId, deviceId } from "../../lib/ids.ts";
-import type { GroupKey, AggregateFunction } from "../../lib/aggregate-function.ts";
-import { type Result, failure, success } from "../../lib/errors.ts";
 import { compactTexts, type SeriesRun } from "../../series/run.ts";
 
 /** Which series: `metric` undefined means all; `labels` all have to match. */
@@ -86,7 +87,14 @@ export function packPage(page: Page): unknown {
       // A run may share the texts of a whole head.
       const run = compactTexts(rows);
       const { count } = run;
-      return { d: device, m: metric, t: bytesOf(run.times.subarray(0, count)), y: run.types?.subarray(0, count), v: bytesOf(run.numbers.subarray(0, count)), x: run.texts };
+      return {
+        d: device,
+        m: metric,
+        t: bytesOf(run.times.subarray(0, count)),
+        y: run.types?.subarray(0, count),
+        v: bytesOf(run.numbers.subarray(0, count)),
+        x: run.texts,
+      };
     }),
   };
 }
@@ -98,10 +106,18 @@ export function unpackPage(value: unknown): Result<Page> {
   for (const item of page.series as { d?: unknown; m?: unknown; t?: unknown; y?: unknown; v?: unknown; x?: unknown }[]) {
     const { d, m, t, y, v, x } = item;
     const typed = y === undefined || y === null || y instanceof Uint8Array;
-    if (typeof d !== "string" || typeof m !== "string" || !(t instanceof Uint8Array) || !(v instanceof Uint8Array) || !typed || !Array.isArray(x)) return malformed();
+    if (
+      typeof d !== "string" ||
+      typeof m !== "string" ||
+      !(t instanceof Uint8Array) ||
+      !(v instanceof Uint8Array) ||
+      !typed ||
+      !Array.isArray(x)
+    )
+      return malformed();
     const count = t.length / 8;
     if (!Number.isInteger(count) || v.length !== t.length || (y instanceof Uint8Array && y.length !== count)) return malformed();
-    const types = y instanceof Uint8Array ? y.slice() : undefined;
+    const types = y instanceof Uint8Array ? copyBytes(y) : undefined;
     series.push({ device: deviceId(d), metric: m, run: { count, times: floatsOf(t), types, numbers: floatsOf(v), texts: x as string[] } });
   }
   return success({ series, end: page.end });
@@ -116,5 +132,5 @@ function bytesOf(floats: Float64Array): Uint8Array {
 }
 
 function floatsOf(bytes: Uint8Array): Float64Array {
-  return new Float64Array(bytes.slice().buffer);
+  return new Float64Array(copyBytes(bytes).buffer);
 }

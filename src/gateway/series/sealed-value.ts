@@ -1,7 +1,7 @@
 /** Small values of the store: MessagePack behind a CRC-32C of it (uint32, little endian). */
 
 import { crc32c } from "../../lib/crc32c.ts";
-import { type Result, failure } from "../../lib/errors.ts";
+import { failure, type Result } from "../../lib/errors.ts";
 import type { Packing } from "../../lib/packing.ts";
 
 export function packSealed(packing: Packing, value: unknown): Uint8Array {

@@ -1,8 +1,8 @@
 /** The series that this gateway keeps: names, heads, and which chunks there are. All in memory; readings are not. */
 
 import { type DeviceId, type Hash64, type Partition, partitionOf } from "../../lib/ids.ts";
-import { Head } from "../../series/head.ts";
 import { type SeriesHash, seriesHashOf } from "../../series/digest.ts";
+import { Head } from "../../series/head.ts";
 import type { ChunkRef } from "./store-keys.ts";
 
 export interface Series {

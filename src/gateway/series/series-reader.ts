@@ -3,7 +3,7 @@
  * stays bounded whatever the range. A chunk that is missing or does not match its checksum is an error, never a gap.
  */
 
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import { decodeChunk } from "../../series/chunk.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRange } from "../../series/run.ts";
@@ -32,8 +32,14 @@ export class SeriesReader {
    * Sorted unique runs of [fromUs, toUs) in ascending order. `visit` returns false to stop. What is read is the state at
    * the time of the call.
    */
-  async scan(series: Series, range: { readonly fromUs: number; readonly toUs: number }, visit: (run: SeriesRun) => boolean): Promise<Result<void>> {
-    const heads = [series.head, series.sealing].filter((head) => head !== undefined && head.count > 0).map((head) => (head as Series["head"]).sortedUnique().run);
+  async scan(
+    series: Series,
+    range: { readonly fromUs: number; readonly toUs: number },
+    visit: (run: SeriesRun) => boolean,
+  ): Promise<Result<void>> {
+    const heads = [series.head, series.sealing]
+      .filter((head) => head !== undefined && head.count > 0)
+      .map((head) => (head as Series["head"]).sortedUnique().run);
     const refs = series.chunks.filter((ref) => ref.maxUs >= range.fromUs && ref.minUs < range.toUs);
     for (const group of grouped(clusters(refs, range))) {
       const values = await this.#store.chunkValues(group.flatMap((cluster) => cluster.refs));

@@ -4,10 +4,10 @@
  * store and log, and only then lets the log be trimmed. Replaying a record twice does no harm.
  */
 
-import { type Result, failure, success } from "../../lib/errors.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
 import { deviceId } from "../../lib/ids.ts";
-import type { ReadingColumns } from "../../lib/reading-columns.ts";
 import { ValueType } from "../../lib/reading.ts";
+import type { ReadingColumns } from "../../lib/reading-columns.ts";
 import type { Store, StoreOperation } from "../../ports/store.ts";
 import { chunkReadingsMax, decodeChunkStats, encodeChunk } from "../../series/chunk.ts";
 import { Head } from "../../series/head.ts";
@@ -17,7 +17,17 @@ import { type CheckpointRecord, type ReadingsLog, RecordKind } from "../readings
 import { ChunkLedger } from "./chunk-ledger.ts";
 import { packSealed, unpackSealed } from "./sealed-value.ts";
 import { type Series, SeriesIndex } from "./series-index.ts";
-import { type ChunkRef, chunkKey, chunkPrefix, metaKey, parseChunkKey, parseSeriesKey, prefixRange, seriesKey, seriesPrefix } from "./store-keys.ts";
+import {
+  type ChunkRef,
+  chunkKey,
+  chunkPrefix,
+  metaKey,
+  parseChunkKey,
+  parseSeriesKey,
+  prefixRange,
+  seriesKey,
+  seriesPrefix,
+} from "./store-keys.ts";
 
 export interface StoredCheckpoint extends CheckpointRecord {
   /** Counts checkpoints; chunks of a higher number belong to one that was never finished. */
@@ -78,9 +88,15 @@ export class SeriesStore {
     const chunks = await this.#loadChunks(names.value);
     if (!chunks.ok) return chunks;
     const expected = stored.value;
-    const matches = expected === undefined ? this.#ledger.chunks() === 0 : expected.chunks === this.#ledger.chunks() && expected.digest === this.#ledger.digest();
+    const matches =
+      expected === undefined
+        ? this.#ledger.chunks() === 0
+        : expected.chunks === this.#ledger.chunks() && expected.digest === this.#ledger.digest();
     if (matches) return success(undefined);
-    return failure("store-damaged", `the store has ${this.#ledger.chunks()} chunks where the last checkpoint made ${expected?.chunks ?? 0} durable: some are lost or altered. ${wayOut}`);
+    return failure(
+      "store-damaged",
+      `the store has ${this.#ledger.chunks()} chunks where the last checkpoint made ${expected?.chunks ?? 0} durable: some are lost or altered. ${wayOut}`,
+    );
   }
 
   /** Compares what the log says of the last checkpoint with what the store knows of it; called when the log was replayed. */
@@ -90,7 +106,11 @@ export class SeriesStore {
     const stored = this.#stored;
     const behind = logged !== undefined && (stored?.position ?? 0) < logged.position;
     const differs = logged !== undefined && stored !== undefined && stored.position === logged.position && stored.digest !== logged.digest;
-    if (behind || differs) return failure("store-damaged", `the log says that everything up to record ${logged.position} stands in ${logged.chunks} chunks, the store knows of ${stored?.chunks ?? 0}. ${wayOut}`);
+    if (behind || differs)
+      return failure(
+        "store-damaged",
+        `the log says that everything up to record ${logged.position} stands in ${logged.chunks} chunks, the store knows of ${stored?.chunks ?? 0}. ${wayOut}`,
+      );
     return success(undefined);
   }
 
@@ -103,7 +123,12 @@ export class SeriesStore {
     for (let i = 0; i < count; i++) {
       const number = numbers[i] as number;
       const type = types[i] as ValueType;
-      (series[columns.series[i] as number] as Head).append(times[i] as number, type, number, type === ValueType.Text ? texts[number] : undefined);
+      (series[columns.series[i] as number] as Head).append(
+        times[i] as number,
+        type,
+        number,
+        type === ValueType.Text ? texts[number] : undefined,
+      );
     }
     this.#headReadings += count;
   }
@@ -123,16 +148,33 @@ export class SeriesStore {
       await this.#seal(log);
     } catch (cause) {
       this.#retryAtMs = this.#context.clock.monotonicMs() + retryMs;
-      this.#context.diagnostics.error("checkpoint-failed", { cause: cause instanceof Error ? cause.message : String(cause), next: "the log keeps everything; tried again in 5 s" });
+      this.#context.diagnostics.error("checkpoint-failed", {
+        cause: cause instanceof Error ? cause.message : String(cause),
+        next: "the log keeps everything; tried again in 5 s",
+      });
       this.#unseal();
     } finally {
       this.#checkpointing = false;
     }
   }
 
-  stats(): { readonly series: number; readonly chunks: number; readonly headReadings: number; readonly checkpoints: number; readonly conflicts: number; readonly readings: number } {
+  stats(): {
+    readonly series: number;
+    readonly chunks: number;
+    readonly headReadings: number;
+    readonly checkpoints: number;
+    readonly conflicts: number;
+    readonly readings: number;
+  } {
     const { index } = this;
-    return { series: index.count(), chunks: this.#ledger.chunks(), headReadings: this.#headReadings, checkpoints: this.#stored?.number ?? 0, conflicts: this.#conflicts, readings: this.#ledger.readings() };
+    return {
+      series: index.count(),
+      chunks: this.#ledger.chunks(),
+      headReadings: this.#headReadings,
+      checkpoints: this.#stored?.number ?? 0,
+      conflicts: this.#conflicts,
+      readings: this.#ledger.readings(),
+    };
   }
 
   /** Values of chunks, in the order of the refs. */
@@ -158,7 +200,12 @@ export class SeriesStore {
     let bytes = 0;
     let verified = 0;
     for (const series of sealing) {
-      if (!series.named) operations.push({ type: "put", key: seriesKey(series.id), value: packSealed(this.#context.packing, { d: series.device, m: series.metric }) });
+      if (!series.named)
+        operations.push({
+          type: "put",
+          key: seriesKey(series.id),
+          value: packSealed(this.#context.packing, { d: series.device, m: series.metric }),
+        });
       const unique = (series.sealing as Head).sortedUnique();
       conflicts += unique.conflicts;
       for (let from = 0, part = 0; from < unique.run.count; from += chunkReadingsMax, part++) {
@@ -181,9 +228,17 @@ export class SeriesStore {
       }
     }
     await this.#writeVerified(operations, added.slice(verified));
-    const record: CheckpointRecord = { position, chunks: ledger.chunks(), readings: ledger.readings(), digest: ledger.digest(), reservedUs: this.#options.reservedUs() };
+    const record: CheckpointRecord = {
+      position,
+      chunks: ledger.chunks(),
+      readings: ledger.readings(),
+      digest: ledger.digest(),
+      reservedUs: this.#options.reservedUs(),
+    };
     const stored: StoredCheckpoint = { ...record, number };
-    await this.#options.store.write([{ type: "put", key: metaKey("checkpoint"), value: packSealed(this.#context.packing, stored) }], { sync: true });
+    await this.#options.store.write([{ type: "put", key: metaKey("checkpoint"), value: packSealed(this.#context.packing, stored) }], {
+      sync: true,
+    });
     this.#leftovers = [];
     this.#ledger = ledger;
     this.#stored = stored;
@@ -201,11 +256,13 @@ export class SeriesStore {
   /** The checkpoint's record first, durable; then the records that it covers may go. */
   #trimBehind(log: ReadingsLog, record: CheckpointRecord): void {
     const carried = this.#options.carryOver();
-    const sequence = !carried ? undefined : log.appendPacked(RecordKind.Checkpoint, record, () => {
-      log.log.trim(record.position + 1).catch((cause: unknown) => {
-        this.#context.diagnostics.error("trim-failed", { cause: cause instanceof Error ? cause.message : String(cause) });
-      });
-    });
+    const sequence = !carried
+      ? undefined
+      : log.appendPacked(RecordKind.Checkpoint, record, () => {
+          log.log.trim(record.position + 1).catch((cause: unknown) => {
+            this.#context.diagnostics.error("trim-failed", { cause: cause instanceof Error ? cause.message : String(cause) });
+          });
+        });
     if (sequence === undefined) this.#context.clock.schedule(100, () => this.#context.inbox.post(() => this.#trimBehind(log, record)));
   }
 
@@ -216,7 +273,8 @@ export class SeriesStore {
     const values = await this.chunkValues(chunks.map((chunk) => chunk.ref));
     for (const [at, chunk] of chunks.entries()) {
       const value = values[at];
-      if (value === undefined || !decodeChunkStats(chunk.series.hash, value).ok) throw new Error("the store did not give back what was written to it");
+      if (value === undefined || !decodeChunkStats(chunk.series.hash, value).ok)
+        throw new Error("the store did not give back what was written to it");
     }
   }
 
@@ -273,7 +331,11 @@ export class SeriesStore {
     return success(undefined);
   }
 
-  async #scanAll(prefix: Uint8Array, keysOnly: boolean, visit: (key: Uint8Array, value: Uint8Array) => string | undefined): Promise<string | undefined> {
+  async #scanAll(
+    prefix: Uint8Array,
+    keysOnly: boolean,
+    visit: (key: Uint8Array, value: Uint8Array) => string | undefined,
+  ): Promise<string | undefined> {
     let { from } = prefixRange(prefix);
     const { to } = prefixRange(prefix);
     for (;;) {
@@ -291,4 +353,4 @@ export class SeriesStore {
 }
 
 const wayOut =
-  "This gateway must not serve or acknowledge with data missing. The way out: move its data folder away and admit it anew (\"fogbank gateway replace\", a later version); the other gateways hold the same readings";
+  'This gateway must not serve or acknowledge with data missing. The way out: move its data folder away and admit it anew ("fogbank gateway replace", a later version); the other gateways hold the same readings';

@@ -38,7 +38,14 @@ export function parseSeriesKey(key: Uint8Array): number | undefined {
   return new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(1);
 }
 
-export function chunkKey(chunk: { readonly series: number; readonly minUs: number; readonly maxUs: number; readonly count: number; readonly checkpoint: number; readonly part: number }): Uint8Array {
+export function chunkKey(chunk: {
+  readonly series: number;
+  readonly minUs: number;
+  readonly maxUs: number;
+  readonly count: number;
+  readonly checkpoint: number;
+  readonly part: number;
+}): Uint8Array {
   const key = new Uint8Array(chunkKeyBytes);
   const view = new DataView(key.buffer);
   key[0] = 0x63;
@@ -54,7 +61,14 @@ export function chunkKey(chunk: { readonly series: number; readonly minUs: numbe
 export function parseChunkKey(key: Uint8Array): ChunkRef | undefined {
   if (key.length !== chunkKeyBytes || key[0] !== 0x63) return undefined;
   const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
-  return { series: view.getUint32(1), minUs: getTime(view, 5), maxUs: getTime(view, 13), count: view.getUint32(21), checkpoint: view.getUint32(25), key };
+  return {
+    series: view.getUint32(1),
+    minUs: getTime(view, 5),
+    maxUs: getTime(view, 13),
+    count: view.getUint32(21),
+    checkpoint: view.getUint32(25),
+    key,
+  };
 }
 
 /** Keys from `prefix` on, up to the first that does not begin with it. */
