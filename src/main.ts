@@ -52,21 +52,24 @@ function isPortFree(address: { readonly host: string; readonly port: number }): 
 }
 
 function onInterrupt(handler: () => void): () => void {
-  process.on("SIGINT", handler);
-  process.on("SIGTERM", handler);
+  // Node hands the signal's name to its listeners; ours take nothing.
+  const listener = (): void => handler();
+  process.on("SIGINT", listener);
+  process.on("SIGTERM", listener);
   return () => {
-    process.off("SIGINT", handler);
-    process.off("SIGTERM", handler);
+    process.off("SIGINT", listener);
+    process.off("SIGTERM", listener);
   };
 }
 
 function onStdinEnd(handler: () => void): () => void {
-  process.stdin.once("end", handler);
-  process.stdin.once("error", handler);
+  const listener = (): void => handler();
+  process.stdin.once("end", listener);
+  process.stdin.once("error", listener);
   process.stdin.resume();
   return () => {
-    process.stdin.off("end", handler);
-    process.stdin.off("error", handler);
+    process.stdin.off("end", listener);
+    process.stdin.off("error", listener);
     process.stdin.pause();
     process.stdin.unref();
   };

@@ -1,0 +1,175 @@
+// A load of MQTT publishers that costs little itself: raw sockets, packets made by hand, PUBACKs found by scanning.
+import { connect, type Socket } from "node:net";
+
+export interface LoadOptions {
+  readonly ports: readonly number[];
+  readonly connections: number;
+  /** PUBLISH packets of one connection that wait for their PUBACK. */
+  readonly inFlight: number;
+  readonly seconds: number;
+  /** Left out of the figures. */
+  readonly warmUpSeconds: number;
+  readonly topicOf: (connection: number) => string;
+}
+
+export interface LoadFigures {
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly acknowledged: number;
+  /** Connections that broke. */
+  readonly broken: number;
+}
+
+const bucketsPerMs = 20;
+const bucketsMax = 200_000;
+
+class Latencies {
+  readonly #buckets = new Uint32Array(bucketsMax);
+  count = 0;
+
+  add(ms: number): void {
+    const at = Math.min(bucketsMax - 1, Math.floor(ms * bucketsPerMs));
+    this.#buckets[at] = (this.#buckets[at] as number) + 1;
+    this.count++;
+  }
+
+  quantile(q: number): number {
+    let left = Math.floor(q * (this.count - 1));
+    for (let at = 0; at < bucketsMax; at++) {
+      left -= this.#buckets[at] as number;
+      if (left < 0) return (at + 0.5) / bucketsPerMs;
+    }
+    return Number.NaN;
+  }
+}
+
+function remainingLength(bytes: number): number[] {
+  const encoded: number[] = [];
+  do {
+    encoded.push((bytes & 0x7f) | (bytes > 0x7f ? 0x80 : 0));
+    bytes >>>= 7;
+  } while (bytes > 0);
+  return encoded;
+}
+
+function connectPacket(clientId: string): Buffer {
+  const id = Buffer.from(clientId);
+  const body = Buffer.concat([Buffer.from([0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, id.length >> 8, id.length & 0xff]), id]);
+  return Buffer.concat([Buffer.from([0x10, ...remainingLength(body.length)]), body]);
+}
+
+class Publisher {
+  readonly #socket: Socket;
+  readonly #topic: Buffer;
+  readonly #sentMs = new Float64Array(65_536);
+  readonly #onAck: (latencyMs: number) => void;
+  readonly #inFlight: number;
+  #nextId = 1;
+  #timestampMs: number;
+  #connected = false;
+  #rest: Buffer = Buffer.alloc(0);
+  stopped = false;
+
+  constructor(options: {
+    port: number;
+    clientId: string;
+    topic: string;
+    inFlight: number;
+    onAck: (latencyMs: number) => void;
+    onBroken: () => void;
+  }) {
+    this.#topic = Buffer.from(options.topic);
+    this.#inFlight = options.inFlight;
+    this.#onAck = options.onAck;
+    // A history of its own per connection, so that no reading is said twice.
+    this.#timestampMs = Date.now() - 3_600_000;
+    this.#socket = connect({ port: options.port, host: "127.0.0.1", noDelay: true });
+    this.#socket.on("connect", () => this.#socket.write(connectPacket(options.clientId)));
+    this.#socket.on("data", (chunk) => this.#data(chunk));
+    this.#socket.on("error", () => undefined);
+    this.#socket.on("close", () => {
+      if (!this.stopped) options.onBroken();
+    });
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.#socket.destroy();
+  }
+
+  #data(chunk: Buffer): void {
+    const data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const now = performance.now();
+    let at = 0;
+    let acknowledged = 0;
+    // CONNACK and PUBACK both have four bytes.
+    for (; at + 4 <= data.length; at += 4) {
+      if (data[at] === 0x20) {
+        if (data[at + 3] !== 0) throw new Error(`refused with code ${data[at + 3]}`);
+        this.#connected = true;
+        acknowledged += this.#inFlight;
+      } else {
+        this.#onAck(now - (this.#sentMs[((data[at + 2] as number) << 8) | (data[at + 3] as number)] as number));
+        acknowledged++;
+      }
+    }
+    this.#rest = at === data.length ? Buffer.alloc(0) : data.subarray(at);
+    if (this.#connected && !this.stopped && acknowledged > 0) this.#send(acknowledged);
+  }
+
+  #send(count: number): void {
+    const packets: Buffer[] = [];
+    const now = performance.now();
+    for (let i = 0; i < count; i++) {
+      const id = this.#nextId;
+      this.#nextId = id === 65_535 ? 1 : id + 1;
+      this.#sentMs[id] = now;
+      const ts = this.#timestampMs++;
+      const payload = `{"ts":${ts},"v":${(20 + (ts % 1000) / 100).toFixed(2)}}`;
+      const length = 2 + this.#topic.length + 2 + payload.length;
+      const packet = Buffer.allocUnsafe(2 + length);
+      packet[0] = 0x32;
+      packet[1] = length;
+      packet.writeUInt16BE(this.#topic.length, 2);
+      this.#topic.copy(packet, 4);
+      packet.writeUInt16BE(id, 4 + this.#topic.length);
+      packet.latin1Write(payload, 6 + this.#topic.length);
+      packets.push(packet);
+    }
+    this.#socket.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets));
+  }
+}
+
+export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
+  let latencies = new Latencies();
+  let broken = 0;
+  const publishers = Array.from(
+    { length: options.connections },
+    (_, i) =>
+      new Publisher({
+        port: options.ports[i % options.ports.length] as number,
+        clientId: `load-${i}`,
+        topic: options.topicOf(i),
+        inFlight: options.inFlight,
+        onAck: (ms) => latencies.add(ms),
+        onBroken: () => broken++,
+      }),
+  );
+  const wait = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+  await wait(options.warmUpSeconds);
+  latencies = new Latencies();
+  const startedMs = performance.now();
+  await wait(options.seconds);
+  const seconds = (performance.now() - startedMs) / 1_000;
+  const figures = {
+    perSecond: latencies.count / seconds,
+    p50Ms: latencies.quantile(0.5),
+    p99Ms: latencies.quantile(0.99),
+    acknowledged: latencies.count,
+    broken,
+  };
+  for (const publisher of publishers) publisher.stop();
+  await wait(0.3);
+  return figures;
+}

@@ -1,0 +1,137 @@
+// The servers that are measured, each as the processes that its users run, on loopback ports and in folders of their own.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+
+export interface Servers {
+  readonly name: string;
+  readonly mqttPorts: readonly number[];
+  /** Resident memory of each process, MiB. */
+  memory(): number[];
+  stop(): Promise<void>;
+}
+
+export function startFogbank(folder: string, portBase: number, root: string): Promise<Servers> {
+  const gateways = ["gw-a", "gw-b", "gw-c"];
+  mkdirSync(join(folder, "devices"), { recursive: true });
+  const lines = gateways.map(
+    (id, i) =>
+      `  ${id}: { host: 127.0.0.1, listen: { mqtt: ${portBase + 10 * i + 1}, mesh: ${portBase + 10 * i + 2}, http: ${portBase + 10 * i + 3} } }`,
+  );
+  writeFileSync(
+    join(folder, "site.yaml"),
+    [
+      "site: bench",
+      "secret: a-secret-for-the-benchmark",
+      "mqtt: { anonymous: true }",
+      "gateways:",
+      ...lines,
+      "devices: ./devices",
+      "",
+    ].join("\n"),
+  );
+  writeFileSync(
+    join(folder, "devices/sensor.yaml"),
+    "profile: sensor\ntopic: bench/{device}\npayload: json\ntimestamp: { path: ts, unit: ms }\nmetrics:\n  v: { path: v }\n",
+  );
+  const children = gateways.map((id) =>
+    spawn(
+      process.execPath,
+      [join(root, "dist/fogbank.js"), "start", join(folder, "site.yaml"), "--gateway", id, "--data", join(folder, id)],
+      {
+        stdio: ["ignore", "ignore", "inherit"],
+        env: { ...process.env, FOGBANK_LOG: "warn" },
+      },
+    ),
+  );
+  return started(
+    "fogbank",
+    children,
+    gateways.map((_, i) => portBase + 10 * i + 1),
+  );
+}
+
+/** JetStream behind MQTT, three replicas, as nats-server's documentation sets it up. */
+export function startNats(folder: string, portBase: number): Promise<Servers> {
+  const ids = [0, 1, 2];
+  const routes = ids.map((i) => `nats://127.0.0.1:${portBase + 10 * i + 2}`).join(", ");
+  const children = ids.map((i) => {
+    const own = join(folder, `nats-${i}`);
+    mkdirSync(own, { recursive: true });
+    const config = [
+      `server_name: n${i}`,
+      `listen: 127.0.0.1:${portBase + 10 * i + 1}`,
+      `jetstream { store_dir: "${own}" }`,
+      `cluster { name: bench, listen: 127.0.0.1:${portBase + 10 * i + 2}, routes: [${routes}] }`,
+      `mqtt { listen: "127.0.0.1:${portBase + 10 * i + 3}", stream_replicas: 3 }`,
+      "",
+    ].join("\n");
+    writeFileSync(join(own, "nats.conf"), config);
+    return spawn("nats-server", ["-c", join(own, "nats.conf")], { stdio: "ignore" });
+  });
+  return started(
+    "nats",
+    children,
+    ids.map((i) => portBase + 10 * i + 3),
+  );
+}
+
+/** Aedes that stores nothing: the ceiling of the MQTT library. */
+export function startAedes(port: number, root: string): Promise<Servers> {
+  const child = spawn(process.execPath, ["--import", "tsx", join(root, "scripts/bench/bare-aedes.ts"), String(port)], {
+    stdio: ["ignore", "ignore", "inherit"],
+    cwd: root,
+  });
+  return started("aedes", [child], [port]);
+}
+
+async function started(name: string, children: readonly ChildProcess[], mqttPorts: readonly number[]): Promise<Servers> {
+  const stop = async (): Promise<void> => {
+    await Promise.all(
+      children.map(
+        (child) =>
+          new Promise<void>((resolve) => {
+            if (child.exitCode !== null || child.signalCode !== null) return resolve();
+            child.once("exit", () => resolve());
+            child.kill("SIGTERM");
+            setTimeout(() => child.kill("SIGKILL"), 5_000).unref();
+          }),
+      ),
+    );
+  };
+  const deadline = performance.now() + 30_000;
+  for (const port of mqttPorts) {
+    while (!(await answers(port))) {
+      if (performance.now() > deadline) {
+        await stop();
+        throw new Error(`${name} does not accept MQTT connections on port ${port}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+  return { name, mqttPorts, memory: () => children.map((child) => residentMebibytes(child.pid ?? 0)), stop };
+}
+
+/** A CONNACK with code 0: a server that is up but not ready (JetStream without a leader) does not count. */
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: "127.0.0.1" });
+    const done = (ok: boolean): void => {
+      socket.destroy();
+      resolve(ok);
+    };
+    socket.setTimeout(2_000, () => done(false));
+    socket.once("error", () => done(false));
+    socket.once("close", () => done(false));
+    socket.once("data", (data) => done(data[0] === 0x20 && data[3] === 0));
+    socket.once("connect", () =>
+      socket.write(Buffer.from([0x10, 17, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, 0, 5, 0x70, 0x72, 0x6f, 0x62, 0x65])),
+    );
+  });
+}
+
+function residentMebibytes(pid: number): number {
+  const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Math.round(Number(line?.[1] ?? 0) / 1024);
+}
