@@ -76,10 +76,10 @@ function createServer(log: ApiLog): FastifyInstance {
     clientErrorHandler: (error, socket) => {
       if (!socket.writable) return;
       const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-      const { body, mediaType } = problemAnswer(failure("bad-request", `the request is not valid HTTP (${String(error.code)})`));
-      socket.end(
-        `HTTP/1.1 ${status}\r\ncontent-type: ${mediaType ?? ""}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-      );
+      const { body, mediaType } = problemAnswer(failure("bad-request", `the request is not valid HTTP (${error.code ?? "no code"})`));
+      const length = Buffer.byteLength(body);
+      socket.write(`HTTP/1.1 ${status}\r\ncontent-type: ${mediaType ?? ""}\r\ncontent-length: ${length}\r\nconnection: close\r\n\r\n`);
+      socket.end(body);
     },
   });
   // Bodies are opaque bytes, whatever their content type says; a route that wants JSON parses it.

@@ -123,10 +123,17 @@ export class FakeOutput implements Output {
   }
 }
 
-/** Sleeping moves the time on, after everything that is ready has run. */
+interface Sleeper {
+  readonly dueMs: number;
+  readonly wake: () => void;
+}
+
+/** Sleepers wake one after the other, in the order of their time, each after everything that was ready has run. */
 export class FakeClock {
   nowMs = Date.UTC(2026, 0, 31, 12);
   readonly #startMs = this.nowMs;
+  readonly #sleepers = new Set<Sleeper>();
+  #isTurning = false;
 
   wallMs(): number {
     return this.nowMs;
@@ -136,14 +143,35 @@ export class FakeClock {
     return this.nowMs - this.#startMs;
   }
 
-  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    if (isAborted(signal)) return;
-    const dueMs = this.nowMs + ms;
-    await new Promise((resolve) => setImmediate(resolve));
-    if (!isAborted(signal)) this.nowMs = Math.max(this.nowMs, dueMs);
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#sleepers.delete(sleeper);
+        signal?.removeEventListener("abort", wake);
+        resolve();
+      };
+      const sleeper = { dueMs: this.nowMs + ms, wake };
+      this.#sleepers.add(sleeper);
+      signal?.addEventListener("abort", wake);
+      void this.#turn();
+    });
   }
-}
 
-function isAborted(signal: AbortSignal | undefined): boolean {
-  return signal?.aborted === true;
+  async #turn(): Promise<void> {
+    if (this.#isTurning) return;
+    this.#isTurning = true;
+    while (this.#sleepers.size > 0) {
+      // A request to an API in this process takes a few turns of the event loop.
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+      const [first, ...others] = this.#sleepers;
+      const next = others.reduce(
+        (earliest, sleeper) => (earliest === undefined || sleeper.dueMs < earliest.dueMs ? sleeper : earliest),
+        first,
+      );
+      this.nowMs = Math.max(this.nowMs, next?.dueMs ?? 0);
+      next?.wake();
+    }
+    this.#isTurning = false;
+  }
 }

@@ -18,14 +18,20 @@ export async function check(world: World, file: string | undefined, options: { r
   }
   if (!loaded.ok) {
     for (const problem of loaded.problems) world.err.write(`${plain(formatProblem(problem))}\n`);
-    const count = loaded.problems.length;
-    world.err.write(`${count === 1 ? "1 problem" : `${count} problems`}\n`);
+    world.err.write(`${counted(loaded.problems.length, "problem")}\n`);
     return 2;
   }
   for (const warning of loaded.warnings) printWarning(world, formatProblem(warning));
   const { settings } = loaded;
   const ok = colorsOf(world, world.out).green("valid");
-  const counts = `${settings.profiles.length} profiles, ${settings.inventory.length} known devices, ${settings.jobs.length} jobs, ${settings.sinks.length} sinks`;
+  const counts = [
+    counted(settings.profiles.length, "profile"),
+    counted(settings.inventory.length, "known device"),
+    counted(settings.jobs.length, "job"),
+    counted(settings.sinks.length, "sink"),
+  ].join(", ");
   world.out.write(`${plain(path)}: ${ok}\nsite ${plain(settings.site)}: ${counts}\n${plain(describeSurvival(settings))}\n`);
   return 0;
 }
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;

@@ -1,4 +1,4 @@
-import { type ExitStatus, FailureError, type Result } from "../../lib/errors.ts";
+import { type ExitStatus, type Failure, FailureError, failure, type Result } from "../../lib/errors.ts";
 import { print, reportFailure, unwrap, usageError } from "../command.ts";
 import { type BadRow, type CsvRow, readHeader, readRow } from "../csv-rows.ts";
 import { createTimeReader, type TimeReader } from "../local-time.ts";
@@ -60,6 +60,7 @@ class Replay {
   readonly #startMs: number;
   #published = 0;
   #acknowledged = 0;
+  #acksFailure: Failure | undefined;
 
   constructor(world: World, options: ReplayOptions, plan: ReplayPlan) {
     this.#world = world;
@@ -126,11 +127,25 @@ class Replay {
     const acknowledged = () => {
       this.#acknowledged += count;
       const lines = row.values.map(([name, value]) => `${ts},${ackField(value)}${columns === 1 ? "" : `,${ackField(name)}`}\n`);
-      this.#plan.acknowledge(lines.join(""));
+      this.#note(lines.join(""));
     };
     const sent = await this.#publisher.publish(this.#plan.topic, payload, acknowledged);
     if (sent.ok) this.#published += count;
     return sent.ok;
+  }
+
+  /** Without the note, what was acknowledged would be in doubt: a full disk ends the replay. */
+  #note(lines: string): void {
+    if (this.#acksFailure !== undefined) return;
+    try {
+      this.#plan.acknowledge(lines);
+    } catch (error) {
+      this.#acksFailure = failure(
+        "disk-full",
+        `cannot write ${this.#options.acks ?? "the acks"}: ${error instanceof Error ? error.message : String(error)}`,
+      );
+      void this.#publisher.close();
+    }
   }
 
   async #tick(end: AbortSignal): Promise<void> {
@@ -163,8 +178,11 @@ class Replay {
         `${all.published} published, ${all.acknowledged} acknowledged (${this.#rate()}/s), ${rest}, in ${formatElapsed(all.seconds * 1000)}${wasInterrupted ? "; interrupted" : ""}\n`,
       );
     });
-    if (!drained.ok && !wasInterrupted) reportFailure(this.#world, drained);
-    return !drained.ok || summary.unacknowledged > 0 || summary.skippedRows > 0 || wasInterrupted ? 1 : 0;
+    if (this.#acksFailure !== undefined) reportFailure(this.#world, this.#acksFailure);
+    else if (!drained.ok && !wasInterrupted) reportFailure(this.#world, drained);
+    return this.#acksFailure !== undefined || !drained.ok || summary.unacknowledged > 0 || summary.skippedRows > 0 || wasInterrupted
+      ? 1
+      : 0;
   }
 }
 

@@ -17,7 +17,8 @@ export class SimulatedDevices {
   published = 0;
   readonly #world: World;
   readonly #publishers: readonly ReliablePublisher[];
-  readonly #stop = new AbortController();
+  /** One for each device: a signal with a dozen sleepers would look like a leak. */
+  readonly #stops: readonly AbortController[];
   readonly #loops: readonly Promise<void>[];
 
   constructor(world: World, gateways: readonly DemoGateway[]) {
@@ -34,9 +35,11 @@ export class SimulatedDevices {
         stallMs: 22_000,
         giveUpMs: 600_000,
       });
-      return { publisher, loop: this.#run(device, publisher, random.fork()) };
+      const stop = new AbortController();
+      return { publisher, stop, loop: this.#run(device, publisher, random.fork(), stop.signal) };
     });
     this.#publishers = started.map(({ publisher }) => publisher);
+    this.#stops = started.map(({ stop }) => stop);
     this.#loops = started.map(({ loop }) => loop);
   }
 
@@ -46,7 +49,7 @@ export class SimulatedDevices {
 
   /** No more readings; waits for the acknowledgements of those that are on their way. */
   async stop(): Promise<void> {
-    this.#stop.abort();
+    for (const stop of this.#stops) stop.abort();
     const drained = new AbortController();
     const all = Promise.all(this.#publishers.map((publisher) => publisher.drain())).then(() => drained.abort());
     await this.#world.clock.sleep(drainWithinMs, drained.signal);
@@ -54,13 +57,13 @@ export class SimulatedDevices {
     await Promise.all([all, ...this.#loops]);
   }
 
-  async #run(device: DemoDevice, publisher: ReliablePublisher, random: Random): Promise<void> {
+  async #run(device: DemoDevice, publisher: ReliablePublisher, random: Random, stop: AbortSignal): Promise<void> {
     const { clock } = this.#world;
     const everyMs = intervalMs.min + random.below(intervalMs.max - intervalMs.min);
     const offset = random.real();
     let ts = 0;
-    await clock.sleep(random.below(everyMs), this.#stop.signal);
-    while (!this.#stop.signal.aborted) {
+    await clock.sleep(random.below(everyMs), stop);
+    while (!stop.aborted) {
       // A clock that is set back gives no time twice.
       ts = Math.max(ts + 1, clock.wallMs());
       const { temperature, humidity } = climateAt(ts, offset, random);
@@ -71,7 +74,7 @@ export class SimulatedDevices {
         this.#acknowledge(device.id, ts, temperature, humidity),
       );
       if (!sent.ok) return;
-      await clock.sleep(everyMs, this.#stop.signal);
+      await clock.sleep(everyMs, stop);
     }
   }
 
