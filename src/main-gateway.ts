@@ -1,7 +1,7 @@
 /** One real gateway: its adapters, its HTTP surface, and how it ends. The second half of the composition root. */
 
 import { join } from "node:path";
-import { DataFolder } from "./adapters/data-folder.ts";
+import { openDataFolder } from "./adapters/data-folder.ts";
 import { DeviceBroker } from "./adapters/device-broker/device-broker.ts";
 import { FileDocuments } from "./adapters/file-documents.ts";
 import { FileLogDirectory } from "./adapters/file-log.ts";
@@ -34,7 +34,7 @@ export async function startGateway(options: GatewayStartOptions, env: SiteEnviro
   const { settings, gateway: self, dataFolder } = options;
   const own = settings.gateways.find((gateway) => gateway.id === self);
   if (own === undefined) return failure("usage", `the site has no gateway "${self}"`);
-  const folder = await DataFolder.open(dataFolder);
+  const folder = await openDataFolder(dataFolder);
   if (!folder.ok) return folder;
   const diagnostics = createPinoDiagnostics({ level: env["FOGBANK_LOG"] ?? "info", gateway: self });
   const clock = new SystemClock();
@@ -74,7 +74,7 @@ export async function startGateway(options: GatewayStartOptions, env: SiteEnviro
     await api.close();
     await gateway.stop();
     clock.cancelAll();
-    await folder.value.close();
+    await folder.value.release();
   };
   const listening = await api.listen({ host: bindHost(settings, own.listen.http), port: own.listen.http.port });
   const started = listening.ok ? await gateway.start() : listening;
