@@ -1,15 +1,17 @@
 /**
- * The `Documents` port: small JSON files through lowdb, with an adapter that does what lowdb's own does not: write to a
- * temporary file, fsync, rename, fsync the folder. Envelope: `{ version: 1, checksum, content }`, the checksum a CRC-32C
- * of the content's JSON. A file that cannot be read or does not match is an error, never an empty document.
+ * The `Documents` port: one lowdb file for each document, `<name>.json`, with an adapter that writes a temporary file,
+ * fsyncs it, renames it and fsyncs the folder. The file holds `{ version: 1, checksum, content }`; the checksum is the
+ * CRC-32C (8 hex digits) of the content as JSON, so a changed bit is an error and never another document.
  */
-
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import path from "node:path";
+import * as fs from "node:fs";
+import * as path from "node:path";
 import { type Adapter, Low } from "lowdb";
+import { assert } from "../lib/assert.ts";
 import { crc32c } from "../lib/crc32c.ts";
-import { failure, type Result, success } from "../lib/errors.ts";
+import { type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
+import { IoError, replaceFile } from "../lib/log-files.ts";
 import type { Documents } from "../ports/documents.ts";
+import { createFolder, ioError, NodeFiles } from "./log/node-files.ts";
 
 interface Envelope {
   readonly version: 1;
@@ -17,96 +19,114 @@ interface Envelope {
   readonly content: unknown;
 }
 
+const none: Envelope = { version: 1, checksum: "", content: undefined };
+
 export class FileDocuments implements Documents {
   readonly #folder: string;
-  /** Writes of one document one after the other. */
-  readonly #queues = new Map<string, Promise<unknown>>();
+  /** Writes of one document come one after the other. */
+  readonly #writes = new Map<string, Promise<unknown>>();
 
   constructor(options: { readonly folder: string }) {
     this.#folder = options.folder;
   }
 
   async read(name: string): Promise<Result<unknown>> {
-    const file = this.#fileOf(name);
+    const database = this.#database(name);
     try {
-      const database = new Low<Envelope | null>(new DurableFile(file), null);
       await database.read();
-      const envelope = database.data;
-      if (envelope === null) return success(undefined);
-      const sound = envelope.version === 1 && envelope.checksum === checksumOf(envelope.content);
-      return sound ? success(envelope.content) : failure("data-damaged", `the document ${file} does not match its checksum`);
+      return success(database.data.content);
     } catch (error) {
-      return failure("data-damaged", `the document ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      return asFailure(`The document ${database.file} cannot be read`, error);
     }
   }
 
-  write(name: string, value: unknown): Promise<Result<void>> {
-    const written = (this.#queues.get(name) ?? Promise.resolve()).then(() => this.#write(this.#fileOf(name), value));
-    this.#queues.set(name, written);
-    return written;
+  async write(name: string, value: unknown): Promise<Result<void>> {
+    const database = this.#database(name);
+    const content = JSON.stringify(value);
+    assert(content !== undefined, `the document ${name} is no JSON value`);
+    database.data = { version: 1, checksum: checksumOf(content), content: JSON.parse(content) };
+    const before = this.#writes.get(name) ?? Promise.resolve();
+    const write = before.then(async (): Promise<Result<void>> => {
+      try {
+        await createFolder(this.#folder);
+        await database.write();
+        return success(undefined);
+      } catch (error) {
+        return asFailure(`The document ${database.file} cannot be written`, ioError(error));
+      }
+    });
+    this.#writes.set(name, write);
+    const result = await write;
+    if (this.#writes.get(name) === write) this.#writes.delete(name);
+    return result;
   }
 
-  async #write(file: string, value: unknown): Promise<Result<void>> {
-    try {
-      await mkdir(this.#folder, { recursive: true });
-      // What is written is what JSON makes of it, so that the checksum holds after reading it back.
-      const content: unknown = JSON.parse(JSON.stringify(value));
-      await new Low<Envelope | null>(new DurableFile(file), { version: 1, checksum: checksumOf(content), content }).write();
-      return success(undefined);
-    } catch (error) {
-      const full = error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
-      return failure(
-        full ? "disk-full" : "store-failed",
-        `the document ${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
-      );
-    }
-  }
-
-  #fileOf(name: string): string {
-    return path.join(this.#folder, `${name}.json`);
+  #database(name: string): Document {
+    assert(/^[a-z0-9][a-z0-9.-]*$/.test(name), `"${name}" is no name for a document`);
+    return new Document(this.#folder, `${name}.json`);
   }
 }
 
-class DurableFile implements Adapter<Envelope | null> {
-  readonly #file: string;
+class Document extends Low<Envelope> {
+  readonly file: string;
 
-  constructor(file: string) {
-    this.#file = file;
+  constructor(folder: string, fileName: string) {
+    super(new DurableAdapter(folder, fileName), none);
+    this.file = path.join(folder, fileName);
+  }
+}
+
+class DurableAdapter implements Adapter<Envelope> {
+  readonly #folder: string;
+  readonly #fileName: string;
+
+  constructor(folder: string, fileName: string) {
+    this.#folder = folder;
+    this.#fileName = fileName;
   }
 
   async read(): Promise<Envelope | null> {
+    const file = path.join(this.#folder, this.#fileName);
+    let text: string;
     try {
-      const value: unknown = JSON.parse(await readFile(this.#file, "utf8"));
-      if (typeof value !== "object" || value === null) throw new Error("it holds no object");
-      return value as Envelope;
+      text = await fs.promises.readFile(file, "utf8");
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
-      throw error;
+      const translated = ioError(error);
+      if (translated instanceof IoError && translated.code === "ENOENT") return null;
+      throw translated;
     }
+    return decodeEnvelope(file, text);
   }
 
-  async write(data: Envelope | null): Promise<void> {
-    const temporary = `${this.#file}.new`;
-    const handle = await open(temporary, "w");
-    try {
-      await handle.writeFile(JSON.stringify(data));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, this.#file).catch(async (error: unknown) => {
-      await rm(temporary, { force: true });
-      throw error;
-    });
-    const folder = await open(path.dirname(this.#file), "r");
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+  async write(envelope: Envelope): Promise<void> {
+    const bytes = new TextEncoder().encode(`${JSON.stringify(envelope, undefined, 2)}\n`);
+    await replaceFile(new NodeFiles(this.#folder), this.#fileName, bytes);
   }
 }
 
-function checksumOf(content: unknown): string {
-  return crc32c(new TextEncoder().encode(JSON.stringify(content))).toString(16);
+const checksumOf = (json: string): string => crc32c(new TextEncoder().encode(json)).toString(16).padStart(8, "0");
+
+function decodeEnvelope(file: string, text: string): Envelope {
+  const damaged = (what: string) =>
+    new FailureError(failure("data-damaged", `The document ${file} is damaged: ${what}. Restore it from a backup; never delete it to get going again.`));
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw damaged("it is no JSON");
+  }
+  if (typeof parsed !== "object" || parsed === null || !("version" in parsed) || !("checksum" in parsed) || !("content" in parsed)) {
+    throw damaged("it lacks version, checksum or content");
+  }
+  // The checksum first: only then is an odd version a newer Fogbank's and not damage.
+  if (parsed.checksum !== checksumOf(JSON.stringify(parsed.content))) throw damaged("its checksum does not match");
+  if (parsed.version !== 1) throw damaged(`it has version ${JSON.stringify(parsed.version)}, this Fogbank reads version 1`);
+  return { version: 1, checksum: parsed.checksum, content: parsed.content };
+}
+
+function asFailure(what: string, error: unknown): Failure {
+  if (error instanceof FailureError) return error.failure;
+  if (!(error instanceof IoError)) throw error;
+  const full = error.code === "ENOSPC" || error.code === "EDQUOT";
+  return failure(full ? "disk-full" : "store-failed", `${what}: ${error.message}. ${full ? "Free some space." : "Check the disk and the rights of the data folder."}`);
 }

@@ -1,75 +1,119 @@
-/** The `ResultFile` port: append-only files of results, fsynced with every append; partial appends are cut off by `truncate`. */
-
-import { type FileHandle, mkdir, open } from "node:fs/promises";
-import path from "node:path";
-import { failure, type Result, success } from "../lib/errors.ts";
+/**
+ * The `file` sink's files: append-only text, fsynced before an append resolves. After a failed append the file is cut
+ * back to what it had, so that what is there is always a prefix of what was appended.
+ */
+import * as path from "node:path";
+import { assert } from "../lib/assert.ts";
+import { type Failure, failure, type Result, success } from "../lib/errors.ts";
+import { IoError, type LogFile, type LogFiles, syncFile, writeFully } from "../lib/log-files.ts";
 import type { ResultFile, ResultFiles } from "../ports/result-file.ts";
+import { NodeFiles } from "./log/node-files.ts";
+
+export interface FileResultsOptions {
+  /** Created when missing. */
+  readonly folder: string;
+  /** Tests put a disk that fails in between. */
+  readonly wrap?: (files: LogFiles) => LogFiles;
+}
 
 export class FileResults implements ResultFiles {
   readonly #folder: string;
+  readonly #files: LogFiles;
 
-  constructor(options: { readonly folder: string }) {
+  constructor(options: FileResultsOptions) {
     this.#folder = options.folder;
+    this.#files = options.wrap?.(new NodeFiles(options.folder)) ?? new NodeFiles(options.folder);
   }
 
+  /** `name` is the file's name, e.g. `archive.ndjson`. */
   async open(name: string): Promise<Result<ResultFile>> {
-    const file = path.join(this.#folder, name);
-    return attempt(file, async () => {
-      await mkdir(this.#folder, { recursive: true });
-      const handle = await open(file, "a+");
-      const folder = await open(this.#folder, "r");
+    assert(/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name), `"${name}" is no name for a result file`);
+    const where = path.join(this.#folder, name);
+    try {
+      const names = await this.#files.list();
+      const file = await this.#files.open(name, names.includes(name) ? "open" : "create");
       try {
-        await folder.sync();
-      } finally {
-        await folder.close();
+        await this.#files.syncFolder();
+        return success(new AppendedFile({ where, file, length: await file.size() }));
+      } catch (error) {
+        await file.close().catch(() => undefined);
+        throw error;
       }
-      return new AppendedFile(file, handle);
-    });
+    } catch (error) {
+      return asFailure(where, "opened", error);
+    }
   }
 }
 
 class AppendedFile implements ResultFile {
-  readonly #file: string;
-  readonly #handle: FileHandle;
+  readonly #where: string;
+  readonly #file: LogFile;
+  #length: number;
+  /** What stands behind `#length` is left of a failed append. */
+  #dirty = false;
+  #last: Promise<unknown> = Promise.resolve();
 
-  constructor(file: string, handle: FileHandle) {
-    this.#file = file;
-    this.#handle = handle;
+  constructor(options: { readonly where: string; readonly file: LogFile; readonly length: number }) {
+    this.#where = options.where;
+    this.#file = options.file;
+    this.#length = options.length;
   }
 
-  async truncate(bytes: number): Promise<Result<void>> {
-    const cut = await attempt(this.#file, async () => {
-      const { size } = await this.#handle.stat();
-      if (size > bytes) {
-        await this.#handle.truncate(bytes);
-        await this.#handle.sync();
+  truncate(bytes: number): Promise<Result<void>> {
+    return this.#inOrder("cut", async () => {
+      if (bytes > this.#length) {
+        const message = `The file ${this.#where} has ${this.#length} bytes, but ${bytes} had been written. Restore it, or remove it to have it written anew.`;
+        return failure("data-damaged", message);
       }
-      return size;
+      await this.#cut(bytes);
+      return success(undefined);
     });
-    if (!cut.ok) return cut;
-    return cut.value >= bytes
-      ? success(undefined)
-      : failure("data-damaged", `${this.#file} has ${cut.value} bytes where ${bytes} had been written`);
   }
 
   append(text: string): Promise<Result<number>> {
-    return attempt(this.#file, async () => {
-      await this.#handle.appendFile(text);
-      await this.#handle.sync();
-      return (await this.#handle.stat()).size;
+    return this.#inOrder("written", async () => {
+      const bytes = new TextEncoder().encode(text);
+      if (this.#dirty) await this.#cut(this.#length);
+      this.#dirty = true;
+      await writeFully(this.#file, bytes, this.#length);
+      await syncFile(this.#file);
+      this.#dirty = false;
+      this.#length += bytes.length;
+      return success(this.#length);
     });
   }
 
   async close(): Promise<void> {
-    await this.#handle.close();
+    await this.#last;
+    await this.#file.close();
+  }
+
+  async #cut(bytes: number): Promise<void> {
+    await this.#file.truncate(bytes);
+    await syncFile(this.#file);
+    this.#length = bytes;
+    this.#dirty = false;
+  }
+
+  #inOrder<T>(what: string, work: () => Promise<Result<T>>): Promise<Result<T>> {
+    const result = this.#last.then(async () => {
+      try {
+        return await work();
+      } catch (error) {
+        const failed = asFailure(this.#where, what, error);
+        // At once if the disk allows it: a reader of the file should not see half a line for long.
+        if (this.#dirty) await this.#cut(this.#length).catch(() => undefined);
+        return failed;
+      }
+    });
+    this.#last = result.catch(() => undefined);
+    return result;
   }
 }
 
-async function attempt<T>(file: string, action: () => Promise<T>): Promise<Result<T>> {
-  try {
-    return success(await action());
-  } catch (error) {
-    const full = error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
-    return failure(full ? "disk-full" : "store-failed", `${file}: ${error instanceof Error ? error.message : String(error)}`);
-  }
+function asFailure(where: string, what: string, error: unknown): Failure {
+  if (!(error instanceof IoError)) throw error;
+  const full = error.code === "ENOSPC" || error.code === "EDQUOT";
+  const advice = full ? "Free some space." : "Check the disk and the rights of the data folder.";
+  return failure(full ? "disk-full" : "store-failed", `The file ${where} cannot be ${what}: ${error.message}. ${advice}`);
 }

@@ -1,103 +1,205 @@
 /**
- * The `Store` port on classic-level (LevelDB). A batch is atomic, and fsynced with `sync`. LevelDB can lose synced writes
- * silently when its journal is damaged: nothing acknowledged may depend on it alone (see `ports/store.ts`).
+ * The `Store` port on LevelDB (classic-level), a folder for each store. After a failed write LevelDB refuses all further
+ * ones, so the database is closed and opened again before the next. LevelDB drops damaged parts of its journal without
+ * a word: no acknowledgement rests on a store alone.
  */
-
-import { mkdir, readdir, stat } from "node:fs/promises";
-import path from "node:path";
+import * as fs from "node:fs";
+import * as path from "node:path";
 import { ClassicLevel } from "classic-level";
-import { failure, type Result, success } from "../lib/errors.ts";
+import { type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
 import type { Store, StoreDirectory, StoreEntry, StoreOperation, StoreRange } from "../ports/store.ts";
+import { createFolder } from "./log/node-files.ts";
 
-const binary = { keyEncoding: "view", valueEncoding: "view" } as const;
+export interface LevelStoreDirectoryOptions {
+  /** Holds the stores' folders; created when missing. */
+  readonly folder: string;
+  /** Of LevelDB's block cache, per store. Default 8 MiB. */
+  readonly cacheBytes?: number;
+}
+
 type Database = ClassicLevel<Uint8Array, Uint8Array>;
 
 export class LevelStoreDirectory implements StoreDirectory {
-  readonly #folder: string;
+  readonly #options: LevelStoreDirectoryOptions;
 
-  constructor(options: { readonly folder: string }) {
-    this.#folder = options.folder;
+  constructor(options: LevelStoreDirectoryOptions) {
+    this.#options = options;
   }
 
   async open(name: string): Promise<Result<Store>> {
-    const folder = path.join(this.#folder, name);
-    let database: Database;
+    const folder = path.join(this.#options.folder, name);
     try {
-      await mkdir(folder, { recursive: true });
-      database = new ClassicLevel<Uint8Array, Uint8Array>(folder, binary);
+      await createFolder(folder);
+      if (await hasLostItsRoot(folder)) {
+        return failure("store-damaged", `The store ${folder} is damaged: its file CURRENT is missing. ${advice}`);
+      }
+      const database: Database = new ClassicLevel(folder, {
+        keyEncoding: "view",
+        valueEncoding: "view",
+        cacheSize: this.#options.cacheBytes ?? 8 * 1024 * 1024,
+      });
       await database.open();
+      return success(new LevelStore(folder, database));
     } catch (error) {
       return openFailure(folder, error);
     }
-    return success(new LevelStore(database, folder));
   }
 }
 
-class LevelStore implements Store {
-  readonly #database: Database;
-  readonly #folder: string;
+const advice = "Check the disk, keep the data folder for examination, and have this gateway admitted again with an empty one, or restore a backup.";
 
-  constructor(database: Database, folder: string) {
-    this.#database = database;
+/** Without CURRENT, LevelDB takes a full folder for an empty one and begins anew. */
+async function hasLostItsRoot(folder: string): Promise<boolean> {
+  const names = await fs.promises.readdir(folder);
+  return !names.includes("CURRENT") && names.some((name) => /\.(ldb|sst)$|^MANIFEST-/.test(name));
+}
+
+function openFailure(folder: string, error: unknown): Failure {
+  const { code, text } = describe(error);
+  if (code === "LEVEL_LOCKED") return failure("data-in-use", `The store ${folder} is in use by another process. Stop that one first.`);
+  // A file that LevelDB's own books name is missing: that is damage as well.
+  if (code === "LEVEL_CORRUPTION" || (code === "LEVEL_IO_ERROR" && text.includes("No such file"))) {
+    return failure("store-damaged", `The store ${folder} is damaged: ${text}. ${advice}`);
+  }
+  return ioFailure(`The store ${folder} cannot be opened`, text);
+}
+
+function ioFailure(what: string, text: string): Failure {
+  return /No space left|ENOSPC|EDQUOT|quota/i.test(text)
+    ? failure("disk-full", `${what}: the disk is full. Free some space.`)
+    : failure("store-failed", `${what}: ${text}. Check the disk and the rights of the data folder.`);
+}
+
+/** LevelDB's own code and words, which abstract-level hides in the cause. */
+function describe(error: unknown): { readonly code: string | undefined; readonly text: string } {
+  if (!(error instanceof Error)) throw error;
+  const inner = error.cause instanceof Error ? error.cause : error;
+  return { code: "code" in inner && typeof inner.code === "string" ? inner.code : undefined, text: inner.message };
+}
+
+class LevelStore implements Store {
+  readonly #folder: string;
+  readonly #database: Database;
+  /** How often the database was opened again. */
+  #generation = 0;
+  /** While the database is closed and opened again after a failed write; everything waits for it. */
+  #reopening: Promise<void> | undefined;
+  #writeFailed = false;
+  #closed = false;
+
+  constructor(folder: string, database: Database) {
     this.#folder = folder;
+    this.#database = database;
   }
 
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return await this.#database.get(key);
+    return plain(await this.#reading(() => this.#database.get(key)));
   }
 
   async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
-    return await this.#database.getMany([...keys]);
+    return (await this.#reading(() => this.#database.getMany([...keys]))).map(plain);
   }
 
   async write(operations: readonly StoreOperation[], options: { readonly sync: boolean }): Promise<void> {
-    await this.#database.batch(
-      operations.map((operation) =>
-        operation.type === "put" ? { type: "put", key: operation.key, value: operation.value } : { type: "del", key: operation.key },
-      ),
-      { sync: options.sync },
+    if (operations.length === 0 && !options.sync) return;
+    await this.#reopenAfterFailure();
+    const batch = operations.map((operation) =>
+      operation.type === "put"
+        ? { type: "put" as const, key: operation.key, value: operation.value }
+        : { type: "del" as const, key: operation.key },
     );
+    try {
+      await this.#database.batch(batch, { sync: options.sync });
+    } catch (error) {
+      if (isBug(error)) throw error;
+      this.#writeFailed = true;
+      throw new FailureError(ioFailure(`The store ${this.#folder} cannot be written`, describe(error).text));
+    }
   }
 
   async scan(range: StoreRange): Promise<StoreEntry[]> {
-    const options = { gte: range.from, lt: range.to, limit: range.limit, reverse: range.reverse === true };
-    if (range.keysOnly === true) {
-      const keys = await this.#database.keys(options).all();
-      return keys.map((key) => ({ key, value: new Uint8Array(0) }));
-    }
-    const entries = await this.#database.iterator(options).all();
-    return entries.map(([key, value]) => ({ key, value }));
+    const keysOnly = range.keysOnly === true;
+    return await this.#reading(async () => {
+      const iterator = this.#database.iterator({
+        gte: range.from,
+        lt: range.to,
+        limit: range.limit,
+        reverse: range.reverse === true,
+        values: !keysOnly,
+      });
+      const entries = await iterator.all();
+      return entries.map(([key, value]) => ({ key: plain(key), value: keysOnly ? empty : plain(value) }));
+    });
   }
 
   async sizeBytes(): Promise<number> {
     let bytes = 0;
-    for (const name of await readdir(this.#folder)) bytes += await sizeOf(path.join(this.#folder, name));
+    for (const name of await fs.promises.readdir(this.#folder)) {
+      // A compaction may have removed it meanwhile.
+      const stat = await fs.promises.stat(path.join(this.#folder, name)).catch(() => undefined);
+      bytes += stat?.size ?? 0;
+    }
     return bytes;
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    await this.#reopening?.catch(() => undefined);
     await this.#database.close();
   }
-}
 
-/** LevelDB removes files while they are being counted. */
-async function sizeOf(file: string): Promise<number> {
-  try {
-    return (await stat(file)).size;
-  } catch {
-    return 0;
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    for (;;) {
+      // Closed and not under way to be opened: the last attempt failed.
+      await (this.#database.status === "open" ? this.#reopening : this.#reopenAfterFailure());
+      const generation = this.#generation;
+      try {
+        return await read();
+      } catch (error) {
+        if (wasClosed(error) && (this.#reopening !== undefined || this.#generation !== generation)) continue;
+        if (isBug(error)) throw error;
+        const { code, text } = describe(error);
+        if (code === "LEVEL_CORRUPTION") throw new FailureError(failure("store-damaged", `The store ${this.#folder} is damaged: ${text}. ${advice}`));
+        throw new FailureError(ioFailure(`The store ${this.#folder} cannot be read`, text));
+      }
+    }
+  }
+
+  async #reopenAfterFailure(): Promise<void> {
+    if (this.#writeFailed && this.#reopening === undefined && !this.#closed) {
+      this.#reopening = this.#reopen().finally(() => {
+        this.#reopening = undefined;
+      });
+    }
+    await this.#reopening;
+  }
+
+  async #reopen(): Promise<void> {
+    try {
+      await this.#database.close();
+      // Never created here: an empty store must not take the place of one that has gone missing.
+      await this.#database.open({ createIfMissing: false });
+      this.#writeFailed = false;
+      this.#generation++;
+    } catch (error) {
+      throw new FailureError(openFailure(this.#folder, error));
+    }
   }
 }
 
-function openFailure(folder: string, error: unknown): Result<never> {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  const text = cause instanceof Error ? cause.message : String(cause);
-  if (code === "LEVEL_LOCKED")
-    return failure(
-      "data-in-use",
-      `the store in ${folder} is in use by another process: stop it first, or choose another data folder (--data)`,
-    );
-  if (code === "LEVEL_CORRUPTION") return failure("store-damaged", `the store in ${folder} is damaged: ${text}`);
-  return failure("store-failed", `the store in ${folder} cannot be opened: ${text}`);
+const empty = new Uint8Array(0);
+
+/** LevelDB answers with Buffers, whose `slice` does not copy: a trap for whoever counts on an Uint8Array. */
+function plain<T extends Uint8Array | undefined>(bytes: T): T | Uint8Array {
+  return bytes === undefined ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** The database was closed, to be opened again, while this was under way. */
+function wasClosed(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "LEVEL_DATABASE_NOT_OPEN" || error.code === "LEVEL_ITERATOR_NOT_OPEN");
+}
+
+/** A caller's mistake (a key that is none), not the disk's failure. */
+function isBug(error: unknown): boolean {
+  return error instanceof TypeError || (error instanceof Error && "code" in error && String(error.code).startsWith("LEVEL_INVALID_"));
 }

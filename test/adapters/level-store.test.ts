@@ -1,0 +1,100 @@
+// Goal: LevelDB behind the Store port. Method: the contract suite on temporary folders; then what is LevelDB's own: lost
+// files that it would not miss, and going on after a write that failed.
+import * as assert from "uvu/assert";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { suite } from "uvu";
+import { LevelStoreDirectory } from "../../src/adapters/level-store.ts";
+import { FailureError } from "../../src/lib/errors.ts";
+import { storeContract } from "../contracts/store.ts";
+
+storeContract("adapters/level-store", async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "fogbank-store-"));
+  const directory = new LevelStoreDirectory({ folder });
+  return {
+    open: () => directory.open("series"),
+    damage: async () => {
+      const manifest = manifestOf(path.join(folder, "series"));
+      const bytes = fs.readFileSync(manifest);
+      bytes[10] = (bytes[10] as number) ^ 1;
+      fs.writeFileSync(manifest, bytes);
+    },
+    settle: (promise) => promise,
+    dispose: async () => fs.rmSync(folder, { recursive: true, force: true }),
+  };
+});
+
+const manifestOf = (folder: string): string => path.join(folder, fs.readdirSync(folder).find((name) => name.startsWith("MANIFEST-")) as string);
+
+const test = suite("adapters/level-store: lost files");
+let root = "";
+
+test.before.each(() => {
+  root = fs.mkdtempSync(path.join(os.tmpdir(), "fogbank-store-"));
+});
+test.after.each(() => {
+  fs.rmSync(root, { recursive: true, force: true });
+});
+
+async function fill(): Promise<void> {
+  const opened = await new LevelStoreDirectory({ folder: root }).open("series");
+  assert.ok(opened.ok);
+  await opened.value.write([{ type: "put", key: Uint8Array.of(1), value: Uint8Array.of(1) }], { sync: true });
+  await opened.value.close();
+}
+
+test("a lost CURRENT (LevelDB would begin anew) and a lost MANIFEST are damage", async () => {
+  for (const lost of ["CURRENT", "MANIFEST"]) {
+    await fill();
+    const folder = path.join(root, "series");
+    fs.rmSync(lost === "CURRENT" ? path.join(folder, lost) : manifestOf(folder));
+    const opened = await new LevelStoreDirectory({ folder: root }).open("series");
+    assert.is(!opened.ok && opened.code, "store-damaged", lost);
+    assert.match(opened.ok ? "" : opened.message, folder);
+    fs.rmSync(folder, { recursive: true });
+  }
+});
+
+test("a folder that cannot be made is store-failed, with the path", async () => {
+  fs.writeFileSync(path.join(root, "file"), "");
+  const opened = await new LevelStoreDirectory({ folder: path.join(root, "file") }).open("series");
+  assert.is(!opened.ok && opened.code, "store-failed");
+  assert.match(opened.ok ? "" : opened.message, root);
+});
+
+test("after a failed write the store is opened again before the next one, also for reads that are under way", async () => {
+  const opened = await new LevelStoreDirectory({ folder: root }).open("series");
+  assert.ok(opened.ok);
+  const store = opened.value;
+  const put = (key: number, bytes: number) => ({ type: "put" as const, key: Uint8Array.of(key), value: new Uint8Array(bytes).fill(key) });
+  await store.write([put(1, 10)], { sync: true });
+  // LevelDB begins another journal after 4 MiB; it cannot while the folder is elsewhere.
+  fs.renameSync(path.join(root, "series"), path.join(root, "elsewhere"));
+  const failures: unknown[] = [];
+  for (let key = 2; key < 8; key++) await store.write([put(key, 1_500_000)], { sync: true }).catch((error: unknown) => failures.push(error));
+  assert.ok(failures.length > 0);
+  for (const error of failures) assert.ok(error instanceof FailureError && error.failure.code === "store-failed", String(error));
+  assert.is(fs.existsSync(path.join(root, "series", "CURRENT")), false, "no empty store in its place");
+  fs.rmSync(path.join(root, "series"), { recursive: true, force: true });
+  fs.renameSync(path.join(root, "elsewhere"), path.join(root, "series"));
+  const reads = [store.get(Uint8Array.of(1)), store.scan({ from: new Uint8Array(0), to: Uint8Array.of(2), limit: 9 }), store.getMany([Uint8Array.of(1)])];
+  await store.write([put(9, 10)], { sync: true });
+  await Promise.all(reads);
+  assert.equal(await store.get(Uint8Array.of(1)), new Uint8Array(10).fill(1));
+  assert.equal(await store.get(Uint8Array.of(9)), new Uint8Array(10).fill(9));
+  await store.close();
+});
+
+test("a caller's mistake is thrown as such, and does not count as a failure of the disk", async () => {
+  const opened = await new LevelStoreDirectory({ folder: root }).open("series");
+  assert.ok(opened.ok);
+  let thrown: unknown;
+  await opened.value.write([{ type: "put", key: JSON.parse("null"), value: new Uint8Array(1) }], { sync: true }).catch((error: unknown) => {
+    thrown = error;
+  });
+  assert.ok(thrown instanceof Error && !(thrown instanceof FailureError));
+  await opened.value.close();
+});
+
+test.run();
