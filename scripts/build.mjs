@@ -105,6 +105,7 @@ async function build({ entry, dist }) {
       banner: { js: banner },
       define: { __FOGBANK_VERSION__: JSON.stringify(manifest.version) },
       minifySyntax: true,
+      minifyWhitespace: true,
       legalComments: "none",
       metafile: true,
       logLevel: "warning",

@@ -134,7 +134,7 @@ class Publisher {
       packet.writeUInt16BE(this.#topic.length, 2);
       this.#topic.copy(packet, 4);
       packet.writeUInt16BE(id, 4 + this.#topic.length);
-      packet.latin1Write(payload, 6 + this.#topic.length);
+      packet.write(payload, 6 + this.#topic.length, "latin1");
       packets.push(packet);
     }
     this.#socket.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets));
