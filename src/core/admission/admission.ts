@@ -44,8 +44,11 @@ export class Admission {
   #joining = false;
   readonly #hellos = new Map<GatewayId, Hello>();
   readonly #admitted = new Map<GatewayId, SessionId>();
-  readonly #refusedBy = new Map<GatewayId, string>();
+  /** Peers that say that this folder is another cluster's. */
+  readonly #foreignTo = new Set<GatewayId>();
   readonly #warned = new Map<GatewayId, string>();
+  /** Ids under which two processes reported while the site waits for its founding. */
+  readonly #contested = new Set<GatewayId>();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -72,6 +75,8 @@ export class Admission {
   linkDown(peer: GatewayId): void {
     // A hello of a link that is gone must not found a site.
     this.#hellos.delete(peer);
+    // Whoever reports next may be the one that was meant to: the other may have been stopped.
+    this.#contested.delete(peer);
   }
 
   /** Repeats the hello to peers that have not been admitted: frames get lost. Also founds a site of one. */
@@ -129,6 +134,11 @@ export class Admission {
   }
 
   #helloReceived(from: GatewayId, hello: Hello, effects: AdmissionEffect[]): void {
+    // The link is authenticated, what is said over it is not: nobody speaks for another gateway.
+    if (hello.from !== from) {
+      this.#warn(from, `${from} says that it is ${hello.from}: compare the ids and mesh addresses in the site.yaml of both`, effects);
+      return;
+    }
     const before = this.#hellos.get(from);
     if (
       this.#bootstrap === undefined &&
@@ -136,6 +146,7 @@ export class Admission {
       before.session !== hello.session &&
       hello.startCount <= before.startCount
     ) {
+      this.#contested.add(from);
       this.#warn(
         from,
         `two processes say that they are ${from}: give each gateway its own id and data folder, and stop one of them`,
@@ -189,11 +200,11 @@ export class Admission {
 
   #refused(from: GatewayId, refusal: Refusal, effects: AdmissionEffect[]): void {
     if (refusal.session !== this.#options.session) return;
-    this.#refusedBy.set(from, refusal.explanation);
+    if (refusal.code === "cluster-foreign") this.#foreignTo.add(from);
     // Of two clusters under one name neither side can know alone which is the stray one: the majority of the list decides.
     const decisive =
       refusal.code === "cluster-foreign"
-        ? this.#refusedBy.size >= Math.floor(this.#options.gateways.length / 2) + 1
+        ? this.#foreignTo.size >= Math.floor(this.#options.gateways.length / 2) + 1
         : refusal.code !== "protocol-unsupported";
     if (decisive) effects.push({ type: "stop", explanation: refusal.explanation });
     else this.#warn(from, refusal.explanation, effects);
@@ -212,7 +223,7 @@ export class Admission {
         this.#warn(peer, `${peer} has another list of gateways than ${self}: the site starts when all have the same site.yaml`, effects);
         return;
       }
-      if (this.#warned.get(peer)?.startsWith("two processes") === true) return;
+      if (this.#contested.has(peer)) return;
       incarnations.set(peer, hello.incarnation);
     }
     // One gateway founds, or two could mint two clusters from the same reports.

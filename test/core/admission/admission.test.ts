@@ -1,0 +1,276 @@
+// Goal: design section 4, Identity: who founds a site, who is admitted, and that a wiped, older, copied or foreign data
+// folder is refused with a way out. Method: every branch of `verdictOn`; machines that talk through a list of messages.
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { Admission, type AdmissionEffect, type AdmissionOptions, verdictOn } from "../../../src/core/admission/admission.ts";
+import type { AdmissionMessage, Hello } from "../../../src/core/admission/hello.ts";
+import type { BootstrapCommand } from "../../../src/core/site/commands.ts";
+import { clusterId, type GatewayId, gatewayId, type Incarnation, incarnation, type SessionId, sessionId } from "../../../src/lib/ids.ts";
+
+const ids = ["gw-a", "gw-b", "gw-c"].map(gatewayId) as [GatewayId, GatewayId, GatewayId];
+const [a, b, c] = ids;
+
+const incarnationOf = (id: GatewayId, life = 1): Incarnation => incarnation(`incarnation ${id} ${life}`);
+const sessionOf = (id: GatewayId, start = 1): SessionId => sessionId(`session ${id} ${start}`);
+
+function bootstrapOf(incarnations: ReadonlyMap<GatewayId, Incarnation>, cluster = "cluster-1"): BootstrapCommand {
+  return {
+    t: "bootstrap",
+    clusterId: clusterId(cluster),
+    site: "plant",
+    gateways: ids.map((id, slot) => ({ id, incarnation: incarnations.get(id) as Incarnation, slot })),
+    factor: 3,
+    owners: { version: 1, epoch: 1, factor: 3, sets: [ids], partitions: new Uint8Array(2_048) },
+  };
+}
+
+const founded = bootstrapOf(new Map(ids.map((id) => [id, incarnationOf(id)])));
+
+function helloOf(id: GatewayId, changes: Partial<Hello> = {}): Hello {
+  return {
+    protocolMin: 1,
+    protocolMax: 1,
+    site: "plant",
+    from: id,
+    clusterId: founded.clusterId,
+    incarnation: incarnationOf(id),
+    startCount: 1,
+    session: sessionOf(id),
+    listDigest: "list",
+    settingsDigest: "settings",
+    reply: false,
+    ...changes,
+  };
+}
+
+function admissionOf(id: GatewayId, changes: Partial<AdmissionOptions> = {}): Admission {
+  return new Admission({
+    self: id,
+    site: "plant",
+    incarnation: incarnationOf(id),
+    startCount: 1,
+    session: sessionOf(id),
+    listDigest: "list",
+    settingsDigest: "settings",
+    gateways: ids,
+    bootstrap: undefined,
+    registeredStart: () => undefined,
+    mint: (incarnations) => bootstrapOf(incarnations),
+    ...changes,
+  });
+}
+
+function effectsOf(step: (effects: AdmissionEffect[]) => void): AdmissionEffect[] {
+  const effects: AdmissionEffect[] = [];
+  step(effects);
+  return effects;
+}
+
+const receive = (machine: Admission, from: GatewayId, message: AdmissionMessage) =>
+  effectsOf((effects) => machine.received(from, message, effects));
+const hear = (machine: Admission, from: GatewayId, changes: Partial<Hello> = {}) =>
+  receive(machine, from, { t: "hello", hello: helloOf(from, changes) });
+const kinds = (effects: readonly AdmissionEffect[]) => effects.map((effect) => (effect.type === "send" ? effect.message.t : effect.type));
+
+const verdicts = suite("core/admission: the verdict on a hello");
+
+const registered = (startCount: number, start = 1) => ({ startCount, session: sessionOf(b, start) });
+
+verdicts("a member with its folder is admitted: first start, later start, the same process again", () => {
+  assert.equal(verdictOn(helloOf(b), founded, undefined), { kind: "admit" });
+  assert.equal(verdictOn(helloOf(b, { startCount: 5 }), founded, registered(4)), { kind: "admit" });
+  assert.equal(verdictOn(helloOf(b, { startCount: 4 }), founded, registered(4)), { kind: "admit" });
+});
+
+verdicts("a listed incarnation that does not know the cluster yet is welcomed", () => {
+  assert.equal(verdictOn(helloOf(b, { clusterId: undefined }), founded, undefined), { kind: "welcome" });
+});
+
+for (const [what, hello, start, code, says] of [
+  ["a gateway that the site was founded without", helloOf(gatewayId("gw-x")), undefined, "not-a-member", "gw-x"],
+  ["a folder of another cluster", helloOf(b, { clusterId: clusterId("cluster-2") }), undefined, "cluster-foreign", "cluster-2"],
+  [
+    "an emptied folder",
+    helloOf(b, { clusterId: undefined, incarnation: incarnationOf(b, 2) }),
+    undefined,
+    "folder-unknown",
+    "fogbank gateway replace gw-b",
+  ],
+  ["another incarnation that claims the cluster", helloOf(b, { incarnation: incarnationOf(b, 2) }), undefined, "folder-unknown", "gw-b"],
+  ["an older copy of the folder", helloOf(b, { startCount: 3 }), registered(4), "folder-older", "newest data folder"],
+  ["a copy that was started as often", helloOf(b, { startCount: 4 }), registered(4, 2), "folder-older", "older copy"],
+  ["an older copy from before the site was founded", helloOf(b, { clusterId: undefined }), registered(4), "folder-older", "4"],
+] as const) {
+  verdicts(`${what}: ${code}, and the explanation names the way out`, () => {
+    const verdict = verdictOn(hello, founded, start);
+    assert.is(verdict.kind, "refuse");
+    if (verdict.kind !== "refuse") return;
+    assert.is(verdict.code, code);
+    assert.ok(verdict.explanation.includes(says), verdict.explanation);
+  });
+}
+
+verdicts.run();
+
+const founding = suite("core/admission: founding a site");
+
+founding("only the first of the list founds, only with the reports of all, and with their incarnations", () => {
+  const machine = admissionOf(a);
+  assert.equal(machine.silent(), [b, c]);
+  assert.equal(kinds(hear(machine, b, { clusterId: undefined })), []);
+  assert.equal(machine.silent(), [c]);
+  const last = hear(machine, c, { clusterId: undefined });
+  assert.equal(last, [{ type: "join", bootstrap: founded }]);
+  assert.not(machine.isMember(), "not before the bootstrap is durable");
+  assert.equal(kinds(hear(machine, c, { clusterId: undefined })), [], "and not twice");
+  const others = admissionOf(b);
+  assert.equal(kinds([...hear(others, a, { clusterId: undefined }), ...hear(others, c, { clusterId: undefined })]), []);
+});
+
+founding("a site of one founds itself", () => {
+  assert.equal(kinds(effectsOf((effects) => admissionOf(a, { gateways: [a] }).tick([], effects))), ["join"]);
+});
+
+founding("a report over a link that broke since does not count", () => {
+  const machine = admissionOf(a);
+  hear(machine, b, { clusterId: undefined });
+  machine.linkDown(b);
+  assert.equal(kinds(hear(machine, c, { clusterId: undefined })), []);
+  assert.equal(kinds(hear(machine, b, { clusterId: undefined })), ["join"]);
+});
+
+founding("another list of gateways is named, once, and nothing is founded", () => {
+  const machine = admissionOf(a);
+  hear(machine, c, { clusterId: undefined });
+  const heard = hear(machine, b, { clusterId: undefined, listDigest: "another" });
+  assert.equal(kinds(heard), ["warning"]);
+  assert.ok(heard[0]?.type === "warning" && heard[0].peer === b && heard[0].text.includes("site.yaml"));
+  assert.equal(kinds(effectsOf((effects) => machine.tick([], effects))), []);
+  assert.equal(kinds(hear(machine, b, { clusterId: undefined })), ["join"], "the list was put right");
+});
+
+founding("a peer that belongs to a cluster already stops a founding", () => {
+  const machine = admissionOf(a);
+  hear(machine, b, { clusterId: clusterId("cluster-2") });
+  assert.equal(kinds(hear(machine, c, { clusterId: undefined })), []);
+});
+
+founding("two processes under one id: both named, nothing founded", () => {
+  const machine = admissionOf(a);
+  hear(machine, b, { clusterId: undefined });
+  const second = hear(machine, b, { clusterId: undefined, session: sessionOf(b, 2), incarnation: incarnationOf(b, 2) });
+  assert.ok(second[0]?.type === "warning" && second[0].text.includes("two processes"));
+  assert.equal(kinds(hear(machine, c, { clusterId: undefined })), []);
+  machine.linkDown(b);
+  assert.equal(kinds(hear(machine, b, { clusterId: undefined })), ["join"], "one of them was stopped");
+});
+
+founding("a restart of a waiting gateway is no second process", () => {
+  const machine = admissionOf(a);
+  hear(machine, b, { clusterId: undefined });
+  assert.equal(kinds(hear(machine, b, { clusterId: undefined, session: sessionOf(b, 2), startCount: 2 })), []);
+  assert.equal(kinds(hear(machine, c, { clusterId: undefined })), ["join"]);
+});
+
+founding("a newcomer joins by a welcome that lists its very folder; any other welcome is ignored", () => {
+  const welcome = (session: SessionId, bootstrap: BootstrapCommand): AdmissionMessage => ({
+    t: "welcome",
+    welcome: { session, bootstrap },
+  });
+  const machine = admissionOf(b);
+  assert.equal(kinds(receive(machine, a, welcome(sessionOf(b, 9), founded))), [], "meant for another start");
+  const otherFolder = bootstrapOf(new Map(ids.map((id) => [id, incarnationOf(id, 2)])));
+  assert.equal(kinds(receive(machine, a, welcome(sessionOf(b), otherFolder))), []);
+  assert.equal(kinds(receive(machine, a, welcome(sessionOf(b), { ...founded, site: "other" }))), []);
+  assert.equal(kinds(receive(machine, a, welcome(sessionOf(b), founded))), ["join"]);
+  assert.equal(kinds(receive(machine, c, welcome(sessionOf(b), founded))), [], "one is enough");
+});
+
+founding.run();
+
+const members = suite("core/admission: among members");
+
+members("a link brings a hello, which is repeated until the peer is admitted", () => {
+  const machine = admissionOf(a, { bootstrap: founded });
+  assert.equal(kinds(effectsOf((effects) => machine.linkUp(b, effects))), ["hello"]);
+  assert.equal(kinds(effectsOf((effects) => machine.tick([b, c], effects))), ["hello", "hello"]);
+  assert.equal(hear(machine, b), [{ type: "admitted", peer: b, session: sessionOf(b) }]);
+  assert.is(machine.admittedSession(b), sessionOf(b));
+  assert.equal(kinds(hear(machine, b)), [], "once");
+  assert.equal(kinds(effectsOf((effects) => machine.tick([b, c], effects))), ["hello"]);
+  machine.linkDown(b);
+  assert.equal(kinds(effectsOf((effects) => machine.tick([b], effects))), ["hello"]);
+});
+
+members("a hello that asks for one is answered, and the answer asks for none: no echo without end", () => {
+  const machine = admissionOf(a, { bootstrap: founded });
+  const answer = hear(machine, b, { reply: true })[0];
+  assert.ok(answer?.type === "send" && answer.message.t === "hello" && !answer.message.hello.reply);
+});
+
+members("a hello under another id than the link's is nobody's", () => {
+  const machine = admissionOf(a, { bootstrap: founded });
+  const effects = receive(machine, b, { t: "hello", hello: helloOf(c) });
+  assert.equal(kinds(effects), ["warning"]);
+  assert.is(machine.admittedSession(b), undefined);
+  assert.is(machine.admittedSession(c), undefined);
+});
+
+members("what a waiting gateway heard is judged when it has joined", () => {
+  const machine = admissionOf(a);
+  for (const peer of [b, c]) hear(machine, peer, { clusterId: undefined });
+  const joined = effectsOf((effects) => machine.joined(founded, effects));
+  assert.ok(machine.isMember());
+  assert.equal(kinds(joined), ["hello", "welcome", "hello", "welcome"]);
+});
+
+members("a refusal is sent each time and told once; the peer may come back with its right folder", () => {
+  const machine = admissionOf(a, { bootstrap: founded });
+  const emptied = { clusterId: undefined, incarnation: incarnationOf(b, 2) };
+  assert.equal(kinds(hear(machine, b, emptied)), ["refusal", "peer-refused"]);
+  assert.equal(kinds(hear(machine, b, emptied)), ["refusal"]);
+  assert.is(machine.admittedSession(b), undefined);
+  assert.equal(kinds(hear(machine, b, { startCount: 2 })), ["admitted"]);
+  assert.equal(kinds(hear(machine, b, emptied)), ["refusal", "peer-refused"], "and falls back to being refused");
+  assert.is(machine.admittedSession(b), undefined);
+});
+
+members("two processes with copies of one folder: the registered one stays, the other is turned out", () => {
+  const starts = new Map<GatewayId, { startCount: number; session: SessionId }>();
+  const machine = admissionOf(a, { bootstrap: founded, registeredStart: (gateway) => starts.get(gateway) });
+  assert.equal(kinds(hear(machine, b, { startCount: 4, session: sessionOf(b, 1) })), ["admitted"]);
+  starts.set(b, { startCount: 4, session: sessionOf(b, 2) });
+  assert.equal(kinds(effectsOf((effects) => machine.startsChanged(effects))), ["refusal", "peer-refused"]);
+  assert.is(machine.admittedSession(b), undefined);
+  assert.equal(kinds(hear(machine, b, { startCount: 4, session: sessionOf(b, 2) })), ["admitted"]);
+});
+
+members("another protocol is refused without stopping anybody; other settings are a warning", () => {
+  const machine = admissionOf(a, { bootstrap: founded });
+  assert.equal(kinds(hear(machine, b, { protocolMin: 2, protocolMax: 3 })), ["refusal", "peer-refused"]);
+  assert.is(machine.admittedSession(b), undefined);
+  assert.equal(kinds(hear(machine, c, { settingsDigest: "other" })), ["warning", "admitted"]);
+});
+
+const refusal = (session: SessionId, code: "folder-unknown" | "cluster-foreign" | "protocol-unsupported"): AdmissionMessage => ({
+  t: "refusal",
+  refusal: { code, session, explanation: `because ${code}` },
+});
+
+members("a gateway that is refused stops; a refusal of an earlier start means nothing", () => {
+  const machine = admissionOf(b, { bootstrap: founded });
+  assert.equal(kinds(receive(machine, a, refusal(sessionOf(b, 9), "folder-unknown"))), []);
+  assert.equal(receive(machine, a, refusal(sessionOf(b), "folder-unknown")), [{ type: "stop", explanation: "because folder-unknown" }]);
+});
+
+members("of two clusters under one name, only a majority's word stops a gateway, and only this word counts", () => {
+  const machine = admissionOf(b, { bootstrap: founded });
+  assert.equal(kinds(receive(machine, a, refusal(sessionOf(b), "cluster-foreign"))), ["warning"]);
+  assert.equal(kinds(receive(machine, a, refusal(sessionOf(b), "cluster-foreign"))), [], "the same peer again");
+  assert.equal(kinds(receive(machine, c, refusal(sessionOf(b), "cluster-foreign"))), ["stop"]);
+  const upgraded = admissionOf(b, { bootstrap: founded });
+  assert.equal(kinds(receive(upgraded, a, refusal(sessionOf(b), "protocol-unsupported"))), ["warning"]);
+  assert.equal(kinds(receive(upgraded, c, refusal(sessionOf(b), "cluster-foreign"))), ["warning"]);
+});
+
+members.run();
