@@ -1,0 +1,239 @@
+// Goal: promise P1 at its root: a round is acknowledged when `required` distinct owners have it on disk, never before, and
+// what nobody waits for is let go. Method: scenarios that follow one round, and random histories beside a small model.
+import fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { Coordinator, type CoordinatorEffect, type CoordinatorOptions } from "../../../src/core/replica/coordinator.ts";
+import { gatewayId } from "../../../src/lib/ids.ts";
+
+const a = gatewayId("gw-a");
+const b = gatewayId("gw-b");
+const c = gatewayId("gw-c");
+const stranger = gatewayId("gw-x");
+const options: CoordinatorOptions = {
+  self: a,
+  ackTimeoutMs: 20_000,
+  resendMinMs: 500,
+  resendMaxMs: 4_000,
+  lagBytesMax: 1_000,
+  lagAgeMaxMs: 10_000,
+};
+const round = (number: number, bytes = 100) => ({ number, owners: [a, b, c], required: 2, bytes });
+
+/** One event's effects. */
+function effectsOf(step: (effects: CoordinatorEffect[]) => void): CoordinatorEffect[] {
+  const effects: CoordinatorEffect[] = [];
+  step(effects);
+  return effects;
+}
+
+const test = suite("core/replica/coordinator");
+
+test("a closed round is appended here and sent to each other owner once", () => {
+  const coordinator = new Coordinator(options);
+  assert.equal(
+    effectsOf((effects) => coordinator.roundClosed(0, round(1), effects)),
+    [
+      { type: "append", round: 1 },
+      { type: "send", to: b, round: 1 },
+      { type: "send", to: c, round: 1 },
+    ],
+  );
+  assert.is(coordinator.unacknowledged(), 1);
+});
+
+test("P1: not before `required` distinct owners; a repetition and a stranger do not count", () => {
+  const coordinator = new Coordinator(options);
+  effectsOf((effects) => coordinator.roundClosed(0, round(1), effects));
+  for (const owner of [b, b, stranger, b])
+    assert.equal(
+      effectsOf((effects) => coordinator.durable(owner, 1, effects)),
+      [],
+    );
+  assert.equal(
+    effectsOf((effects) => coordinator.durable(a, 1, effects)),
+    [{ type: "acknowledged", round: 1 }],
+  );
+  assert.is(coordinator.unacknowledged(), 0);
+  assert.equal(
+    effectsOf((effects) => coordinator.durable(c, 1, effects)),
+    [{ type: "forgotten", round: 1 }],
+  );
+  assert.is(coordinator.nextDeadlineMs(), undefined);
+});
+
+test("a gateway that is no owner appends nothing, and the others make the quorum", () => {
+  const coordinator = new Coordinator({ ...options, self: stranger });
+  const closed = effectsOf((effects) => coordinator.roundClosed(0, round(1), effects));
+  assert.equal(
+    closed,
+    [a, b, c].map((to) => ({ type: "send", to, round: 1 })),
+  );
+  effectsOf((effects) => coordinator.durable(a, 1, effects));
+  assert.equal(
+    effectsOf((effects) => coordinator.durable(c, 1, effects)),
+    [{ type: "acknowledged", round: 1 }],
+  );
+});
+
+test("silent owners are offered it again at 500 ms, then at doubled distances up to 4 s; who has it is left alone", () => {
+  const coordinator = new Coordinator(options);
+  effectsOf((effects) => coordinator.roundClosed(0, round(1), effects));
+  effectsOf((effects) => coordinator.durable(b, 1, effects));
+  const resentAt: number[] = [];
+  for (let now = 0; now < 20_000; now += 100) {
+    for (const effect of effectsOf((effects) => coordinator.tick(now, effects))) {
+      assert.equal(effect, { type: "send", to: c, round: 1 });
+      resentAt.push(now);
+    }
+  }
+  assert.equal(resentAt, [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500]);
+});
+
+test("without its copies a round fails at ackTimeout, and late copies bring nothing back", () => {
+  const coordinator = new Coordinator(options);
+  effectsOf((effects) => coordinator.roundClosed(0, round(1), effects));
+  assert.ok(effectsOf((effects) => coordinator.tick(19_999, effects)).every((effect) => effect.type === "send"));
+  assert.equal(
+    effectsOf((effects) => coordinator.tick(20_000, effects)),
+    [
+      { type: "failed", round: 1, reason: "ack-timeout" },
+      { type: "forgotten", round: 1 },
+    ],
+  );
+  for (const owner of [a, b, c])
+    assert.equal(
+      effectsOf((effects) => coordinator.durable(owner, 1, effects)),
+      [],
+    );
+});
+
+test("another ring epoch fails a round that waits, and means nothing to one that is acknowledged", () => {
+  const coordinator = new Coordinator(options);
+  effectsOf((effects) => coordinator.roundClosed(0, round(1), effects));
+  assert.equal(
+    effectsOf((effects) => coordinator.refused(stranger, 1, effects)),
+    [],
+  );
+  assert.equal(effectsOf((effects) => coordinator.refused(b, 1, effects))[0], { type: "failed", round: 1, reason: "epoch-changed" });
+  effectsOf((effects) => coordinator.roundClosed(0, round(2), effects));
+  for (const owner of [a, b]) effectsOf((effects) => coordinator.durable(owner, 2, effects));
+  assert.equal(
+    effectsOf((effects) => coordinator.refused(c, 2, effects)),
+    [],
+  );
+});
+
+test("a link that comes back brings what its owner missed, at once, and nothing else", () => {
+  const coordinator = new Coordinator(options);
+  for (const number of [1, 2]) effectsOf((effects) => coordinator.roundClosed(0, round(number), effects));
+  effectsOf((effects) => coordinator.durable(c, 1, effects));
+  assert.equal(
+    effectsOf((effects) => coordinator.peerUp(100, c, effects)),
+    [{ type: "send", to: c, round: 2 }],
+  );
+  assert.equal(
+    effectsOf((effects) => coordinator.peerUp(100, stranger, effects)),
+    [],
+  );
+});
+
+test("acknowledged rounds are kept for laggards within bytes and age, the oldest let go first", () => {
+  const coordinator = new Coordinator(options);
+  for (let number = 1; number <= 3; number++) {
+    effectsOf((effects) => coordinator.roundClosed(0, round(number, 400), effects));
+    effectsOf((effects) => coordinator.durable(a, number, effects));
+    const last = effectsOf((effects) => coordinator.durable(b, number, effects));
+    assert.equal(last.slice(1), number === 3 ? [{ type: "forgotten", round: 1 }] : []);
+  }
+  assert.ok(effectsOf((effects) => coordinator.tick(9_999, effects)).every((effect) => effect.type === "send"));
+  assert.equal(
+    effectsOf((effects) => coordinator.tick(10_000, effects)),
+    [2, 3].map((number) => ({ type: "forgotten", round: number })),
+  );
+});
+
+test("a round that nobody could acknowledge is a bug of the caller", () => {
+  const coordinator = new Coordinator(options);
+  assert.throws(() => coordinator.roundClosed(0, { ...round(1), required: 4 }, []));
+  assert.throws(() => coordinator.roundClosed(0, { ...round(1), required: 0 }, []));
+  coordinator.roundClosed(0, round(2), []);
+  assert.throws(() => coordinator.roundClosed(0, round(2), []));
+});
+
+test("in any history: acknowledged exactly when the model says so, once; failed never after; forgotten once; nothing leaks", () => {
+  const event = fc.oneof(
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant("close" as const), required: fc.integer({ min: 1, max: 3 }) }) },
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        kind: fc.constant("durable" as const),
+        owner: fc.constantFrom(a, b, c, stranger),
+        round: fc.integer({ min: 1, max: 12 }),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant("refused" as const),
+        owner: fc.constantFrom(b, c, stranger),
+        round: fc.integer({ min: 1, max: 12 }),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant("pass" as const), ms: fc.integer({ min: 0, max: 6_000 }) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("up" as const), owner: fc.constantFrom(b, c) }) },
+  );
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 80 }), (history) => {
+      const coordinator = new Coordinator(options);
+      const copies = new Map<number, Set<string>>();
+      const required = new Map<number, number>();
+      const fate = new Map<number, string[]>();
+      let now = 0;
+      let next = 1;
+      for (const step of history) {
+        const effects: CoordinatorEffect[] = [];
+        if (step.kind === "close") {
+          required.set(next, step.required);
+          copies.set(next, new Set());
+          fate.set(next, []);
+          coordinator.roundClosed(now, { ...round(next), required: step.required }, effects);
+          next++;
+        } else if (step.kind === "durable") {
+          const known = fate.get(step.round);
+          if (known !== undefined && !known.includes("forgotten") && step.owner !== stranger) copies.get(step.round)?.add(step.owner);
+          coordinator.durable(step.owner, step.round, effects);
+        } else if (step.kind === "refused") coordinator.refused(step.owner, step.round, effects);
+        else if (step.kind === "up") coordinator.peerUp(now, step.owner, effects);
+        else {
+          now += step.ms;
+          coordinator.tick(now, effects);
+        }
+        for (const effect of effects) {
+          if (effect.type === "append") continue;
+          const known = fate.get(effect.round) as string[];
+          assert.not(known.includes("forgotten"), `${effect.type} of a forgotten round`);
+          if (effect.type === "send") {
+            assert.not(copies.get(effect.round)?.has(effect.to), "offered to who has it");
+            continue;
+          }
+          assert.not(known.includes(effect.type), `${effect.type} twice`);
+          if (effect.type === "failed") assert.not(known.includes("acknowledged"));
+          known.push(effect.type);
+        }
+        for (const [number, wanted] of required) {
+          const known = fate.get(number) as string[];
+          const enough = (copies.get(number)?.size ?? 0) >= wanted;
+          assert.is(known.includes("acknowledged"), enough && !known.includes("failed"));
+        }
+        const waiting = [...fate.values()].filter((known) => !known.includes("acknowledged") && !known.includes("failed")).length;
+        assert.is(coordinator.unacknowledged(), waiting);
+      }
+      coordinator.tick(now + 20_000, []);
+      assert.is(coordinator.nextDeadlineMs(), undefined, "everything ends");
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test.run();
