@@ -175,6 +175,26 @@ remote("kv: put, get, compare-and-set, delete; bytes from a file come back as th
   assert.is(await world.run("kv", "delete", "a/b"), 0);
 });
 
+remote("tail prints readings and what was dropped; a stream that breaks is 3", async () => {
+  const { world } = setup();
+  const asked: string[] = [];
+  const events = [
+    { type: "reading", device: "room-1\u001b[2J", metric: "t", ms: 1.5, value: 21, gateway: "gw-a" },
+    { type: "of-a-later-version" },
+    { type: "dropped", count: 3 },
+  ];
+  world.fetch = async (url) => {
+    asked.push(url);
+    return new Response(events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join(""));
+  };
+  assert.is(await world.run("tail", "--device", "room-*"), 3);
+  assert.is(world.out.text, "1970-01-01T00:00:00.001500Z  room-1\\u001b[2J  t  21\n");
+  assert.match(world.err.text, "3 readings were not shown");
+  assert.match(world.err.text, "ended the event stream");
+  assert.equal(asked, ["http://127.0.0.1:7880/api/v1/events?readings=room-*"]);
+  assert.is(world.interrupts.size, 0);
+});
+
 remote.run();
 
 const query = suite("cli: query");

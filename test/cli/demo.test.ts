@@ -95,6 +95,23 @@ test("runs for as long as asked, asks everything back, ends its gateways and rem
   ]);
 });
 
+test("in a terminal a block is written over, within the terminal's width", async () => {
+  const { world } = setup();
+  world.out.isTTY = true;
+  world.out.columns = 60;
+  world.env["NO_COLOR"] = "1";
+  assert.is(await world.run("demo", "--for", "7s"), 0);
+  const blocks = world.out.text.split("\u001b[0J").slice(1, -1);
+  assert.ok(blocks.length >= 2);
+  for (const block of blocks) {
+    const lines = block.split("\n");
+    assert.match(lines[0] ?? "", /^\d+\.\ds +published/);
+    // What goes up before the next block is what this one has taken.
+    assert.match(lines.at(-1) ?? "", `\u001b[${lines.length - 1}A`);
+    for (const line of lines.slice(0, -1)) assert.ok(line.length < 60, line);
+  }
+});
+
 test("one acknowledged reading missing or changed is lost, and 1", async () => {
   for (const damage of [
     (answer: ReadingsAnswer) => answer.series.map((series) => ({ ...series, points: series.points.slice(1) })),
