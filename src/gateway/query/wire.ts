@@ -103,8 +103,8 @@ export function unpackPage(value: unknown): Result<Page> {
   const page = value as { end?: unknown; series?: unknown };
   if (typeof page !== "object" || page === null || typeof page.end !== "boolean" || !Array.isArray(page.series)) return malformed();
   const series: PageSeries[] = [];
-  for (const item of page.series as { d?: unknown; m?: unknown; t?: unknown; y?: unknown; v?: unknown; x?: unknown }[]) {
-    const { d, m, t, y, v, x } = item;
+  for (const item of page.series as ({ d?: unknown; m?: unknown; t?: unknown; y?: unknown; v?: unknown; x?: unknown } | null)[]) {
+    const { d, m, t, y, v, x } = item ?? {};
     const typed = y === undefined || y === null || y instanceof Uint8Array;
     if (
       typeof d !== "string" ||
