@@ -1,5 +1,6 @@
 /** One real gateway: its adapters, its HTTP surface, and how it ends. The second half of the composition root. */
 
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { openDataFolder } from "./adapters/data-folder.ts";
 import { DeviceBroker } from "./adapters/device-broker/device-broker.ts";
@@ -34,6 +35,9 @@ export async function startGateway(options: GatewayStartOptions, env: SiteEnviro
   const { settings, gateway: self, dataFolder } = options;
   const own = settings.gateways.find((gateway) => gateway.id === self);
   if (own === undefined) return failure("usage", `the site has no gateway "${self}"`);
+  // The device port is opened only when the gateway can acknowledge; that it is free must be known before.
+  const free = await portIsFree(bindHost(settings, own.listen.mqtt), own.listen.mqtt.port);
+  if (!free.ok) return free;
   const folder = await openDataFolder(dataFolder);
   if (!folder.ok) return folder;
   const diagnostics = createPinoDiagnostics({ level: env["FOGBANK_LOG"] ?? "info", gateway: self });
@@ -102,6 +106,23 @@ export async function startGateway(options: GatewayStartOptions, env: SiteEnviro
       end.now(undefined);
       await stopped;
     },
+  });
+}
+
+function portIsFree(host: string, port: number): Promise<Result<void>> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", (error: NodeJS.ErrnoException) =>
+      resolve(
+        error.code === "EADDRINUSE"
+          ? failure(
+              "port-in-use",
+              `mqtt port ${host}:${port} is in use: stop the process that has it, or give this gateway another one (listen.mqtt)`,
+            )
+          : failure("configuration-invalid", `mqtt ${host}:${port} cannot be bound: ${error.message}`),
+      ),
+    );
+    probe.listen(port, host, () => probe.close(() => resolve(success(undefined))));
   });
 }
 

@@ -4,7 +4,7 @@
  * the leader directly, on others by asking the leader.
  */
 
-import type { RaftEffect, RaftEvent, RaftRecord, RaftRole } from "../core/raft/events-effects.ts";
+import type { RaftEffect, RaftEvent, RaftRecord, RaftRole, RefusalReason } from "../core/raft/events-effects.ts";
 import { decodeMessage, encodeMessage } from "../core/raft/message-codec.ts";
 import type { Entry } from "../core/raft/messages.ts";
 import type { RaftNode } from "../core/raft/raft-node.ts";
@@ -245,10 +245,7 @@ export class Consensus {
         this.#accepted(effect.requestId, effect.index, effect.term);
         break;
       case "proposal-refused":
-        this.#settleProposal(
-          effect.requestId,
-          failure("not-applied", effect.reason === "not-leader" ? `${this.#context.self} does not lead` : `the leader is ${effect.reason}`),
-        );
+        this.#settleProposal(effect.requestId, refusal(effect.reason, this.#context.self));
         break;
       case "proposal-dropped":
         this.#settleProposal(effect.requestId, failure("not-applied", "another leader's entry took its place"));
@@ -352,5 +349,16 @@ export class Consensus {
       this.#timer = undefined;
       this.#context.inbox.post(() => this.step({ type: "tick" }));
     });
+  }
+}
+
+function refusal(reason: RefusalReason, self: GatewayId): Failure {
+  switch (reason) {
+    case "not-leader":
+      return failure("not-applied", `${self} does not lead`);
+    case "busy":
+      return failure("not-applied", `the leader ${self} has too much under way`);
+    case "too-large":
+      return failure("too-large", "the change is larger than one log entry may be");
   }
 }

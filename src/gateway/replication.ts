@@ -10,8 +10,8 @@ import type { copiesRequired } from "../core/replica/rules.ts";
 import { type OwnerTable, ownersOf } from "../core/ring/owner-table.ts";
 import { decodeRound } from "../core/round/round-codec.ts";
 import { assert } from "../lib/assert.ts";
-import { type GatewayId, type Partition, partition, type SessionId } from "../lib/ids.ts";
-import type { ReadingColumns } from "../lib/reading-columns.ts";
+import type { GatewayId, Partition, SessionId } from "../lib/ids.ts";
+import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { TimerHandle } from "../ports/clock.ts";
 import type { GatewayContext } from "./context.ts";
 import { FrameKind } from "./frames.ts";
@@ -32,6 +32,9 @@ export interface ReplicationOptions {
   readonly ackTimeoutMs: number;
   /** `copiesRequired`; tests plant bugs by substituting it. */
   readonly copiesRequired: typeof copiesRequired;
+  /** False while the store is too far behind to take more. */
+  readonly mayTake: () => boolean;
+  readonly partitionOf: (name: SeriesName) => Partition;
   /** A durable round's readings join the heads. Records come in the order of the log. */
   readonly store: (columns: ReadingColumns, sequence: number) => void;
   /** A round of this gateway was acknowledged: for `tail`. */
@@ -299,7 +302,7 @@ export class Replication {
   /** A lying or confused coordinator must not fill this disk with what it does not own. */
   #ownsAll(columns: ReadingColumns): boolean {
     for (const name of columns.seriesTable) {
-      const at = partition(Number(this.#context.ports.hash64(name.device) % 1024n));
+      const at = this.#options.partitionOf(name);
       if (!ownersOf(this.#table, at).includes(this.#context.self)) return false;
     }
     return true;
@@ -310,6 +313,10 @@ export class Replication {
       case "append": {
         assert(round !== undefined, "an offered round has bytes");
         const { offer } = effect;
+        if (!this.#options.mayTake()) {
+          this.#owner.notTaken(offer);
+          break;
+        }
         const sequence = this.#options.log.append(RecordKind.Round, round.body, () =>
           this.#context.inbox.post(() => {
             this.#options.store(round.columns, sequence as number);

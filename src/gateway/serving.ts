@@ -13,7 +13,7 @@ import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
 import { type ApplyResult, SiteState } from "../core/site/site-state.ts";
 import { type Calendar, createCalendar } from "../lib/calendar.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
-import type { DeviceId, GatewayId } from "../lib/ids.ts";
+import { type DeviceId, type GatewayId, partitionOf } from "../lib/ids.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
 import { Consensus } from "./consensus.ts";
@@ -63,6 +63,8 @@ export interface ServingOptions {
 
 const ackTimeoutMs = 20_000;
 const maintainMs = 1_000;
+/** A kv value of 1 MiB, its key and what the encoding adds. */
+const commandBytesMax = (1 << 20) + (64 << 10);
 
 export class Serving {
   readonly state = new SiteState();
@@ -125,6 +127,8 @@ export class Serving {
       ownerTable: table.value,
       ackTimeoutMs,
       copiesRequired: rule,
+      mayTake: () => this.seriesStore.mayTake(),
+      partitionOf: ({ device, metric }) => this.seriesStore.index.find(device, metric)?.partition ?? partitionOf(device, ports.hash64),
       store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
       acknowledged: (round) => options.events.acknowledged(round),
     });
@@ -137,6 +141,7 @@ export class Serving {
       laneOf: (at) => this.replication.laneOf(at),
       filled: (lane, readings) => this.replication.filled(lane, readings),
       pendingReadings: () => this.replication.pendingReadings(),
+      mayTake: () => this.seriesStore.mayTake(),
       seen: (device, profile, metric) => this.registrar.seen(device, profile, metric),
     });
     this.replication.attach(this.ingest);
@@ -227,6 +232,7 @@ export class Serving {
       random: context.random.fork(),
       restored: restoredRaft,
       nowMs: context.clock.monotonicMs(),
+      limits: { commandBytesMax },
       ...(rules.raft === undefined ? {} : { rules: rules.raft }),
     });
   }

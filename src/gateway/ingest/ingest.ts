@@ -27,6 +27,8 @@ export interface IngestOptions {
   readonly filled: (lane: Lane, readings: number) => void;
   /** Readings that wait for their quorum, over all lanes. */
   readonly pendingReadings: () => number;
+  /** False while the store is too far behind to take more. */
+  readonly mayTake: () => boolean;
   /** A device's metric was seen; registers asynchronously. */
   readonly seen: (device: DeviceId, profile: string, metric: string) => void;
 }
@@ -99,8 +101,9 @@ export class Ingest {
       done();
       return;
     }
-    if (pending >= pendingReadingsMax) {
-      this.closeSession(session, "intake-full");
+    if (pending >= pendingReadingsMax || !this.#options.mayTake()) {
+      if (qos === 0) this.#options.counters.qos0Dropped++;
+      else this.closeSession(session, pending >= pendingReadingsMax ? "intake-full" : "store-behind");
       return;
     }
     const decoded = this.#decoder.decode(route.match, payload);

@@ -51,6 +51,8 @@ interface AddedChunk {
 /** Bytes of the log after which a checkpoint is due, and readings in the heads. */
 const checkpointLogBytes = 32 << 20;
 const checkpointReadings = 2_000_000;
+/** Readings that heads may hold while no checkpoint succeeds; about 16 bytes each. */
+const headReadingsMax = 8_000_000;
 const batchBytesMax = 1 << 20;
 const scanPage = 1_000;
 const retryMs = 5_000;
@@ -131,6 +133,11 @@ export class SeriesStore {
       );
     }
     this.#headReadings += count;
+  }
+
+  /** False when checkpoints have failed for so long that memory would be next. */
+  mayTake(): boolean {
+    return this.#headReadings < headReadingsMax;
   }
 
   /** Starts a checkpoint when one is due. */
