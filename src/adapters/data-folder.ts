@@ -70,5 +70,8 @@ async function inUse(folder: string): Promise<Result<DataFolder>> {
   const text = await fs.promises.readFile(path.join(folder, "holder.json"), "utf8").catch(() => "");
   const pid = /"pid":(\d+)/.exec(text)?.[1];
   const holder = pid === undefined ? "another process" : `process ${pid}`;
-  return failure("data-in-use", `The data folder ${folder} is in use by ${holder}. Stop that one first, or give this gateway a folder of its own with --data.`);
+  return failure(
+    "data-in-use",
+    `The data folder ${folder} is in use by ${holder}. Stop that one first, or give this gateway a folder of its own with --data.`,
+  );
 }

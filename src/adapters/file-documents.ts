@@ -108,7 +108,9 @@ const checksumOf = (json: string): string => crc32c(new TextEncoder().encode(jso
 
 function decodeEnvelope(file: string, text: string): Envelope {
   const damaged = (what: string) =>
-    new FailureError(failure("data-damaged", `The document ${file} is damaged: ${what}. Restore it from a backup; never delete it to get going again.`));
+    new FailureError(
+      failure("data-damaged", `The document ${file} is damaged: ${what}. Restore it from a backup; never delete it to get going again.`),
+    );
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -128,5 +130,8 @@ function asFailure(what: string, error: unknown): Failure {
   if (error instanceof FailureError) return error.failure;
   if (!(error instanceof IoError)) throw error;
   const full = error.code === "ENOSPC" || error.code === "EDQUOT";
-  return failure(full ? "disk-full" : "store-failed", `${what}: ${error.message}. ${full ? "Free some space." : "Check the disk and the rights of the data folder."}`);
+  return failure(
+    full ? "disk-full" : "store-failed",
+    `${what}: ${error.message}. ${full ? "Free some space." : "Check the disk and the rights of the data folder."}`,
+  );
 }

@@ -46,7 +46,8 @@ export class LevelStoreDirectory implements StoreDirectory {
   }
 }
 
-const advice = "Check the disk, keep the data folder for examination, and have this gateway admitted again with an empty one, or restore a backup.";
+const advice =
+  "Check the disk, keep the data folder for examination, and have this gateway admitted again with an empty one, or restore a backup.";
 
 /** Without CURRENT, LevelDB takes a full folder for an empty one and begins anew. */
 async function hasLostItsRoot(folder: string): Promise<boolean> {
@@ -159,7 +160,8 @@ class LevelStore implements Store {
         if (wasClosed(error) && (this.#reopening !== undefined || this.#generation !== generation)) continue;
         if (isBug(error)) throw error;
         const { code, text } = describe(error);
-        if (code === "LEVEL_CORRUPTION") throw new FailureError(failure("store-damaged", `The store ${this.#folder} is damaged: ${text}. ${advice}`));
+        if (code === "LEVEL_CORRUPTION")
+          throw new FailureError(failure("store-damaged", `The store ${this.#folder} is damaged: ${text}. ${advice}`));
         throw new FailureError(ioFailure(`The store ${this.#folder} cannot be read`, text));
       }
     }
@@ -196,7 +198,9 @@ function plain<T extends Uint8Array | undefined>(bytes: T): T | Uint8Array {
 
 /** The database was closed, to be opened again, while this was under way. */
 function wasClosed(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "LEVEL_DATABASE_NOT_OPEN" || error.code === "LEVEL_ITERATOR_NOT_OPEN");
+  return (
+    error instanceof Error && "code" in error && (error.code === "LEVEL_DATABASE_NOT_OPEN" || error.code === "LEVEL_ITERATOR_NOT_OPEN")
+  );
 }
 
 /** A caller's mistake (a key that is none), not the disk's failure. */

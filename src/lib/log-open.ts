@@ -3,6 +3,7 @@
  * durable and is damaged or missing. After it, everything that was visited is durable.
  */
 import { type Failure, failure } from "./errors.ts";
+import { IoError, type LogFile, type LogFiles, type LogHost, replaceFile, syncFile, temporarySuffix, writeFully } from "./log-files.ts";
 import {
   decodeHead,
   decodeSegmentHeader,
@@ -16,7 +17,6 @@ import {
   segmentFileName,
   segmentHeaderBytes,
 } from "./log-format.ts";
-import { IoError, type LogFile, type LogFiles, type LogHost, replaceFile, syncFile, temporarySuffix, writeFully } from "./log-files.ts";
 import { findProof, type ScanEnd, scanRecords } from "./log-scan.ts";
 
 /** One segment file, as the writer keeps it in mind. */
@@ -184,7 +184,8 @@ export async function verifySegment(files: LogFiles, options: VerifyOptions): Pr
   try {
     const bytes = new Uint8Array(segmentHeaderBytes);
     const found = decodeSegmentHeader(bytes.subarray(0, await file.read(bytes, 0)));
-    if (typeof found === "string" || found.salt !== header.salt) throw new LogDamage(options.log, { ...segment, offset: 0 }, "its header changed");
+    if (typeof found === "string" || found.salt !== header.salt)
+      throw new LogDamage(options.log, { ...segment, offset: 0 }, "its header changed");
     const end = await scanRecords(file, await file.size(), header, { before: durable + 1, visit: () => undefined });
     if (end.sequence < durable || end.dataChain !== options.dataChain) {
       const where = { fileName: segment.fileName, offset: end.offset, sequence: end.sequence + 1 };
@@ -307,7 +308,8 @@ async function readLast(options: OpenOptions, head: LogHead, segments: readonly 
   const tornTailBytes = segment.bytes - end.offset;
   if (end.invalid !== undefined) {
     const proof = await findProof(file, segment.bytes, { salt: header.salt, offset: end.offset, sequence: next });
-    if (proof !== undefined) throw new LogDamage(options.name, where, `${end.invalid}, and record ${proof} proves that it had been durable`);
+    if (proof !== undefined)
+      throw new LogDamage(options.name, where, `${end.invalid}, and record ${proof} proves that it had been durable`);
     await file.truncate(end.offset);
     segment.bytes = end.offset;
   }

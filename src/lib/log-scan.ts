@@ -2,15 +2,9 @@
  * Reads a segment's records in order, in bounded memory (a window of 256 KiB, or one record where that is larger), and
  * judges what stands behind the last good one.
  */
-import {
-  decodeRecordHeader,
-  RecordKind,
-  recordHeaderBytes,
-  recordIsIntact,
-  type SegmentHeader,
-  segmentHeaderBytes,
-} from "./log-format.ts";
+
 import type { LogFile } from "./log-files.ts";
+import { decodeRecordHeader, RecordKind, recordHeaderBytes, recordIsIntact, type SegmentHeader, segmentHeaderBytes } from "./log-format.ts";
 
 const windowBytes = 256 * 1024;
 

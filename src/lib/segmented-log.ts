@@ -7,7 +7,15 @@ import { assert } from "./assert.ts";
 import { type Failure, failure, type Result, success } from "./errors.ts";
 import { type Batch, BatchEncoder, remainingParts, type WaitingRecord } from "./log-batch.ts";
 import { IoError, type LogFile, type LogFiles, type LogHost, replaceFile } from "./log-files.ts";
-import { encodeHead, headFileName, type LogHead, payloadBytesMax, recordHeaderBytes, type SegmentHeader, segmentHeaderBytes } from "./log-format.ts";
+import {
+  encodeHead,
+  headFileName,
+  type LogHead,
+  payloadBytesMax,
+  recordHeaderBytes,
+  type SegmentHeader,
+  segmentHeaderBytes,
+} from "./log-format.ts";
 import { createSegment, LogDamage, type OpenedLog, openLog, replaceSegment, type Segment, verifySegment } from "./log-open.ts";
 
 export interface SegmentedLogOptions {
@@ -310,8 +318,9 @@ export class SegmentedLog {
 
   #release(): void {
     this.#state = "closed";
-    const files = [this.#spare?.file, this.#fileClosed ? undefined : this.#active.file];
-    const closed = files.map((file) => file?.close().catch(ignoreIoError));
+    const files = this.#fileClosed ? [] : [this.#active.file];
+    if (this.#spare !== undefined) files.push(this.#spare.file);
+    const closed = files.map((file) => file.close().catch(ignoreIoError));
     void Promise.all(closed).then(() => {
       this.#released();
       this.#closing?.done();
@@ -378,7 +387,11 @@ export class SegmentedLog {
     }
     if (!(error instanceof IoError)) throw error;
     this.#state = "failed";
-    this.#health = { ok: false, code: isDiskFull(error) ? "disk-full" : error.code, message: `The log "${this.#name}" cannot be written: ${error.message}` };
+    this.#health = {
+      ok: false,
+      code: isDiskFull(error) ? "disk-full" : error.code,
+      message: `The log "${this.#name}" cannot be written: ${error.message}`,
+    };
     if (this.#closing !== undefined) {
       if (++this.#closing.attempts >= closeAttemptsMax) this.#release();
       else this.#recover();

@@ -1,11 +1,12 @@
 // Goal: two processes never share a data folder, and no dead one keeps it. Method: a second process that takes the folder
 // and is killed with SIGKILL.
-import * as assert from "uvu/assert";
+
 import { type ChildProcess, spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { openDataFolder } from "../../src/adapters/data-folder.ts";
 
 const test = suite("adapters/data-folder");

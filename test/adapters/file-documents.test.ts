@@ -1,10 +1,11 @@
 // Goal: documents as files: atomic, checked. Method: the contract suite; every byte of a file flipped and every length cut;
 // a temporary file left behind by a crash.
-import * as assert from "uvu/assert";
+
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { FileDocuments } from "../../src/adapters/file-documents.ts";
 import { documentsContract } from "../contracts/documents.ts";
 

@@ -1,9 +1,10 @@
 // Goal: result files as files. Method: the contract suite; then each kind of call failing in turn.
-import * as assert from "uvu/assert";
+
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { FileResults } from "../../src/adapters/file-results.ts";
 import { resultFileContract } from "../contracts/result-file.ts";
 import { type Fault, FaultyFiles } from "../lib/faulty-files.ts";
@@ -24,7 +25,10 @@ test("a failed append leaves nothing behind, and the next one goes on", async ()
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "fogbank-results-"));
   try {
     let fault: { readonly operation: string; readonly fault: Fault } | undefined;
-    const files = new FileResults({ folder, wrap: (inner) => new FaultyFiles(inner, (operation) => (operation === fault?.operation ? fault.fault : undefined)) });
+    const files = new FileResults({
+      folder,
+      wrap: (inner) => new FaultyFiles(inner, (operation) => (operation === fault?.operation ? fault.fault : undefined)),
+    });
     const opened = await files.open("archive.ndjson");
     assert.ok(opened.ok);
     await opened.value.append("one\n");

@@ -1,10 +1,11 @@
 // Goal: LevelDB behind the Store port. Method: the contract suite on temporary folders; then what is LevelDB's own: lost
 // files that it would not miss, and going on after a write that failed.
-import * as assert from "uvu/assert";
+
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { LevelStoreDirectory } from "../../src/adapters/level-store.ts";
 import { FailureError } from "../../src/lib/errors.ts";
 import { storeContract } from "../contracts/store.ts";
@@ -25,7 +26,8 @@ storeContract("adapters/level-store", async () => {
   };
 });
 
-const manifestOf = (folder: string): string => path.join(folder, fs.readdirSync(folder).find((name) => name.startsWith("MANIFEST-")) as string);
+const manifestOf = (folder: string): string =>
+  path.join(folder, fs.readdirSync(folder).find((name) => name.startsWith("MANIFEST-")) as string);
 
 const test = suite("adapters/level-store: lost files");
 let root = "";
@@ -72,13 +74,18 @@ test("after a failed write the store is opened again before the next one, also f
   // LevelDB begins another journal after 4 MiB; it cannot while the folder is elsewhere.
   fs.renameSync(path.join(root, "series"), path.join(root, "elsewhere"));
   const failures: unknown[] = [];
-  for (let key = 2; key < 8; key++) await store.write([put(key, 1_500_000)], { sync: true }).catch((error: unknown) => failures.push(error));
+  for (let key = 2; key < 8; key++)
+    await store.write([put(key, 1_500_000)], { sync: true }).catch((error: unknown) => failures.push(error));
   assert.ok(failures.length > 0);
   for (const error of failures) assert.ok(error instanceof FailureError && error.failure.code === "store-failed", String(error));
   assert.is(fs.existsSync(path.join(root, "series", "CURRENT")), false, "no empty store in its place");
   fs.rmSync(path.join(root, "series"), { recursive: true, force: true });
   fs.renameSync(path.join(root, "elsewhere"), path.join(root, "series"));
-  const reads = [store.get(Uint8Array.of(1)), store.scan({ from: new Uint8Array(0), to: Uint8Array.of(2), limit: 9 }), store.getMany([Uint8Array.of(1)])];
+  const reads = [
+    store.get(Uint8Array.of(1)),
+    store.scan({ from: new Uint8Array(0), to: Uint8Array.of(2), limit: 9 }),
+    store.getMany([Uint8Array.of(1)]),
+  ];
   await store.write([put(9, 10)], { sync: true });
   await Promise.all(reads);
   assert.equal(await store.get(Uint8Array.of(1)), new Uint8Array(10).fill(1));
@@ -90,9 +97,11 @@ test("a caller's mistake is thrown as such, and does not count as a failure of t
   const opened = await new LevelStoreDirectory({ folder: root }).open("series");
   assert.ok(opened.ok);
   let thrown: unknown;
-  await opened.value.write([{ type: "put", key: JSON.parse("null"), value: new Uint8Array(1) }], { sync: true }).catch((error: unknown) => {
-    thrown = error;
-  });
+  await opened.value
+    .write([{ type: "put", key: JSON.parse("null") as Uint8Array, value: new Uint8Array(1) }], { sync: true })
+    .catch((error: unknown) => {
+      thrown = error;
+    });
   assert.ok(thrown instanceof Error && !(thrown instanceof FailureError));
   await opened.value.close();
 });

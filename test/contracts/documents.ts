@@ -1,7 +1,8 @@
 // Goal: a document is the old one or the new one, never a mixture, and damage is an error. Method: one suite against real
 // files and against the simulated disk.
-import * as assert from "uvu/assert";
+
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import type { Documents } from "../../src/ports/documents.ts";
 import type { World } from "./subject.ts";
 
@@ -33,7 +34,7 @@ export function documentsContract(name: string, make: () => Promise<DocumentsSub
   test(
     "any JSON value comes back, also in another process; documents do not mix",
     withSubject(async (subject) => {
-      const values = [{ a: [1, 2.5, null, { "ü": "\u2028" }], b: "" }, [], 0, "text", false, null];
+      const values = [{ a: [1, 2.5, null, { ü: "\u2028" }], b: "" }, [], 0, "text", false, null];
       for (const value of values) {
         assert.equal(await subject.settle(subject.open().write("cursor", value)), { ok: true, value: undefined });
         await subject.settle(subject.open().write("other", "other"));

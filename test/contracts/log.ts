@@ -1,7 +1,8 @@
 // Goal: every Log keeps the promises that stand on the port, whatever it is made of. Method: one suite, run against the
 // real files and against the simulated disk; each test opens the same folder several times, with crashes in between.
-import * as assert from "uvu/assert";
+
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import type { Result } from "../../src/lib/errors.ts";
 import type { Log, LogOptions } from "../../src/ports/log.ts";
 import { signal, type World } from "./subject.ts";
@@ -129,7 +130,8 @@ export function logContract(name: string, make: () => Promise<LogSubject>): void
         { sequence: 3, text: "c" },
       ]);
       // What had not been acknowledged may be there, but only as a prefix of what was appended.
-      for (const [index, { sequence, text }] of second.seen.slice(3).entries()) assert.equal([sequence, text], [4 + index, `lost ${index}`]);
+      for (const [index, { sequence, text }] of second.seen.slice(3).entries())
+        assert.equal([sequence, text], [4 + index, `lost ${index}`]);
       assert.is(second.log.durableSequence(), second.seen.length);
       assert.is(second.log.nextSequence(), second.seen.length + 1);
       await appendAll(subject, second.log, ["d"]);

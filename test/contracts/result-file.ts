@@ -1,7 +1,8 @@
 // Goal: a result file holds exactly what was appended, and is cut where it is told to. Method: one suite against real files
 // and against the simulated disk.
-import * as assert from "uvu/assert";
+
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import type { ResultFile, ResultFiles } from "../../src/ports/result-file.ts";
 import type { World } from "./subject.ts";
 

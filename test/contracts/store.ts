@@ -1,7 +1,8 @@
 // Goal: every Store keeps the promises that stand on the port. Method: one suite against LevelDB and against the simulated
 // disk: order of keys, ranges against a model, atomic batches, what a crash leaves.
-import * as assert from "uvu/assert";
+
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import type { Result } from "../../src/lib/errors.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import type { Store, StoreOperation } from "../../src/ports/store.ts";
@@ -79,7 +80,8 @@ export function storeContract(name: string, make: () => Promise<StoreSubject>): 
         const [from, to] = [randomKey(), randomKey()];
         const limit = 1 + random.below(20);
         const within = sorted.filter((entry) => Buffer.compare(entry.key, from) >= 0 && Buffer.compare(entry.key, to) < 0);
-        const plain = (entries: readonly { key: Uint8Array; value: Uint8Array }[]) => entries.map((e) => `${hexOf(e.key)}=${hexOf(e.value)}`);
+        const plain = (entries: readonly { key: Uint8Array; value: Uint8Array }[]) =>
+          entries.map((e) => `${hexOf(e.key)}=${hexOf(e.value)}`);
         assert.equal(plain(await settle(store.scan({ from, to, limit }))), plain(within.slice(0, limit)));
         const reversed = await settle(store.scan({ from, to, limit, reverse: true }));
         assert.equal(plain(reversed), plain([...within].reverse().slice(0, limit)));
@@ -139,11 +141,7 @@ export function storeContract(name: string, make: () => Promise<StoreSubject>): 
         const present = entries.map((entry) => entry.key[1] as number);
         const kept = [2, 3, 4, 5].filter((batch) => present.includes(batch));
         assert.equal(present, [0, 1, ...kept, ...kept.map((batch) => batch + 100)], "whole batches");
-        assert.equal(
-          kept,
-          [2, 3, 4, 5].slice(0, kept.length),
-          "none from the middle",
-        );
+        assert.equal(kept, [2, 3, 4, 5].slice(0, kept.length), "none from the middle");
       }
       await settle(store.close());
     }),

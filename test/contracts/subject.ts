@@ -2,7 +2,7 @@
 
 export interface World {
   /** Waits for a promise; a simulated world lets its time pass meanwhile. */
-  settle<T>(promise: Promise<T>): Promise<T>;
+  settle<T>(this: void, promise: Promise<T>): Promise<T>;
   /** Removes what the subject left behind. */
   dispose(): Promise<void>;
 }

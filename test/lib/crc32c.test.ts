@@ -1,7 +1,8 @@
 // Goal: the checksum is CRC-32C, whatever the length and however the input is cut. Method: the known answers of
 // RFC 3720 §B.4 and the usual check value, a bit-by-bit reference, and every cut of a random buffer.
-import * as assert from "uvu/assert";
+
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { crc32c } from "../../src/lib/crc32c.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 

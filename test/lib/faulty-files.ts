@@ -99,11 +99,11 @@ function never(): Promise<never> {
 class Died extends Error {}
 
 /** Calls back when `promise` is settled, unless the process died. */
-function deliver<T>(promise: Promise<T>, done: (error: IoError | undefined, value: T | undefined) => void): void {
+function deliver<T>(promise: Promise<T>, answer: (error: IoError | undefined, value: T | undefined) => void): void {
   promise.then(
-    (value) => done(undefined, value),
+    (value) => answer(undefined, value),
     (error: unknown) => {
-      if (error instanceof IoError) done(error, undefined);
+      if (error instanceof IoError) answer(error, undefined);
       else if (!(error instanceof Died)) throw error;
     },
   );

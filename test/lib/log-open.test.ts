@@ -1,8 +1,9 @@
 // Goal: damage on disk is told apart from a torn tail: whatever had provably been durable is served whole or not at all.
 // Method: small logs on files in memory, then every byte flipped, every file cut at every length and every file removed,
 // each time with a verdict: `log-damaged` naming the file, or exactly the records that were there.
-import * as assert from "uvu/assert";
+
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { encodeSegmentHeader, headFileName, recordHeaderBytes, segmentHeaderBytes } from "../../src/lib/log-format.ts";
 import { openSegmentedLog, type SegmentedLog } from "../../src/lib/segmented-log.ts";
 import { MemoryFiles, memoryHost } from "./memory-files.ts";
@@ -146,7 +147,10 @@ test("a file of another log, of another version and of another segment's name is
   const salt = (image.get(first) as Buffer).readUInt32LE(28);
   const foreign = Buffer.from(encodeSegmentHeader({ name: "readings", ordinal: 1, base: 1, chain: 0, salt, supersedes: false }));
   const cases: [Image, RegExp][] = [
-    [changed(image, first, Buffer.concat([foreign, (image.get(first) as Buffer).subarray(segmentHeaderBytes)])), /belongs to the log "readings"/],
+    [
+      changed(image, first, Buffer.concat([foreign, (image.get(first) as Buffer).subarray(segmentHeaderBytes)])),
+      /belongs to the log "readings"/,
+    ],
     [changed(image, first, image.get(second) as Buffer), /its header says that it is 0000000000000003-00000002\.log/],
     [new Map(image).set("00000000000000ff-00000002.log", Buffer.alloc(0)), /two segments have the same ordinal/],
     [new Map(image).set("0000000000000007-00000004.log", image.get(second) as Buffer), /knows segments up to 3 only/],

@@ -2,8 +2,9 @@
 // acknowledged record is lost, none is acknowledged twice or out of order, and the log goes on. Method: one workload with
 // rotation, trimming, idle time and a clean close on simulated files in virtual time; first counted, then repeated once
 // for each call and each kind of fault; then sweeps of many faults at once. A model beside it knows what was acknowledged.
-import * as assert from "uvu/assert";
+
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import type { LogHost } from "../../src/lib/log-files.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { openSegmentedLog, type SegmentedLog } from "../../src/lib/segmented-log.ts";
@@ -303,7 +304,10 @@ test("what was durable is damaged while the log is open: found after the next fa
   await bench.open();
   bench.append(3);
   await bench.quiet();
-  const [, file] = [...bench.folder.names].find(([name]) => name.endsWith("-00000001.log")) as [string, import("../../src/sim/disk-files.ts").SimulatedFile];
+  const [, file] = [...bench.folder.names].find(([name]) => name.endsWith("-00000001.log")) as [
+    string,
+    import("../../src/sim/disk-files.ts").SimulatedFile,
+  ];
   file.flip(100, 3);
   bench.faults.ioErrorProbability = 1;
   bench.append(1);

@@ -3,10 +3,10 @@ import type { Scheduler } from "../../src/sim/scheduler.ts";
 
 export async function settle<T>(scheduler: Scheduler, promise: Promise<T>): Promise<T> {
   let settled = false;
-  const done = () => {
+  const note = () => {
     settled = true;
   };
-  promise.then(done, done);
+  promise.then(note, note);
   for (let steps = 0; steps < 1_000_000; steps++) {
     await new Promise((resolve) => setImmediate(resolve));
     if (settled) return await promise;
