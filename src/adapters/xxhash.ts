@@ -4,6 +4,6 @@ import xxhash from "xxhash-wasm";
 import type { Hash64 } from "../lib/ids.ts";
 
 export async function loadHash64(): Promise<Hash64> {
-  const { h64 } = await xxhash();
-  return (text) => h64(text);
+  const loaded = await xxhash();
+  return (text) => loaded.h64(text);
 }

@@ -5,7 +5,7 @@ import { describeSurvival } from "../config/survival.ts";
 import { ownersOf, partitionsOf } from "../core/ring/owner-table.ts";
 import { formatAggregateFunction } from "../lib/aggregate-function.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
-import { type DeviceId, deviceId, partitionCount, partitionOf } from "../lib/ids.ts";
+import { type DeviceId, deviceId, type GatewayId, partitionCount, partitionOf } from "../lib/ids.ts";
 import { mergeRuns } from "../series/merge.ts";
 import { runValueAt } from "../series/run.ts";
 import type { Gateway } from "./gateway.ts";
@@ -160,10 +160,11 @@ export class LocalGatewayService implements GatewayService {
     const peers = this.#gateway.settings.gateways
       .map((gateway) => gateway.id)
       .filter((id) => id !== this.#gateway.self && router?.reachable(id) === true);
-    const answers = await Promise.all(
-      peers.map((peer) => requests?.call(peer, "dead-letters", {}, { timeoutMs: askTimeoutMs, channel: "job" })),
-    );
-    for (const answer of answers) if (answer?.ok === true && isDeadLettersView(answer.value)) views.push(answer.value);
+    const answers =
+      requests === undefined
+        ? []
+        : await Promise.all(peers.map((peer) => requests.call(peer, "dead-letters", {}, { timeoutMs: askTimeoutMs, channel: "job" })));
+    for (const answer of answers) if (answer.ok && isDeadLettersView(answer.value)) views.push(answer.value);
     const counts: Record<string, number> = {};
     for (const view of views) for (const [reason, count] of Object.entries(view.counts)) counts[reason] = (counts[reason] ?? 0) + count;
     const letters = views.flatMap((view) => view.letters).sort((a, b) => b.ms - a.ms);
@@ -331,15 +332,17 @@ export class LocalGatewayService implements GatewayService {
 
   async #latest(serving: Serving, device: DeviceId): Promise<Record<string, { ms: number; value: ReturnType<typeof runValueAt> }>> {
     const owners = ownersOf(serving.replication.table(), partitionOf(device, this.#gateway.options.ports.hash64));
-    const answers = await Promise.all(
-      owners.map((owner) => {
-        if (owner === this.#gateway.self) return this.#localLatest(serving, device);
-        return this.#gateway.requests()?.call(owner, "latest", { device }, { timeoutMs: askTimeoutMs, channel: "job" });
-      }),
-    );
+    const requests = this.#gateway.requests();
+    const ask = async (owner: GatewayId): Promise<Result<unknown>> => {
+      if (owner === this.#gateway.self) return this.#localLatest(serving, device);
+      return requests === undefined
+        ? this.#notReady()
+        : requests.call(owner, "latest", { device }, { timeoutMs: askTimeoutMs, channel: "job" });
+    };
+    const answers = await Promise.all(owners.map(ask));
     const latest: Record<string, { ms: number; value: ReturnType<typeof runValueAt> }> = {};
     for (const answer of answers) {
-      if (answer?.ok !== true || !Array.isArray(answer.value)) continue;
+      if (!answer.ok || !Array.isArray(answer.value)) continue;
       for (const [metric, ms, value] of answer.value as [string, number, ReturnType<typeof runValueAt>][]) {
         if ((latest[metric]?.ms ?? Number.NEGATIVE_INFINITY) < ms) latest[metric] = { ms, value };
       }

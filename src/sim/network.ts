@@ -132,8 +132,8 @@ class SimulatedTransport implements Transport {
         this.#bytesReceived += frame.length;
         handlers.receive(from, channel, frame);
       },
-      up: handlers.up,
-      down: handlers.down,
+      up: (peer) => handlers.up(peer),
+      down: (peer, reason) => handlers.down(peer, reason),
     };
     this.#endpoint = { process: this.#process, handlers: counted, up: new Set() };
     this.#network.attach(this.#self, this.#endpoint);

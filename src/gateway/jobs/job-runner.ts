@@ -279,8 +279,7 @@ export class JobRunner {
     if (first === undefined || last === undefined) return success(new Map());
     const caughtUp = await this.#options.results.caughtUp(proposeTimeoutMs);
     if (!caughtUp.ok) return caughtUp;
-    const rows = await this.#options.results.rows(job.name, { fromMs: first.fromMs, toMs: last.toMs });
-    return rows.ok ? success(new Map(rows.value.map((row) => [row.id, row]))) : rows;
+    return await this.#options.results.standing(job.name, { firstMs: first.fromMs, lastMs: last.fromMs });
   }
 
   #lastClosedWindow(job: JobSettings, nowMs: number): Window {

@@ -36,6 +36,7 @@ const retryMs = 500;
 const catchUpPollMs = 20;
 const fetchTimeoutMs = 5_000;
 const scanPage = 200;
+const revisionMax = 0xffffffff;
 
 export class Results {
   readonly sinks: readonly FileSink[];
@@ -107,23 +108,38 @@ export class Results {
 
   /** Latest revision of each row whose window overlaps the range, in the order of window and id. */
   async rows(job: string, range: { readonly fromMs: number; readonly toMs: number }): Promise<Result<ResultRow[]>> {
+    const latest = await this.#latest(prefixRange(resultPrefix(job)), (row) => row.to > range.fromMs && row.from < range.toMs);
+    return latest.ok ? success([...latest.value.values()].sort((a, b) => a.from - b.from || (a.id < b.id ? -1 : 1))) : latest;
+  }
+
+  /** Latest revision of each row, by id, of the windows that begin from the first to the last start; reads no others. */
+  async standing(job: string, starts: { readonly firstMs: number; readonly lastMs: number }): Promise<Result<Map<string, ResultRow>>> {
+    const { firstMs, lastMs } = starts;
+    // Windows that begin before 1970 are not in the order of their keys.
+    const keys =
+      firstMs < 0 ? prefixRange(resultPrefix(job)) : { from: resultKey(job, firstMs, 0), to: resultKey(job, lastMs, revisionMax) };
+    return await this.#latest(keys, (row) => row.from >= firstMs && row.from <= lastMs);
+  }
+
+  async #latest(
+    keys: { readonly from: Uint8Array; readonly to: Uint8Array },
+    isWanted: (row: ResultRow) => boolean,
+  ): Promise<Result<Map<string, ResultRow>>> {
     const latest = new Map<string, ResultRow>();
-    const { to } = prefixRange(resultPrefix(job));
-    let { from } = prefixRange(resultPrefix(job));
+    let { from } = keys;
     for (;;) {
-      const page = await this.#options.store.scan({ from, to, limit: scanPage });
+      const page = await this.#options.store.scan({ from, to: keys.to, limit: scanPage });
       for (const { value } of page) {
         const rows = this.#unseal(value);
         if (!rows.ok) return rows;
         // Keys are in the order of window and revision: a later row of the same id replaces the earlier.
-        for (const row of rows.value) if (row.to > range.fromMs && row.from < range.toMs) latest.set(row.id, row);
+        for (const row of rows.value) if (isWanted(row)) latest.set(row.id, row);
       }
       const last = page.at(-1);
-      if (last === undefined || page.length < scanPage) break;
+      if (last === undefined || page.length < scanPage) return success(latest);
       from = new Uint8Array(last.key.length + 1);
       from.set(last.key);
     }
-    return success([...latest.values()].sort((a, b) => a.from - b.from || (a.id < b.id ? -1 : 1)));
   }
 
   #pump(): void {

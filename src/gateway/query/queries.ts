@@ -65,7 +65,6 @@ export interface AggregateAnswer {
 const pageTimeoutMs = 5_000;
 const aggregateTimeoutMs = 30_000;
 const repairPageLimit = 50_000;
-export const pageLimitMax = 50_000;
 
 export class Queries {
   readonly #options: QueriesOptions;
