@@ -37,9 +37,14 @@ export class FileLogDirectory implements LogDirectory {
     const released = () => {
       this.#open.delete(name);
     };
-    const opened = await openSegmentedLog({ ...options, name, files, host, released });
-    if (!opened.ok) released();
-    return opened;
+    let opened: Result<Log> | undefined;
+    try {
+      opened = await openSegmentedLog({ ...options, name, files, host, released });
+      return opened;
+    } finally {
+      // Also when `visit` threw.
+      if (opened?.ok !== true) released();
+    }
   }
 }
 

@@ -209,4 +209,30 @@ test("a crash while a further segment was made leaves a file that is removed", a
   }
 });
 
+test("records larger than the reader's window: read back, and damage in one is found by the next, megabytes further on", async () => {
+  const files = new MemoryFiles();
+  const large = (byte: number) => Buffer.alloc(900_000, byte);
+  const options = { name: "raft", files, host, visit: () => undefined };
+  const first = await openSegmentedLog(options);
+  assert.ok(first.ok);
+  await appendAll(first.value, [large(1), "small", large(2), large(3)]);
+  const image = imageOf(files);
+  const [name] = segmentsOf(image) as [string];
+  const bytes = image.get(name) as Buffer;
+  const sizes: number[] = [];
+  const again = await openSegmentedLog({ ...options, files: new MemoryFiles(image), visit: (_, payload) => sizes.push(payload.length) });
+  assert.ok(again.ok);
+  assert.equal(sizes, [900_000, 5, 900_000, 900_000]);
+  const firstAt = segmentHeaderBytes;
+  const thirdAt = firstAt + 2 * recordHeaderBytes + 900_005;
+  // In the payload, in the length (the next record's place is then unknown), in the salt at the very beginning.
+  for (const at of [firstAt + 500_000, firstAt + 9, firstAt, thirdAt + 400_000, thirdAt + 10]) {
+    const flipped = Buffer.from(bytes);
+    flipped[at] = (flipped[at] as number) ^ 4;
+    const result = await openSegmentedLog({ ...options, files: new MemoryFiles(changed(image, name, flipped)) });
+    assert.is(!result.ok && result.code, "log-damaged", `byte ${at}`);
+    assert.match(result.ok ? "" : result.message, at < thirdAt ? "byte 64, sequence 1" : `byte ${thirdAt}, sequence 3`);
+  }
+});
+
 test.run();
