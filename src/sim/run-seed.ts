@@ -7,7 +7,8 @@ import type { GatewayRules } from "../gateway/serving.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { SafetyViolation } from "./checkers.ts";
 import { checkRegister, type HistoryEntry } from "./linearizability.ts";
-import type { SimulatedGateway } from "./simulated-gateway.ts";
+import { Nemesis } from "./nemesis.ts";
+import type { SimulatedGateway, WrapDisk } from "./simulated-gateway.ts";
 import { SimulatedSite, type SimulatorWorld } from "./site.ts";
 import { KvClient, type PublishedReading, SimulatedDevice } from "./workload.ts";
 
@@ -15,6 +16,7 @@ export interface SeedOptions {
   readonly seed: number;
   readonly world: SimulatorWorld;
   readonly rules?: GatewayRules;
+  readonly wrapDisk?: WrapDisk;
   /** Virtual time under faults; the calm phases come on top. */
   readonly faultsMs?: number;
 }
@@ -46,6 +48,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
     gateways: tuner.chance(0.2) ? 5 : 3,
     world: options.world,
     rules: options.rules ?? {},
+    ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
     network: {
       delayMinMs: 0.1,
       delayMaxMs: tuner.pick([1, 5, 30]),
@@ -68,16 +71,16 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
     traceHash: site.scheduler.traceHash(),
     virtualMs: site.nowMs(),
     events: site.scheduler.steps(),
-    acknowledged: run.devices.reduce((sum, device) => sum + device.acknowledged.length, 0),
+    acknowledged: run.acknowledged(),
     committed: site.checker.committed(),
-    faults: run.faults,
+    faults: run.faults(),
     recent: site.scheduler.recent(50),
   };
 }
 
 class SeedRun {
   readonly devices: SimulatedDevice[] = [];
-  faults = 0;
+  readonly #nemesis: Nemesis;
   readonly #site: SimulatedSite;
   readonly #faultsMs: number;
   readonly #kv: KvClient[] = [];
@@ -85,10 +88,19 @@ class SeedRun {
   constructor(site: SimulatedSite, faultsMs: number) {
     this.#site = site;
     this.#faultsMs = faultsMs;
+    this.#nemesis = new Nemesis({ site, random: site.random.fork(), acknowledged: () => this.acknowledged() });
     const values = new Map<number, string>();
     for (let i = 0; i < devices; i++) this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork() }));
     for (let i = 0; i < kvClients; i++)
       this.#kv.push(new KvClient({ site, name: `client-${i}`, random: site.random.fork(), keys: ["x", "y"], values }));
+  }
+
+  acknowledged(): number {
+    return this.devices.reduce((sum, device) => sum + device.acknowledged.length, 0);
+  }
+
+  faults(): number {
+    return this.#nemesis.faults;
   }
 
   async all(): Promise<void> {
@@ -102,67 +114,27 @@ class SeedRun {
     for (const client of this.#kv) client.start();
     const faultsEndMs = site.nowMs() + this.#faultsMs;
     while (site.nowMs() < faultsEndMs) {
-      await site.runFor(500 + site.random.below(4_000));
-      await this.#fault();
+      await this.#nemesis.strike();
       site.checker.compareStates(site.gateways);
     }
     await this.#heal();
     await this.#check();
   }
 
-  /** One fault after the other, each on a minority, so that what is promised to survive must survive. */
-  async #fault(): Promise<void> {
-    const { random, network, gateways, scheduler } = this.#site;
-    this.faults++;
-    const victim = random.pick(gateways);
-    const durationMs = 200 + random.below(8_000);
-    const kind = random.below(6);
-    scheduler.note(`fault ${kind} ${victim.id} ${durationMs}`);
-    if (kind <= 1) {
-      victim.crash({ power: kind === 0 });
-      await this.#site.runFor(durationMs);
-      victim.start();
-    } else if (kind === 2) {
-      const process = victim.running()?.process;
-      process?.pause();
-      await this.#site.runFor(durationMs);
-      process?.resume();
-    } else if (kind === 3) {
-      for (const other of gateways) if (other !== victim) this.#cut(victim, other, random.below(3));
-      await this.#site.runFor(durationMs);
-      network.heal();
-    } else if (kind === 4) {
-      victim.clockFault.offsetMs += (random.below(20_000) - 10_000) * (random.chance(0.1) ? 1_000 : 1);
-    } else {
-      victim.disk.setFsync({ minMs: 5, maxMs: 400 });
-      victim.disk.setIoErrors(random.chance(0.5) ? 0.2 : 0);
-      await this.#site.runFor(durationMs);
-      victim.disk.setFsync(undefined);
-      victim.disk.setIoErrors(0);
-    }
-  }
-
-  #cut(a: SimulatedGateway, b: SimulatedGateway, direction: number): void {
-    if (direction !== 1) this.#site.network.cut(a.id, b.id);
-    if (direction !== 0) this.#site.network.cut(b.id, a.id);
-  }
-
   /** Faults stop; the site must come back by itself and everything published must be acknowledged. */
   async #heal(): Promise<void> {
     const site = this.#site;
-    site.network.heal();
-    Object.assign(site.network.tuning, { dropProbability: 0, duplicateProbability: 0, reorderProbability: 0 });
+    this.#nemesis.calm();
     for (const device of this.devices) device.stop();
     for (const client of this.#kv) client.stop();
-    for (const gateway of site.gateways) {
-      gateway.clockFault.offsetMs = 0;
-      const stopped = gateway.stoppedItself();
-      if (stopped !== undefined) throw new SafetyViolation(`${gateway.id} stopped by itself: ${stopped.message}`);
-    }
     await site.until(() => site.leader() !== undefined && this.devices.every((device) => device.idle()), {
       withinMs: healMs,
       what: "after the faults there is a leader, and every reading is acknowledged",
     });
+    for (const gateway of site.gateways) {
+      const stopped = gateway.stoppedItself();
+      if (stopped !== undefined) throw new SafetyViolation(`${gateway.id} stopped by itself: ${stopped.message}`);
+    }
     await site.runFor(10_000);
     const indexes = site.gateways.map((gateway) => gateway.running()?.gateway.serving()?.state.appliedIndex() ?? -1);
     if (new Set(indexes).size !== 1)

@@ -11,7 +11,7 @@ import type { Random } from "../lib/random.ts";
 import type { Cron } from "../ports/cron.ts";
 import type { Diagnostics } from "../ports/diagnostics.ts";
 import { SimulatedBroker } from "./broker.ts";
-import { SimulatedDisk } from "./disk.ts";
+import { type DiskPorts, SimulatedDisk } from "./disk.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import { type ClockFault, SimulatedClock, SimulatedEntropy, SimulatedProcess } from "./process.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -27,7 +27,11 @@ export interface SimulatedGatewayOptions {
   readonly cron: Cron;
   readonly diagnostics: Diagnostics;
   readonly rules: GatewayRules;
+  /** What stands between each process and its disk; tests plant bugs here. */
+  readonly wrapDisk: WrapDisk;
 }
+
+export type WrapDisk = (ports: DiskPorts, gateway: GatewayId) => DiskPorts;
 
 /** A process: what a start made, and a crash ends. */
 export interface RunningGateway {
@@ -68,7 +72,7 @@ export class SimulatedGateway {
     const { scheduler, settings, random, network, id } = this.#options;
     this.#stoppedItself = undefined;
     const process = new SimulatedProcess({ scheduler, name: `${id}.${++this.#starts}` });
-    const disk = this.disk.ports();
+    const disk = this.#options.wrapDisk(this.disk.ports(), id);
     const broker = new SimulatedBroker(process);
     const gateway = new Gateway({
       settings,

@@ -13,7 +13,7 @@ import type { DiagnosticDetails, Diagnostics } from "../ports/diagnostics.ts";
 import { RaftChecker } from "./checkers.ts";
 import { type NetworkTuning, SimulatedNetwork } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
-import { SimulatedGateway } from "./simulated-gateway.ts";
+import { SimulatedGateway, type WrapDisk } from "./simulated-gateway.ts";
 
 /** What the simulator cannot make itself: pure functions that load asynchronously, and a way to let promises settle. */
 export interface SimulatorWorld {
@@ -29,6 +29,7 @@ export interface SiteOptions {
   readonly world: SimulatorWorld;
   readonly network?: Partial<NetworkTuning>;
   readonly rules?: GatewayRules;
+  readonly wrapDisk?: WrapDisk;
 }
 
 const calmNetwork: NetworkTuning = { delayMinMs: 0.2, delayMaxMs: 2, dropProbability: 0, duplicateProbability: 0, reorderProbability: 0 };
@@ -66,6 +67,7 @@ export class SimulatedSite {
           cron: options.world.cron,
           diagnostics: this.#diagnostics(id),
           rules: options.rules ?? {},
+          wrapDisk: options.wrapDisk ?? ((ports) => ports),
         }),
     );
   }
@@ -95,12 +97,18 @@ export class SimulatedSite {
 
   /** Takes events until the condition holds. Throws when it does not within `withinMs` of virtual time. */
   async until(condition: () => boolean, options: { readonly withinMs: number; readonly what?: string }): Promise<void> {
-    const deadline = this.nowMs() + options.withinMs;
+    if (!(await this.reaches(condition, options.withinMs)))
+      throw new Error(`not within ${options.withinMs} ms: ${options.what ?? condition.toString()}`);
+  }
+
+  /** Like `until`; false when the condition does not hold within that time. */
+  async reaches(condition: () => boolean, withinMs: number): Promise<boolean> {
+    const deadline = this.nowMs() + withinMs;
     while (!condition()) {
-      if ((this.scheduler.nextMs() ?? Number.POSITIVE_INFINITY) > deadline)
-        throw new Error(`not within ${options.withinMs} ms: ${options.what ?? condition.toString()}`);
+      if ((this.scheduler.nextMs() ?? Number.POSITIVE_INFINITY) > deadline) return false;
       await this.#step();
     }
+    return true;
   }
 
   async runFor(ms: number): Promise<void> {

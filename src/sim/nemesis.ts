@@ -1,0 +1,240 @@
+/**
+ * What goes wrong at a simulated site, one thing after the other or two at once. Nothing here takes away what a disk has
+ * synced, so whatever was acknowledged must survive all of it; `calm` ends every fault, and then the site must come back.
+ */
+
+import { unreachable } from "../lib/assert.ts";
+import type { Random } from "../lib/random.ts";
+import type { SimulatedGateway } from "./simulated-gateway.ts";
+import type { SimulatedSite } from "./site.ts";
+
+/** Faults that strike at a random moment, and those that wait for the worst one. */
+const kinds = [
+  "power-cut",
+  "kill",
+  "pause",
+  "isolate",
+  "cut-pair",
+  "clock",
+  "slow-disk",
+  "full-disk",
+  "site-power-cut",
+  "leader-lost-after-commit",
+  "voter-restarts",
+  "power-cuts-in-turn",
+] as const;
+type FaultKind = (typeof kinds)[number];
+
+export interface NemesisOptions {
+  readonly site: SimulatedSite;
+  readonly random: Random;
+  /** Messages acknowledged so far, to strike just behind one. */
+  readonly acknowledged: () => number;
+}
+
+const striking = 3_000;
+
+export class Nemesis {
+  faults = 0;
+  readonly #site: SimulatedSite;
+  readonly #random: Random;
+  readonly #acknowledged: () => number;
+
+  constructor(options: NemesisOptions) {
+    this.#site = options.site;
+    this.#random = options.random;
+    this.#acknowledged = options.acknowledged;
+  }
+
+  /** Some calm, then one fault from its beginning to its end; now and then a link is cut all the while. */
+  async strike(): Promise<void> {
+    await this.#site.runFor(this.#random.below(3_000));
+    const background = this.#random.chance(0.25);
+    if (background) this.#cutPair();
+    const kind = this.#random.pick(kinds);
+    const victim = this.#random.pick(this.#site.gateways);
+    this.#site.scheduler.note(`fault ${kind} ${victim.id}`);
+    this.faults++;
+    await this.#carryOut(kind, victim);
+    if (background) this.#site.network.heal();
+    this.#startAll();
+  }
+
+  /** Ends whatever is still going on. */
+  calm(): void {
+    const { network, gateways } = this.#site;
+    network.heal();
+    Object.assign(network.tuning, { dropProbability: 0, duplicateProbability: 0, reorderProbability: 0 });
+    for (const gateway of gateways) {
+      gateway.clockFault.offsetMs = 0;
+      this.#healthyDisk(gateway);
+    }
+    this.#startAll();
+  }
+
+  async #carryOut(kind: FaultKind, victim: SimulatedGateway): Promise<void> {
+    switch (kind) {
+      case "power-cut":
+      case "kill":
+        victim.crash({ power: kind === "power-cut" });
+        await this.#site.runFor(this.#duration());
+        break;
+      case "pause":
+        await this.#pause(victim);
+        break;
+      case "isolate":
+        for (const other of this.#site.gateways) if (other !== victim) this.#cut(victim, other);
+        await this.#site.runFor(this.#duration());
+        this.#site.network.heal();
+        break;
+      case "cut-pair":
+        this.#cutPair();
+        await this.#site.runFor(this.#duration());
+        this.#site.network.heal();
+        break;
+      case "clock":
+        victim.clockFault.offsetMs += (this.#random.below(20_000) - 10_000) * (this.#random.chance(0.1) ? 1_000 : 1);
+        break;
+      case "slow-disk":
+        this.#slowDisk(victim);
+        victim.disk.setIoErrors(this.#random.chance(0.5) ? 0.2 : 0);
+        await this.#site.runFor(this.#duration());
+        this.#healthyDisk(victim);
+        break;
+      case "full-disk":
+        victim.disk.setFull(true);
+        await this.#site.runFor(this.#duration());
+        victim.disk.setFull(false);
+        break;
+      case "site-power-cut":
+        await this.#sitePowerCut();
+        break;
+      case "leader-lost-after-commit":
+        await this.#leaderLost();
+        break;
+      case "voter-restarts":
+        await this.#voterRestarts();
+        break;
+      case "power-cuts-in-turn":
+        await this.#powerCutsInTurn();
+        break;
+      default:
+        unreachable(kind);
+    }
+  }
+
+  async #pause(victim: SimulatedGateway): Promise<void> {
+    const process = victim.running()?.process;
+    process?.pause();
+    await this.#site.runFor(this.#duration());
+    process?.resume();
+  }
+
+  /** The whole site loses power, in the very moment in which something was promised; with slow disks, so that much is unsynced. */
+  async #sitePowerCut(): Promise<void> {
+    const { gateways } = this.#site;
+    if (this.#random.chance(0.7)) for (const gateway of gateways) this.#slowDisk(gateway);
+    await this.#site.runFor(this.#random.below(1_500));
+    await this.#afterPromise();
+    for (const gateway of gateways) gateway.crash({ power: true });
+    for (const gateway of gateways) this.#healthyDisk(gateway);
+    await this.#site.runFor(this.#random.below(500));
+    for (const gateway of gateways) {
+      gateway.start();
+      await this.#site.runFor(this.#random.below(2_000));
+    }
+  }
+
+  /** The leader is gone just after something was committed or acknowledged, for long enough that another takes over. */
+  async #leaderLost(): Promise<void> {
+    await this.#afterPromise();
+    const leader = this.#site.leader();
+    if (leader === undefined) return;
+    if (this.#random.chance(0.3)) {
+      for (const other of this.#site.gateways) if (other !== leader) this.#cut(leader, other);
+      await this.#site.runFor(2_000 + this.#duration());
+      this.#site.network.heal();
+      return;
+    }
+    leader.crash({ power: this.#random.chance(0.7) });
+    await this.#site.runFor(2_000 + this.#duration());
+  }
+
+  /** In an election, voters lose power as soon as they have voted, and are back before it is over. */
+  async #voterRestarts(): Promise<void> {
+    const { gateways } = this.#site;
+    // Those who may stand must not hear of each other's candidacy, or they would use another term.
+    this.#cutPair();
+    this.#site.leader()?.crash({ power: false });
+    for (let turn = 0; turn < 4; turn++) {
+      const votes = new Map(gateways.map((gateway) => [gateway, voteOf(gateway)]));
+      const voted = (gateway: SimulatedGateway) => {
+        const vote = voteOf(gateway);
+        return vote !== undefined && vote !== votes.get(gateway) && !vote.endsWith(` ${gateway.id}`);
+      };
+      await this.#site.reaches(() => gateways.some(voted), striking);
+      // What it said leaves first.
+      await this.#site.runFor(this.#random.real() * 10);
+      for (const gateway of gateways.filter(voted)) gateway.crash({ power: true });
+      await this.#site.runFor(this.#random.below(40));
+      this.#startAll();
+    }
+    this.#site.network.heal();
+  }
+
+  /** Power cuts of one gateway after the other, each just after a promise: no disk but the synced ones may be relied on. */
+  async #powerCutsInTurn(): Promise<void> {
+    for (const gateway of this.#site.gateways) {
+      await this.#afterPromise();
+      gateway.crash({ power: true });
+      await this.#site.runFor(this.#random.below(300));
+      gateway.start();
+    }
+  }
+
+  /** Waits for an acknowledgement to a device, or for a commit of Raft. */
+  async #afterPromise(): Promise<void> {
+    const acknowledged = this.#acknowledged();
+    const committed = this.#site.checker.committed();
+    const commit = this.#random.chance(0.5);
+    await this.#site.reaches(() => (commit ? this.#site.checker.committed() > committed : this.#acknowledged() > acknowledged), striking);
+  }
+
+  #startAll(): void {
+    for (const gateway of this.#site.gateways) if (gateway.running() === undefined) gateway.start();
+  }
+
+  #slowDisk(gateway: SimulatedGateway): void {
+    gateway.disk.setFsync({ minMs: 5, maxMs: 400 });
+  }
+
+  #healthyDisk(gateway: SimulatedGateway): void {
+    gateway.disk.setFsync(undefined);
+    gateway.disk.setIoErrors(0);
+    gateway.disk.setFull(false);
+  }
+
+  #cutPair(): void {
+    const { gateways } = this.#site;
+    const a = this.#random.below(gateways.length);
+    const b = (a + 1 + this.#random.below(gateways.length - 1)) % gateways.length;
+    this.#cut(gateways[a] as SimulatedGateway, gateways[b] as SimulatedGateway);
+  }
+
+  /** One direction or both. */
+  #cut(a: SimulatedGateway, b: SimulatedGateway): void {
+    const direction = this.#random.below(4);
+    if (direction !== 1) this.#site.network.cut(a.id, b.id);
+    if (direction !== 0) this.#site.network.cut(b.id, a.id);
+  }
+
+  #duration(): number {
+    return 200 + this.#random.below(8_000);
+  }
+}
+
+/** Term and choice of a gateway's last vote. */
+function voteOf(gateway: SimulatedGateway): string | undefined {
+  const view = gateway.running()?.gateway.serving()?.consensus.view();
+  return view?.votedFor === undefined ? undefined : `${view.term} ${view.votedFor}`;
+}
