@@ -23,6 +23,8 @@ export const FrameKind = {
   Response: 6,
   /** Best-effort events: readings for `tail` (MessagePack). */
   Notice: 7,
+  /** Nothing but a sign of life; no body. */
+  Ping: 8,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 

@@ -55,6 +55,7 @@ export class Gateway {
   #serving: Serving | undefined;
   #events: EventHub | undefined;
   #refusal: Failure | undefined;
+  #tickedMs = 0;
 
   constructor(options: GatewayOptions) {
     this.options = options;
@@ -241,8 +242,19 @@ export class Gateway {
     if (this.#context?.inbox.closed() !== false) return;
     const { transport, clock } = this.options.ports;
     const linked = this.settings.gateways.map((gateway) => gateway.id).filter((id) => id !== this.self && transport.isUp(id));
-    this.#context.inbox.post(() => this.#admit((effects) => this.#admission?.tick(linked, effects)));
+    this.#context.inbox.post(() => {
+      this.#admit((effects) => this.#admission?.tick(linked, effects));
+      this.#keepInTouch();
+    });
     clock.schedule(helloMs, () => this.#tick());
+  }
+
+  /** A frozen peer is found out long before its link breaks, so that no question waits for it. */
+  #keepInTouch(): void {
+    const nowMs = this.options.ports.clock.monotonicMs();
+    if (nowMs - this.#tickedMs > helloMs * 3) this.#router?.forgiveSilence();
+    this.#tickedMs = nowMs;
+    for (const peer of this.#router?.keepInTouch() ?? []) this.#requests?.peerDown(peer);
   }
 
   #admit(step: (effects: AdmissionEffect[]) => void): void {

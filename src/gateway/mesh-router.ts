@@ -15,10 +15,15 @@ export interface MeshRouterHandlers {
   down(peer: GatewayId, reason: string): void;
 }
 
+/** Four signs of life that did not come. */
+const silenceMaxMs = 2_000;
+
 export class MeshRouter {
   readonly #context: GatewayContext;
   readonly #handlers = new Map<FrameKind, FrameHandler>();
   readonly #admittedTags = new Map<GatewayId, number>();
+  /** Monotonic time of the last frame of an admitted session. */
+  readonly #heardMs = new Map<GatewayId, number>();
   #dropped = 0;
 
   constructor(context: GatewayContext) {
@@ -33,15 +38,33 @@ export class MeshRouter {
   admit(peer: GatewayId, sessionTag: number | undefined): void {
     if (sessionTag === undefined) this.#admittedTags.delete(peer);
     else this.#admittedTags.set(peer, sessionTag);
+    this.#heardMs.set(peer, this.#context.clock.monotonicMs());
   }
 
   isAdmitted(peer: GatewayId): boolean {
     return this.#admittedTags.has(peer);
   }
 
-  /** Linked and admitted: questions to this peer make sense. */
+  /** Linked, admitted and not silent: questions to this peer make sense. */
   reachable(peer: GatewayId): boolean {
-    return this.#admittedTags.has(peer) && this.#context.ports.transport.isUp(peer);
+    return this.#admittedTags.has(peer) && this.#context.ports.transport.isUp(peer) && !this.#silent(peer);
+  }
+
+  /** Sends a sign of life to every admitted peer and tells those that gave none for a while: frozen ones keep their links for long. */
+  keepInTouch(): GatewayId[] {
+    const nothing = new Uint8Array(0);
+    for (const peer of this.#admittedTags.keys()) this.send(peer, "replica", FrameKind.Ping, nothing);
+    return [...this.#admittedTags.keys()].filter((peer) => this.#silent(peer));
+  }
+
+  /** This process itself stood still: what the others sent meanwhile is still in the sockets. */
+  forgiveSilence(): void {
+    const nowMs = this.#context.clock.monotonicMs();
+    for (const peer of this.#heardMs.keys()) this.#heardMs.set(peer, nowMs);
+  }
+
+  #silent(peer: GatewayId): boolean {
+    return this.#context.clock.monotonicMs() - (this.#heardMs.get(peer) ?? 0) > silenceMaxMs;
   }
 
   dropped(): number {
@@ -68,6 +91,8 @@ export class MeshRouter {
       this.#dropped++;
       return;
     }
+    if (frame.kind !== FrameKind.Admission) this.#heardMs.set(from, this.#context.clock.monotonicMs());
+    if (frame.kind === FrameKind.Ping) return;
     const handler = this.#handlers.get(frame.kind as FrameKind);
     if (handler === undefined) this.#dropped++;
     else handler(from, frame.body);

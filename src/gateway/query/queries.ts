@@ -62,7 +62,7 @@ export interface AggregateAnswer {
   readonly complete: boolean;
 }
 
-const pageTimeoutMs = 5_000;
+const pageTimeoutMs = 10_000;
 const aggregateTimeoutMs = 30_000;
 const repairPageLimit = 50_000;
 
