@@ -39,7 +39,9 @@ const settleMs = 1_000;
 const missedSecondsMax = 120;
 const windowsPerFiringMax = 500;
 const windowsPerRunMax = 100_000;
-const windowsPerBatch = 128;
+/** What is claimed, made durable and committed in one go: bounded by both, whichever comes first. One window is never divided. */
+const windowsPerBatch = 512;
+const rowsPerBatch = 2_000;
 /** Firings that leave a window alone because owners are missing, before it is committed as incomplete. */
 const incompleteTriesMax = 3;
 const rowsShownMax = 1_000;
@@ -201,8 +203,8 @@ export class JobRunner {
     const windows = this.#windowsToCommit(job, stretch, byWindow, options.again);
     let committed = 0;
     const shown: ResultRow[] = [];
-    for (let at = 0; at < windows.length; at += windowsPerBatch) {
-      const batch = await this.#commitBatch(job, windows.slice(at, at + windowsPerBatch), { byWindow, complete });
+    for (const some of batchesOf(windows, (window) => byWindow.get(window.fromMs)?.length ?? 0)) {
+      const batch = await this.#commitBatch(job, some, { byWindow, complete });
       if (!batch.ok) return batch;
       committed += batch.value.committed;
       shown.push(...batch.value.rows.slice(0, rowsShownMax - shown.length));
@@ -294,6 +296,24 @@ export class JobRunner {
     this.#incompleteTries.set(key, tries);
     return tries >= incompleteTriesMax;
   }
+}
+
+function batchesOf(windows: readonly Window[], rowsOf: (window: Window) => number): Window[][] {
+  const batches: Window[][] = [];
+  let batch: Window[] = [];
+  let rows = 0;
+  for (const window of windows) {
+    const more = rowsOf(window);
+    if (batch.length === windowsPerBatch || (batch.length > 0 && rows + more > rowsPerBatch)) {
+      batches.push(batch);
+      batch = [];
+      rows = 0;
+    }
+    batch.push(window);
+    rows += more;
+  }
+  if (batch.length > 0) batches.push(batch);
+  return batches;
 }
 
 /** Neighbouring windows as one stretch of at most a day, or of one window. */
