@@ -1,6 +1,7 @@
 /**
- * Questions to a peer and their answers, over a mesh that loses frames: each has a number and a time-out. A question
- * may be answered twice or after its time-out; only the first answer in time counts.
+ * Questions to a peer and their answers, over a mesh that loses and repeats frames: each has a number and a time-out. A
+ * question is worked on at most once, however often its frame arrives, because many of them change something (a proposal
+ * applied twice is not linearizable). Only the first answer in time counts.
  */
 
 import { type ErrorCode, errorCodes, failure, type Result } from "../lib/errors.ts";
@@ -29,12 +30,24 @@ export interface RequestsOptions {
   readonly servedMax: number;
 }
 
+/** Numbers of one peer that are remembered one by one; what is older counts as seen. */
+const seenMax = 8_192;
+
+/** The questions that one process of a peer has asked so far. */
+interface Asked {
+  readonly session: number;
+  readonly seen: Set<number>;
+  /** Numbers up to here count as seen. */
+  floor: number;
+}
+
 export class Requests {
   readonly #context: GatewayContext;
   readonly #router: MeshRouter;
   readonly #options: RequestsOptions;
   readonly #handlers = new Map<RequestType, RequestHandler>();
   readonly #waiting = new Map<number, Waiting>();
+  readonly #asked = new Map<GatewayId, Asked>();
   #next = 1;
   #served = 0;
 
@@ -64,7 +77,7 @@ export class Requests {
       return Promise.resolve(failure("busy", `${this.#waiting.size} questions to other gateways are open`));
     if (!this.#router.reachable(to)) return Promise.resolve(failure("unreachable", `${to} is not connected`));
     const id = this.#next++;
-    const frame = this.#context.packing.pack({ id, type, channel: options.channel, body });
+    const frame = this.#context.packing.pack({ id, session: this.#context.sessionTag, type, channel: options.channel, body });
     if (!this.#router.send(to, options.channel, FrameKind.Request, frame))
       return Promise.resolve(failure("unreachable", `the link to ${to} is full or gone`));
     return new Promise((resolve) => {
@@ -92,7 +105,8 @@ export class Requests {
   #requested(from: GatewayId, bytes: Uint8Array): void {
     const unpacked = this.#context.packing.unpack(bytes);
     if (!unpacked.ok || !isRequest(unpacked.value)) return;
-    const { id, type, channel, body } = unpacked.value;
+    const { id, session, type, channel, body } = unpacked.value;
+    if (!this.#isFirst(from, session, id)) return;
     const handler = this.#handlers.get(type);
     if (handler === undefined) {
       this.#respond(from, channel, id, failure("not-found", `${this.#context.self} does not know the question "${type}"`));
@@ -118,6 +132,26 @@ export class Requests {
     }
   }
 
+  /** False for a frame that came before, or may have. */
+  #isFirst(from: GatewayId, session: number, id: number): boolean {
+    let asked = this.#asked.get(from);
+    if (asked?.session !== session) {
+      asked = { session, seen: new Set(), floor: 0 };
+      this.#asked.set(from, asked);
+    }
+    if (id <= asked.floor || asked.seen.has(id)) return false;
+    asked.seen.add(id);
+    if (asked.seen.size > seenMax) {
+      // Sets iterate in insertion order: the first is about the oldest.
+      for (const oldest of asked.seen) {
+        asked.seen.delete(oldest);
+        asked.floor = Math.max(asked.floor, oldest);
+        break;
+      }
+    }
+    return true;
+  }
+
   #respond(to: GatewayId, channel: Channel, id: number, result: Result<unknown>): void {
     const body = result.ok ? { id, value: result.value } : { id, code: result.code, message: result.message };
     this.#router.send(to, channel, FrameKind.Response, this.#context.packing.pack(body));
@@ -138,7 +172,10 @@ export class Requests {
 }
 
 interface RequestFrame {
+  /** Counts up within the session. */
   readonly id: number;
+  /** Tag of the asking process. */
+  readonly session: number;
   readonly type: RequestType;
   readonly channel: Channel;
   readonly body: unknown;
@@ -150,6 +187,8 @@ function isRequest(value: unknown): value is RequestFrame {
     value !== null &&
     "id" in value &&
     typeof value.id === "number" &&
+    "session" in value &&
+    typeof value.session === "number" &&
     "type" in value &&
     typeof value.type === "string" &&
     "channel" in value &&
