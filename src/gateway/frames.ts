@@ -23,7 +23,7 @@ export const FrameKind = {
   Response: 6,
   /** Best-effort events: readings for `tail` (MessagePack). */
   Notice: 7,
-  /** Nothing but a sign of life; no body. */
+  /** A sign of life, with the sender's wall clock: float64 milliseconds, little endian. */
   Ping: 8,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];

@@ -36,6 +36,7 @@ import type { Serving } from "./serving.ts";
 const controlTimeoutMs = 5_000;
 const kvKeyBytesMax = 1_024;
 const askTimeoutMs = 3_000;
+const clockWarningMs = 2_000;
 const timeMaxUs = Number.MAX_SAFE_INTEGER;
 const aggregatePointsMax = 1_000_000;
 
@@ -416,6 +417,9 @@ export class LocalGatewayService implements GatewayService {
     for (const sink of this.sync()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);
     if (serving !== undefined && !this.#gateway.options.ports.clock.synchronised())
       warnings.push("the system clock is not synchronised: timestamps given by this gateway may be wrong");
+    const deviationMs = this.#gateway.router()?.clockDeviationMs(this.#gateway.settings.gateways.length) ?? 0;
+    if (deviationMs > clockWarningMs)
+      warnings.push(`the clock of ${this.#gateway.self} is ${(deviationMs / 1_000).toFixed(1)} s away from the other gateways' clocks`);
     return warnings;
   }
 

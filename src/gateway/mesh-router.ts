@@ -24,6 +24,8 @@ export class MeshRouter {
   readonly #admittedTags = new Map<GatewayId, number>();
   /** Monotonic time of the last frame of an admitted session. */
   readonly #heardMs = new Map<GatewayId, number>();
+  /** A peer's wall clock minus ours, when it last said. */
+  readonly #clockOffsetMs = new Map<GatewayId, number>();
   #dropped = 0;
 
   constructor(context: GatewayContext) {
@@ -52,8 +54,9 @@ export class MeshRouter {
 
   /** Sends a sign of life to every admitted peer and tells those that gave none for a while: frozen ones keep their links for long. */
   keepInTouch(): GatewayId[] {
-    const nothing = new Uint8Array(0);
-    for (const peer of this.#admittedTags.keys()) this.send(peer, "replica", FrameKind.Ping, nothing);
+    const body = new Uint8Array(8);
+    new DataView(body.buffer).setFloat64(0, this.#context.clock.wallMs(), true);
+    for (const peer of this.#admittedTags.keys()) this.send(peer, "replica", FrameKind.Ping, body);
     return [...this.#admittedTags.keys()].filter((peer) => this.#silent(peer));
   }
 
@@ -61,6 +64,25 @@ export class MeshRouter {
   forgiveSilence(): void {
     const nowMs = this.#context.clock.monotonicMs();
     for (const peer of this.#heardMs.keys()) this.#heardMs.set(peer, nowMs);
+  }
+
+  /**
+   * How far this gateway's wall clock is from the middle of those of the gateways that it hears, its own included, in
+   * milliseconds; `undefined` when fewer than a majority of `gateways` are heard.
+   */
+  clockDeviationMs(gateways: number): number | undefined {
+    const heard = [...this.#clockOffsetMs].filter(([peer]) => this.reachable(peer)).map(([, offsetMs]) => offsetMs);
+    const offsets = [0, ...heard].sort((a, b) => a - b);
+    if (offsets.length < Math.floor(gateways / 2) + 1) return undefined;
+    // Of two clocks the nearer to zero decides nothing: the deviation is what separates them.
+    if (offsets.length === 2) return Math.abs(offsets[0] === 0 ? (offsets[1] as number) : (offsets[0] as number));
+    return Math.abs(offsets[Math.floor(offsets.length / 2)] as number);
+  }
+
+  #pinged(from: GatewayId, body: Uint8Array): void {
+    if (body.length !== 8) return;
+    const wallMs = new DataView(body.buffer, body.byteOffset, 8).getFloat64(0, true);
+    if (Number.isFinite(wallMs)) this.#clockOffsetMs.set(from, wallMs - this.#context.clock.wallMs());
   }
 
   #silent(peer: GatewayId): boolean {
@@ -92,7 +114,10 @@ export class MeshRouter {
       return;
     }
     if (frame.kind !== FrameKind.Admission) this.#heardMs.set(from, this.#context.clock.monotonicMs());
-    if (frame.kind === FrameKind.Ping) return;
+    if (frame.kind === FrameKind.Ping) {
+      this.#pinged(from, frame.body);
+      return;
+    }
     const handler = this.#handlers.get(frame.kind as FrameKind);
     if (handler === undefined) this.#dropped++;
     else handler(from, frame.body);

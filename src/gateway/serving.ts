@@ -184,6 +184,7 @@ export class Serving {
       results: this.results,
       calendar: this.calendar,
       gateways,
+      clockDeviationMs: () => router.clockDeviationMs(gateways.length),
     });
   }
 

@@ -27,6 +27,8 @@ export interface JobRunnerOptions {
   readonly results: Results;
   readonly calendar: Calendar;
   readonly gateways: readonly GatewayId[];
+  /** How far this gateway's clock is from its peers', where a majority of them is heard. */
+  readonly clockDeviationMs: () => number | undefined;
 }
 
 interface Window {
@@ -37,6 +39,7 @@ interface Window {
 /** Readings that were on their way when a window closed get this long before a firing counts them. */
 const settleMs = 1_000;
 const missedSecondsMax = 120;
+const clockDeviationMaxMs = 30_000;
 const windowsPerFiringMax = 500;
 const windowsPerRunMax = 100_000;
 /** What is claimed, made durable and committed in one go: bounded by both, whichever comes first. One window is never divided. */
@@ -135,6 +138,16 @@ export class JobRunner {
 
   #fire(job: JobSettings): void {
     if (this.#stopped || this.#running.has(job.name) || !this.#options.consensus.isLeader()) return;
+    const deviationMs = this.#options.clockDeviationMs();
+    if (deviationMs === undefined || deviationMs > clockDeviationMaxMs) {
+      // A clock that is ahead would close windows before their readings have come.
+      const text =
+        deviationMs === undefined
+          ? "too few gateways are heard"
+          : `this clock is ${Math.round(deviationMs / 1_000)} s away from the others'`;
+      this.#context.diagnostics.warn("job-not-fired", { job: job.name, why: text, next: "the next firing runs the same windows" });
+      return;
+    }
     this.#running.add(job.name);
     this.#runDue(job).then(
       (result) => {
