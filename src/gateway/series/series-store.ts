@@ -70,8 +70,12 @@ export class SeriesStore {
   #bytesAtCheckpoint = 0;
   #conflicts = 0;
   #retryAtMs = 0;
-  /** Keys that a failed checkpoint may have written: deleted by the next one, before anything else. */
+  /** Keys that a checkpoint may have written that failed before its record: deleted by the next one, before anything else. */
   #leftovers: Uint8Array[] = [];
+  /** Keys of checkpoints whose record failed: it may stand, so they go only together with the next record. */
+  #doubtful: Uint8Array[] = [];
+  /** The highest number whose record may stand in the store. */
+  #numberTried = 0;
 
   constructor(options: SeriesStoreOptions) {
     this.#options = options;
@@ -192,7 +196,7 @@ export class SeriesStore {
   async #seal(log: ReadingsLog): Promise<void> {
     const position = this.#appliedSequence;
     const bytesBefore = log.log.stats().bytesWritten;
-    const number = (this.#stored?.number ?? 0) + 1;
+    const number = Math.max(this.#stored?.number ?? 0, this.#numberTried) + 1;
     const sealing = this.index.all().filter((series) => series.head.count > 0);
     let sealedReadings = 0;
     for (const series of sealing) {
@@ -243,10 +247,19 @@ export class SeriesStore {
       reservedUs: this.#options.reservedUs(),
     };
     const stored: StoredCheckpoint = { ...record, number };
-    await this.#options.store.write([{ type: "put", key: metaKey("checkpoint"), value: packSealed(this.#context.packing, stored) }], {
-      sync: true,
-    });
+    // An error does not say that the record is not there: the chunks that it lists must stay until another record stands.
+    const doubtful = this.#doubtful;
+    this.#doubtful = [...doubtful, ...this.#leftovers];
     this.#leftovers = [];
+    this.#numberTried = number;
+    await this.#options.store.write(
+      [
+        { type: "put", key: metaKey("checkpoint"), value: packSealed(this.#context.packing, stored) },
+        ...doubtful.map((key) => ({ type: "delete" as const, key })),
+      ],
+      { sync: true },
+    );
+    this.#doubtful = [];
     this.#ledger = ledger;
     this.#stored = stored;
     this.#headReadings -= sealedReadings;
