@@ -64,7 +64,7 @@ export class SimulatedFile {
   synced(changes: number): void {
     const written = this.#unsynced.splice(0, changes);
     // Written anew and synced: no longer stale.
-    this.#stale = this.#stale.filter((stale) => !written.some((change) => change.start <= stale.start && change.end >= stale.end));
+    for (const change of written) this.#stale = this.#stale.flatMap((stale) => outside(stale, change));
   }
 
   syncFailed(changes: number): void {
@@ -116,6 +116,17 @@ export class SimulatedFile {
     grown.set(this.contents());
     this.#bytes = grown;
   }
+}
+
+/** What of a change another one has not written anew. */
+function outside(change: Change, other: Change): Change[] {
+  const parts = [
+    { start: change.start, end: Math.min(change.end, other.start) },
+    { start: Math.max(change.start, other.end), end: change.end },
+  ];
+  return parts
+    .filter(({ start, end }) => start < end)
+    .map(({ start, end }) => ({ ...change, start, end, before: change.before.subarray(start - change.start, end - change.start) }));
 }
 
 type Rename = (names: Map<string, SimulatedFile>) => void;

@@ -3,6 +3,7 @@
  * that loses frames; then the faults end, and everything that was promised is looked up.
  */
 
+import type { ResultRow } from "../gateway/service.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { SafetyViolation } from "./checkers.ts";
@@ -40,6 +41,7 @@ const devices = 6;
 const kvClients = 3;
 const startMs = 10_000;
 const healMs = 40_000;
+const sinkMs = 5_000;
 
 export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const tuner = new SeededRandom(options.seed ^ 0x5eed);
@@ -202,22 +204,49 @@ class SeedRun {
 
   /** The same rows everywhere, each id once, and each sink's file holds exactly the committed rows. */
   async #checkResults(): Promise<void> {
-    let first: string | undefined;
-    for (const gateway of this.#site.gateways) {
-      const service = gateway.running()?.service;
-      if (service === undefined) continue;
-      const answer = await this.#site.answer(service.results({ job: "mean", fromMs: undefined, toMs: undefined }));
-      if (!answer.ok) throw new SafetyViolation(`${gateway.id} cannot answer results: ${answer.message}`);
-      const picture = JSON.stringify(answer.value);
-      first ??= picture;
-      if (picture !== first) throw new SafetyViolation(`${gateway.id} has other results than ${this.#site.gateways[0]?.id ?? ""}`);
+    for (let tries = 1; ; tries++) {
+      const commits = this.#commits();
+      const pictures: string[] = [];
+      for (const gateway of this.#site.gateways) {
+        const rows = await this.#resultsOf(gateway);
+        pictures.push(JSON.stringify(rows));
+        await this.#checkSink(gateway, rows);
+      }
+      // The job goes on: answers count when nothing was committed between them.
+      if (this.#commits() !== commits && tries < 10) continue;
+      const other = pictures.findIndex((picture) => picture !== pictures[0]);
+      if (other < 0) return;
+      throw new SafetyViolation(`${this.#site.gateways[other]?.id ?? ""} has other results than ${this.#site.gateways[0]?.id ?? ""}`);
+    }
+  }
+
+  #commits(): string {
+    return this.#site.gateways.map((gateway) => gateway.running()?.gateway.serving()?.state.job("mean")?.commits ?? 0).join(" ");
+  }
+
+  async #resultsOf(gateway: SimulatedGateway): Promise<readonly ResultRow[]> {
+    const service = gateway.running()?.service;
+    if (service === undefined) throw new SafetyViolation(`${gateway.id} is not running`);
+    const answer = await this.#site.answer(service.results({ job: "mean", fromMs: undefined, toMs: undefined }));
+    if (!answer.ok) throw new SafetyViolation(`${gateway.id} cannot answer results: ${answer.message}`);
+    return answer.value;
+  }
+
+  async #checkSink(gateway: SimulatedGateway, rows: readonly ResultRow[]): Promise<void> {
+    const standing = (): Set<string> => {
       const lines = (gateway.disk.resultText("archive.ndjson") ?? "").split("\n").filter((line) => line !== "");
       const seen = lines.map((line) => JSON.parse(line) as { id: string; revision: number }).map((row) => `${row.id}#${row.revision}`);
-      if (new Set(seen).size !== seen.length) throw new SafetyViolation(`${gateway.id}'s file sink holds a row twice`);
-      const standing = new Set(seen);
-      for (const row of answer.value)
-        if (!standing.has(`${row.id}#${row.revision}`)) throw new SafetyViolation(`${gateway.id}'s file sink lacks ${row.id}`);
-    }
+      const unique = new Set(seen);
+      if (unique.size !== seen.length) throw new SafetyViolation(`${gateway.id}'s file sink holds a row twice`);
+      return unique;
+    };
+    const missing = (): ResultRow | undefined => {
+      const found = standing();
+      return rows.find((row) => !found.has(`${row.id}#${row.revision}`));
+    };
+    // A row is stored first, and appended to the file soon after.
+    if (!(await this.#site.reaches(() => missing() === undefined, sinkMs)))
+      throw new SafetyViolation(`${gateway.id}'s file sink lacks ${missing()?.id ?? ""}`);
   }
 
   #checkKv(): void {
