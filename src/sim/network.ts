@@ -69,9 +69,11 @@ export class SimulatedNetwork {
     for (const [peer, other] of this.#endpoints) {
       if (!other.up.has(self)) continue;
       this.#scheduler.schedule(this.#delay(), `${peer} link to ${self} down`, () => {
-        if (this.#endpoints.get(peer) !== other || !other.up.has(self) || this.#endpoints.has(self)) return;
+        if (this.#endpoints.get(peer) !== other || !other.up.has(self)) return;
         other.up.delete(self);
         other.process.deliver(() => other.handlers.down(self, "connection reset"));
+        // Its successor may be there already.
+        if (this.#endpoints.has(self)) this.#connect(peer, other, self);
       });
     }
   }
@@ -87,9 +89,11 @@ export class SimulatedNetwork {
 
   #carry(from: GatewayId, to: GatewayId, channel: Channel, frame: Uint8Array): void {
     const stretch = this.#random.chance(this.tuning.reorderProbability) ? 10 : 1;
+    // A connection ends with either process: what was under way is lost, and never its successor's.
+    const receiver = this.#endpoints.get(to);
     this.#scheduler.schedule(this.#delay() * stretch, `${from}>${to} ${channel} ${frame.length}`, () => {
       const endpoint = this.#endpoints.get(to);
-      if (endpoint === undefined || this.#cuts.has(`${from}>${to}`)) return;
+      if (endpoint === undefined || endpoint !== receiver || this.#cuts.has(`${from}>${to}`)) return;
       endpoint.process.deliver(() => endpoint.handlers.receive(from, channel, frame));
     });
   }

@@ -74,7 +74,7 @@ export class SimulatedDevice {
     const gateway = this.#random.pick(this.#site.gateways);
     const connection = ++this.#connection;
     const broker = gateway.running()?.broker;
-    this.#link = broker?.connect(`${this.id}-${connection}`, () => this.#disconnected(connection));
+    this.#link = broker?.connect({ clientId: `${this.id}-${connection}` }, () => this.#disconnected(connection));
     this.#sent = 0;
     if (this.#link === undefined) return;
     this.#send();

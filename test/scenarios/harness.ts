@@ -1,0 +1,77 @@
+/** What the stories in this folder share: a founded site, and a person's view of devices and answers. */
+import { NodeCron } from "../../src/adapters/node-cron.ts";
+import { loadHash64 } from "../../src/adapters/xxhash.ts";
+import type { ReadingsAnswer } from "../../src/gateway/service.ts";
+import type { DeviceLink } from "../../src/sim/broker.ts";
+import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
+import { SimulatedSite, type SimulatorWorld } from "../../src/sim/site.ts";
+
+export async function simulatorWorld(): Promise<SimulatorWorld> {
+  return { hash64: await loadHash64(), cron: new NodeCron(), settle: () => new Promise((resolve) => setImmediate(resolve)) };
+}
+
+export async function foundedSite(seed = 1, gateways = 3): Promise<SimulatedSite> {
+  const site = new SimulatedSite({ seed, gateways, world: await simulatorWorld() });
+  site.startAll();
+  await site.until(() => site.leader() !== undefined && site.gateways.every(isServing), { withinMs: 30_000, what: "the site is founded" });
+  return site;
+}
+
+export function isServing(gateway: SimulatedGateway): boolean {
+  return gateway.running()?.gateway.phase() === "serving";
+}
+
+/** A device that publishes what the story says, when it says so. */
+export class Device {
+  readonly acknowledged = new Set<number>();
+  closed = false;
+  readonly #id: string;
+  readonly #link: DeviceLink;
+
+  constructor(gateway: SimulatedGateway, id: string) {
+    this.#id = id;
+    const link = gateway.running()?.broker.connect({ clientId: `${id}-client` }, () => {
+      this.closed = true;
+    });
+    if (link === undefined) throw new Error(`${gateway.id} does not listen`);
+    this.#link = link;
+  }
+
+  /** With its own time. */
+  publish(ms: number, value: number): void {
+    this.#send(`sensors/${this.#id}/data`, JSON.stringify({ ts: ms, v: value }), value);
+  }
+
+  /** Without a time: the gateway stamps it. */
+  say(value: number): void {
+    this.#send(`plain/${this.#id}`, String(value), value);
+  }
+
+  #send(topic: string, payload: string, value: number): void {
+    this.#link.publish(topic, new TextEncoder().encode(payload), 1, () => this.acknowledged.add(value));
+  }
+}
+
+export async function readingsAt(
+  site: SimulatedSite,
+  gateway: SimulatedGateway,
+  device: string,
+): Promise<{ readonly points: readonly (readonly [number, unknown])[]; readonly answer: ReadingsAnswer }> {
+  const service = gateway.running()?.service;
+  if (service === undefined) throw new Error(`${gateway.id} is not running`);
+  const answer = await site.answer(
+    service.readings({
+      metric: "value",
+      device,
+      fromMs: undefined,
+      toMs: undefined,
+      consistency: undefined,
+      everyMs: undefined,
+      aggregate: undefined,
+      limit: 10_000,
+      cursor: undefined,
+    }),
+  );
+  if (!answer.ok) throw new Error(`${gateway.id}: ${answer.message}`);
+  return { points: answer.value.series.flatMap((series) => series.points), answer: answer.value };
+}

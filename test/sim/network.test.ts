@@ -1,0 +1,136 @@
+// Goal: the simulated network keeps the Transport port's contract, and its faults do what they say. Method: the contract
+// suite in virtual time; then frames over links that are cut, lossy and reordering.
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { gatewayId } from "../../src/lib/ids.ts";
+import { SeededRandom } from "../../src/lib/random.ts";
+import type { Transport } from "../../src/ports/transport.ts";
+import { type NetworkTuning, SimulatedNetwork } from "../../src/sim/network.ts";
+import { SimulatedProcess } from "../../src/sim/process.ts";
+import { Scheduler } from "../../src/sim/scheduler.ts";
+import { transportContract } from "../contracts/transport.ts";
+
+const ids = [gatewayId("gw-a"), gatewayId("gw-b"), gatewayId("gw-c")] as const;
+const [a, b] = ids;
+const calm: NetworkTuning = { delayMinMs: 0.1, delayMaxMs: 5, dropProbability: 0, duplicateProbability: 0, reorderProbability: 0 };
+
+function networkOf(tuning: Partial<NetworkTuning> = {}) {
+  const scheduler = new Scheduler();
+  const network = new SimulatedNetwork({ scheduler, random: new SeededRandom(1), tuning: { ...calm, ...tuning } });
+  return { scheduler, network };
+}
+
+transportContract("simulated", async () => {
+  const { scheduler, network } = networkOf();
+  const running: Transport[] = [];
+  return {
+    ids,
+    create(id) {
+      const transport = network.transport(id, new SimulatedProcess({ scheduler, name: id }));
+      running.push(transport);
+      return transport;
+    },
+    async until(what, condition) {
+      // All that is under way arrives before the suite looks again, and sends again.
+      while (!condition()) {
+        if (!scheduler.step()) throw new Error(`not: ${what}`);
+        while (scheduler.step());
+      }
+    },
+    async close() {
+      for (const transport of running) await transport.stop();
+    },
+  };
+});
+
+const test = suite("sim/network: faults");
+
+/** A linked pair; what b receives, as first bytes. */
+async function pair(tuning: Partial<NetworkTuning> = {}) {
+  const { scheduler, network } = networkOf(tuning);
+  const processes = new Map([a, b].map((id) => [id, new SimulatedProcess({ scheduler, name: id })]));
+  const received: number[] = [];
+  const events: string[] = [];
+  const start = async (id: typeof a) => {
+    const transport = network.transport(id, processes.get(id) as SimulatedProcess);
+    await transport.start({
+      receive: (_from, _channel, frame) => void (id === b && received.push(frame[0] as number)),
+      up: (peer) => void events.push(`${id}: ${peer} up`),
+      down: (peer) => void events.push(`${id}: ${peer} down`),
+    });
+    return transport;
+  };
+  const from = await start(a);
+  await start(b);
+  while (scheduler.step());
+  return { scheduler, network, processes, received, events, from, start };
+}
+
+test("a cut is one direction; what was under way is lost with it, and nothing is kept for later", async () => {
+  const { scheduler, network, received, from } = await pair();
+  from.send(b, "raft", Uint8Array.of(1));
+  network.cut(a, b);
+  assert.ok(from.send(b, "raft", Uint8Array.of(2)), "the sender cannot know");
+  while (scheduler.step());
+  assert.equal(received, []);
+  network.heal();
+  from.send(b, "raft", Uint8Array.of(3));
+  while (scheduler.step());
+  assert.equal(received, [3]);
+  network.cut(b, a);
+  from.send(b, "raft", Uint8Array.of(4));
+  while (scheduler.step());
+  assert.equal(received, [3, 4]);
+});
+
+test("probabilities drop, duplicate and reorder, and none of them invents a frame", async () => {
+  const numbers = Array.from({ length: 200 }, (_, i) => i);
+  for (const [tuning, holds] of [
+    [{ dropProbability: 0.5 }, (got: number[]) => got.length > 50 && got.length < 150],
+    [{ duplicateProbability: 0.5 }, (got: number[]) => got.length > 250 && got.length < 350 && new Set(got).size === 200],
+    [{ reorderProbability: 0.5 }, (got: number[]) => got.length === 200 && got.some((value, i) => value < (got[i - 1] ?? 0))],
+  ] as const) {
+    const { scheduler, received, from } = await pair(tuning);
+    for (const number of numbers) from.send(b, "replica", Uint8Array.of(number));
+    while (scheduler.step());
+    assert.ok(holds(received), JSON.stringify(tuning));
+    assert.ok(received.every((value) => numbers.includes(value)));
+  }
+});
+
+test("a process that is gone is told to its peers, also when another takes its place at once", async () => {
+  const { scheduler, network, processes, events, start } = await pair();
+  processes.get(b)?.kill();
+  network.detach(b);
+  processes.set(b, new SimulatedProcess({ scheduler, name: "gw-b.2" }));
+  await start(b);
+  while (scheduler.step());
+  assert.equal(
+    events.filter((event) => event.startsWith("gw-a")),
+    ["gw-a: gw-b up", "gw-a: gw-b down", "gw-a: gw-b up"],
+  );
+});
+
+test("frames to a process that ended are not its successor's", async () => {
+  const { scheduler, network, processes, received, from, start } = await pair();
+  from.send(b, "raft", Uint8Array.of(1));
+  processes.get(b)?.kill();
+  network.detach(b);
+  processes.set(b, new SimulatedProcess({ scheduler, name: "gw-b.2" }));
+  await start(b);
+  while (scheduler.step());
+  assert.equal(received, []);
+});
+
+test("a paused process gets its frames when it goes on", async () => {
+  const { scheduler, processes, received, from } = await pair();
+  processes.get(b)?.pause();
+  from.send(b, "raft", Uint8Array.of(1));
+  while (scheduler.step());
+  assert.equal(received, []);
+  processes.get(b)?.resume();
+  while (scheduler.step());
+  assert.equal(received, [1]);
+});
+
+test.run();
