@@ -17,7 +17,7 @@ import type { GatewayContext } from "./context.ts";
 import { FrameKind } from "./frames.ts";
 import type { IngestCounters } from "./ingest/counters.ts";
 import type { Ingest } from "./ingest/ingest.ts";
-import { type ClosedRound, Lane, unacknowledgedRoundsMax } from "./ingest/lane.ts";
+import { type ClosedRound, Lane } from "./ingest/lane.ts";
 import type { Stamper } from "./ingest/stamper.ts";
 import type { MeshRouter } from "./mesh-router.ts";
 import { type ReadingsLog, RecordKind } from "./readings-log.ts";
@@ -65,7 +65,8 @@ export class Replication {
   #nextRound = 1;
   #reservationDurableUs: number;
   #unappended: number[] = [];
-  #pendingReadings = 0;
+  #closedReadings = 0;
+  #pendingBytes = 0;
   #timer: TimerHandle | undefined;
   #timerDueMs = 0;
   #stopped = false;
@@ -114,13 +115,24 @@ export class Replication {
 
   /** Readings of this gateway's clients that wait for their copies. */
   pendingReadings(): number {
-    return this.#pendingReadings;
+    let readings = this.#closedReadings;
+    for (const lane of this.#lanes.values()) readings += lane.builder.count;
+    return readings;
   }
 
-  /** `readings` were added to the lane: close it once this turn's packets are all in, if a round may leave. */
-  filled(lane: Lane, readings: number): void {
-    this.#pendingReadings += readings;
-    if (lane.flushScheduled || lane.unacknowledged >= unacknowledgedRoundsMax) return;
+  /** Bytes of the payloads behind them. */
+  pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** A payload gave readings to the lane: close the round once this turn's packets are all in, if it may leave. */
+  filled(lane: Lane, payloadBytes: number): void {
+    this.#pendingBytes += payloadBytes;
+    this.#schedule(lane);
+  }
+
+  #schedule(lane: Lane): void {
+    if (lane.flushScheduled || !lane.mayClose()) return;
     lane.flushScheduled = true;
     this.#context.clock.schedule(0, () =>
       this.#context.inbox.post(() => {
@@ -150,7 +162,7 @@ export class Replication {
   }
 
   #flush(lane: Lane): void {
-    if (this.#stopped || lane.builder.count === 0 || lane.unacknowledged >= unacknowledgedRoundsMax) return;
+    if (this.#stopped || !lane.mayClose()) return;
     const { stamper, counters } = this.#options;
     this.#reserve();
     const header = {
@@ -162,6 +174,7 @@ export class Replication {
     };
     const nowMs = this.#context.clock.monotonicMs();
     const round = lane.close(header, nowMs, stamper.highestUs());
+    this.#closedReadings += round.readings;
     counters.rounds++;
     counters.roundBytes += round.bytes.length;
     this.#rounds.set(round.number, { round, frame: undefined, acknowledgedWaiting: false, forgotten: false });
@@ -269,12 +282,13 @@ export class Replication {
     this.#context.diagnostics.warn("round-failed", { round: round.number, reason, readings: round.readings });
     const ingest = this.#requireIngest();
     for (const session of new Set(round.waiting.sessions)) ingest.closeSession(session, reason);
-    this.filled(round.lane, 0);
+    this.#schedule(round.lane);
   }
 
   #settle(round: ClosedRound): void {
     round.lane.settled();
-    this.#pendingReadings -= round.readings;
+    this.#closedReadings -= round.readings;
+    this.#pendingBytes -= round.payloadBytes;
   }
 
   #offered(from: GatewayId, body: Uint8Array): void {

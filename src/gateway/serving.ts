@@ -139,8 +139,8 @@ export class Serving {
       counters: this.counters,
       stamper: this.stamper,
       laneOf: (at) => this.replication.laneOf(at),
-      filled: (lane, readings) => this.replication.filled(lane, readings),
-      pendingReadings: () => this.replication.pendingReadings(),
+      filled: (lane, payloadBytes) => this.replication.filled(lane, payloadBytes),
+      pendingBytes: () => this.replication.pendingBytes(),
       mayTake: () => this.seriesStore.mayTake(),
       seen: (device, profile, metric) => this.registrar.seen(device, profile, metric),
     });

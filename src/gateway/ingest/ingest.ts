@@ -23,18 +23,19 @@ export interface IngestOptions {
   readonly counters: IngestCounters;
   readonly stamper: Stamper;
   readonly laneOf: (partition: Partition) => Lane;
-  /** So many readings were added to the lane. */
-  readonly filled: (lane: Lane, readings: number) => void;
-  /** Readings that wait for their quorum, over all lanes. */
-  readonly pendingReadings: () => number;
+  /** A payload of so many bytes, held ones counted with what that costs, gave readings to the lane. */
+  readonly filled: (lane: Lane, payloadBytes: number) => void;
+  /** Payload bytes whose readings wait for their quorum, over all lanes. */
+  readonly pendingBytes: () => number;
   /** False while the store is too far behind to take more. */
   readonly mayTake: () => boolean;
   /** A device's metric was seen; registers asynchronously. */
   readonly seen: (device: DeviceId, profile: string, metric: string) => void;
 }
 
-/** Readings that may wait for their quorum; QoS 0 is dropped at half of it. */
-export const pendingReadingsMax = 262_144;
+/** Bytes of payloads that may wait for their quorum, each counted with what holding it costs; QoS 0 is dropped at half of it. */
+export const pendingBytesMax = 48 << 20;
+const heldMessageBytes = 128;
 const routesMax = 50_000;
 const seriesMax = 200_000;
 const aheadMaxUs = 86_400_000_000;
@@ -95,15 +96,15 @@ export class Ingest {
       this.#passOn(session, qos, done);
       return;
     }
-    const pending = this.#options.pendingReadings();
-    if (qos === 0 && pending >= pendingReadingsMax / 2) {
+    const pending = this.#options.pendingBytes();
+    if (qos === 0 && pending >= pendingBytesMax / 2) {
       this.#options.counters.qos0Dropped++;
       done();
       return;
     }
-    if (pending >= pendingReadingsMax || !this.#options.mayTake()) {
+    if (pending >= pendingBytesMax || !this.#options.mayTake()) {
       if (qos === 0) this.#options.counters.qos0Dropped++;
-      else this.closeSession(session, pending >= pendingReadingsMax ? "intake-full" : "store-behind");
+      else this.closeSession(session, pending >= pendingBytesMax ? "intake-full" : "store-behind");
       return;
     }
     const decoded = this.#decoder.decode(route.match, payload);
@@ -114,7 +115,11 @@ export class Ingest {
     } else {
       route.lane.hold(session, session.arrive(), done);
     }
-    if (appended > 0) this.#options.filled(route.lane, appended);
+    if (appended > 0) {
+      const bytes = payload.length + heldMessageBytes;
+      route.lane.took(bytes);
+      this.#options.filled(route.lane, bytes);
+    }
   }
 
   /** Nothing to store: acknowledged and delivered, behind what the client sent before. */

@@ -24,6 +24,8 @@ export interface ClosedRound {
   readonly lane: Lane;
   readonly bytes: Uint8Array;
   readonly readings: number;
+  /** Bytes of the payloads behind it: what the intake bound counts. */
+  readonly payloadBytes: number;
   readonly waiting: WaitingMessages;
   readonly closedMs: number;
   /** Highest timestamp given by this gateway in it; 0 when none was. */
@@ -31,6 +33,8 @@ export interface ClosedRound {
 }
 
 export const unacknowledgedRoundsMax = 2;
+/** A round that has grown to this leaves even when two are under way: records and frames are bounded. */
+export const roundBytesMax = 4 << 20;
 
 export class Lane {
   readonly owners: readonly GatewayId[];
@@ -38,6 +42,7 @@ export class Lane {
   unacknowledged = 0;
   flushScheduled = false;
   #waiting: WaitingMessages = emptyWaiting();
+  #payloadBytes = 0;
 
   constructor(options: { readonly owners: readonly GatewayId[]; readonly nameOf: (seriesRef: number) => SeriesName }) {
     this.owners = options.owners;
@@ -49,6 +54,16 @@ export class Lane {
     this.#waiting.sessions.push(session);
     this.#waiting.places.push(place);
     this.#waiting.callbacks.push(done);
+  }
+
+  /** A payload of so many bytes gave readings to the round under construction. */
+  took(payloadBytes: number): void {
+    this.#payloadBytes += payloadBytes;
+  }
+
+  /** Whether something may leave: a round has its turn, or is as large as a round may be. */
+  mayClose(): boolean {
+    return this.builder.count > 0 && (this.unacknowledged < unacknowledgedRoundsMax || this.builder.byteEstimate >= roundBytesMax);
   }
 
   /** The value becomes its deadband's reference when the round under construction is acknowledged. */
@@ -70,9 +85,11 @@ export class Lane {
     const readings = this.builder.count;
     const waiting = this.#waiting;
     this.#waiting = emptyWaiting();
+    const payloadBytes = this.#payloadBytes;
+    this.#payloadBytes = 0;
     this.builder.reset();
     this.unacknowledged++;
-    return { number: header.round, lane: this, bytes, readings, waiting, closedMs, stampedUpToUs };
+    return { number: header.round, lane: this, bytes, readings, payloadBytes, waiting, closedMs, stampedUpToUs };
   }
 
   /** A round is acknowledged or has failed. */

@@ -56,12 +56,12 @@ export class FileSink {
   /** Appends what of `committed` (all commits so far, in order) is not in the file yet. False: try again later. */
   async follow(committed: readonly CommittedRun[]): Promise<boolean> {
     const mine = committed.filter((run) => run.sinks.includes(this.#options.settings.name));
-    this.#pending = mine.length - this.#position.runs;
+    this.#pending = Math.max(0, mine.length - this.#position.runs);
     while (this.#position.runs < mine.length) {
       const written = await this.#appendSome(mine.slice(this.#position.runs, this.#position.runs + batchRuns));
       this.#error = written.ok ? undefined : written.message;
       if (!written.ok) return false;
-      this.#pending = mine.length - this.#position.runs;
+      this.#pending = Math.max(0, mine.length - this.#position.runs);
     }
     return true;
   }

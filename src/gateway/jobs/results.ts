@@ -49,6 +49,8 @@ export class Results {
   /** What the store says: commits up to this log index, and how many of that entry's windows, are stored. */
   #storedIndex = 0;
   #pumping = false;
+  /** Something was committed while the pump ran. */
+  #pumpAgain = false;
   #stopped = false;
 
   constructor(options: ResultsOptions) {
@@ -143,12 +145,18 @@ export class Results {
   }
 
   #pump(): void {
-    if (this.#pumping || this.#stopped) return;
+    if (this.#stopped) return;
+    if (this.#pumping) {
+      this.#pumpAgain = true;
+      return;
+    }
     this.#pumping = true;
+    this.#pumpAgain = false;
     void this.#pumpAll().then(
       (more) => {
         this.#pumping = false;
-        if (more && !this.#stopped) this.#context.clock.schedule(retryMs, () => this.#context.inbox.post(() => this.#pump()));
+        if (this.#pumpAgain) this.#pump();
+        else if (more && !this.#stopped) this.#context.clock.schedule(retryMs, () => this.#context.inbox.post(() => this.#pump()));
       },
       (cause: unknown) => {
         this.#pumping = false;
