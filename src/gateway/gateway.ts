@@ -284,7 +284,7 @@ export class Gateway {
       case "peer-refused":
         diagnostics.error("peer-refused", { peer: effect.peer, code: effect.code, explanation: effect.explanation });
         this.#peerNotes.set(effect.peer, effect.explanation);
-        this.#router?.admit(effect.peer, undefined);
+        if (effect.expelled) this.#router?.admit(effect.peer, undefined);
         break;
       case "stop":
         this.#giveUp("identity-refused", effect.explanation);

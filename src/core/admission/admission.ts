@@ -33,10 +33,20 @@ export type AdmissionEffect =
   | { readonly type: "join"; readonly bootstrap: BootstrapCommand }
   /** From now on frames of this session of the peer count. */
   | { readonly type: "admitted"; readonly peer: GatewayId; readonly session: SessionId }
-  | { readonly type: "peer-refused"; readonly peer: GatewayId; readonly code: RefusalCode; readonly explanation: string }
+  /** `expelled`: this very session was admitted until now. Otherwise an admitted session of the peer stays what it is. */
+  | {
+      readonly type: "peer-refused";
+      readonly peer: GatewayId;
+      readonly code: RefusalCode;
+      readonly explanation: string;
+      readonly expelled: boolean;
+    }
   /** This gateway must stop: the site does not accept its data folder. */
   | { readonly type: "stop"; readonly explanation: string }
   | { readonly type: "warning"; readonly peer: GatewayId; readonly text: string };
+
+/** Hellos without an answer after which there is something to say. */
+const unansweredMax = 10;
 
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -47,6 +57,8 @@ export class Admission {
   /** Peers that say that this folder is another cluster's. */
   readonly #foreignTo = new Set<GatewayId>();
   readonly #warned = new Map<GatewayId, string>();
+  /** Ticks for which a linked peer has said nothing. */
+  readonly #unanswered = new Map<GatewayId, number>();
   /** Ids under which two processes reported while the site waits for its founding. */
   readonly #contested = new Set<GatewayId>();
 
@@ -75,6 +87,7 @@ export class Admission {
   linkDown(peer: GatewayId): void {
     // A hello of a link that is gone must not found a site.
     this.#hellos.delete(peer);
+    this.#unanswered.delete(peer);
     // Whoever reports next may be the one that was meant to: the other may have been stopped.
     this.#contested.delete(peer);
   }
@@ -83,6 +96,7 @@ export class Admission {
   tick(linked: readonly GatewayId[], effects: AdmissionEffect[]): void {
     for (const peer of linked) {
       if (!this.#admitted.has(peer) || !this.#hellos.has(peer)) this.linkUp(peer, effects);
+      if (!this.#hellos.has(peer)) this.#countUnanswered(peer, effects);
     }
     this.#foundIfPossible(effects);
   }
@@ -114,6 +128,20 @@ export class Admission {
   /** The replicated state moved on: a session that was admitted may turn out to be an older copy. */
   startsChanged(effects: AdmissionEffect[]): void {
     for (const [peer, hello] of this.#hellos) if (this.#admitted.get(peer) === hello.session) this.#judge(peer, hello, effects);
+  }
+
+  /** Answers go to the address that the peer knows for this gateway: to another process, if this one has another address. */
+  #countUnanswered(peer: GatewayId, effects: AdmissionEffect[]): void {
+    const { self } = this.#options;
+    const ticks = (this.#unanswered.get(peer) ?? 0) + 1;
+    this.#unanswered.set(peer, ticks);
+    if (ticks < unansweredMax) return;
+    this.#warn(
+      peer,
+      `${peer} is reached and does not answer: its answers go to the mesh address of ${self} in its own site.yaml. ` +
+        `Either that is not the address of this process, or another process runs as ${self}: stop one of them`,
+      effects,
+    );
   }
 
   #hello(reply: boolean): Hello {
@@ -154,6 +182,7 @@ export class Admission {
       );
     }
     this.#hellos.set(from, hello);
+    this.#unanswered.delete(from);
     if (hello.reply) effects.push({ type: "send", to: from, message: { t: "hello", hello: this.#hello(false) } });
     if (hello.protocolMin > protocolRange.max || hello.protocolMax < protocolRange.min) {
       this.#refuse(from, hello, "protocol-unsupported", this.#protocolText(from, hello), effects);
@@ -171,7 +200,6 @@ export class Admission {
     if (bootstrap === undefined) return;
     const verdict = verdictOn(hello, bootstrap, this.#options.registeredStart(from));
     if (verdict.kind === "refuse") {
-      this.#admitted.delete(from);
       this.#refuse(from, hello, verdict.code, verdict.explanation, effects);
     } else if (verdict.kind === "welcome") {
       effects.push({ type: "send", to: from, message: { t: "welcome", welcome: { session: hello.session, bootstrap } } });
@@ -182,11 +210,19 @@ export class Admission {
     }
   }
 
-  #refuse(from: GatewayId, hello: Hello, code: RefusalCode, explanation: string, effects: AdmissionEffect[]): void {
+  #refuse(from: GatewayId, hello: Hello, code: RefusalCode, reason: string, effects: AdmissionEffect[]): void {
+    const admitted = this.#admitted.get(from);
+    const expelled = admitted === hello.session;
+    // A second process under the same id must not put out the one that belongs here.
+    const explanation =
+      admitted === undefined || expelled
+        ? reason
+        : `${reason}. If ${from} is running already, this is a second process under its id: stop it`;
+    if (expelled) this.#admitted.delete(from);
     effects.push({ type: "send", to: from, message: { t: "refusal", refusal: { code, session: hello.session, explanation } } });
-    if (this.#warned.get(from) !== explanation) {
+    if (expelled || this.#warned.get(from) !== explanation) {
       this.#warned.set(from, explanation);
-      effects.push({ type: "peer-refused", peer: from, code, explanation });
+      effects.push({ type: "peer-refused", peer: from, code, explanation, expelled });
     }
   }
 

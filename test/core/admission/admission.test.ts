@@ -235,6 +235,30 @@ members("a refusal is sent each time and told once; the peer may come back with 
   assert.is(machine.admittedSession(b), undefined);
 });
 
+members("a second process under the id of an admitted gateway is refused, and the admitted one stays", () => {
+  const machine = admissionOf(a, { bootstrap: founded });
+  assert.equal(kinds(hear(machine, b, { session: sessionOf(b, 1) })), ["admitted"]);
+  const twin = { clusterId: undefined, incarnation: incarnationOf(b, 2), session: sessionOf(b, 2) };
+  const refused = hear(machine, b, twin);
+  assert.equal(kinds(refused), ["refusal", "peer-refused"]);
+  const told = refused.find((effect) => effect.type === "peer-refused");
+  assert.ok(told?.type === "peer-refused" && !told.expelled);
+  assert.match(told.explanation, /a second process under its id/);
+  assert.is(machine.admittedSession(b), sessionOf(b, 1));
+  assert.equal(kinds(hear(machine, b, twin)), ["refusal"], "told once");
+  assert.equal(kinds(hear(machine, b, { session: sessionOf(b, 1) })), [], "it was admitted all the time");
+});
+
+members("a peer that is linked and never answers is told of, once", () => {
+  const machine = admissionOf(a, { bootstrap: undefined });
+  const told: string[] = [];
+  for (let tick = 0; tick < 30; tick++) {
+    for (const effect of effectsOf((effects) => machine.tick([b], effects))) if (effect.type === "warning") told.push(effect.text);
+  }
+  assert.is(told.length, 1);
+  assert.match(told[0] ?? "", /does not answer.*another process runs as/);
+});
+
 members("two processes with copies of one folder: the registered one stays, the other is turned out", () => {
   const starts = new Map<GatewayId, { startCount: number; session: SessionId }>();
   const machine = admissionOf(a, { bootstrap: founded, registeredStart: (gateway) => starts.get(gateway) });
