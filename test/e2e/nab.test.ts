@@ -229,8 +229,9 @@ async function checkGlobs(gateway: TestGateway, expectation: Expectation): Promi
   assertSameReadings(`${gateway.id}, device=${first}`, literal, new Map([[first, expectation.points.get(first) ?? []]]));
 }
 
-async function checkAggregates(gateway: TestGateway, expectation: Expectation): Promise<void> {
-  for (const [name, agg] of aggregates) {
+/** Two of the four at each gateway, so that each is asked for somewhere. */
+async function checkAggregates(gateway: TestGateway, index: number, expectation: Expectation): Promise<void> {
+  for (const [name, agg] of [...aggregates, ...aggregates].slice(index, index + 2)) {
     const answer = await readAll(gateway.client, { metric: "v", every: "1h", agg });
     expectation.checkWindows(`${gateway.id}, agg=${agg}`, name, answer);
   }
@@ -298,7 +299,7 @@ nab("every acknowledged reading comes back everywhere, once and exact; means, ma
     lap("readings checked");
     await checkGlobs(site.gateway("gw-c"), expectation);
     lap("globs checked");
-    for (const gateway of site.gateways) await checkAggregates(gateway, expectation);
+    for (const [index, gateway] of site.gateways.entries()) await checkAggregates(gateway, index, expectation);
     lap("aggregates checked");
     await checkJob(site, expectation);
     lap("results and sinks checked");
