@@ -42,6 +42,7 @@ const kvClients = 3;
 const startMs = 10_000;
 const healMs = 40_000;
 const sinkMs = 5_000;
+const settledMs = 10_000;
 
 export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const tuner = new SeededRandom(options.seed ^ 0x5eed);
@@ -137,10 +138,10 @@ class SeedRun {
       const stopped = gateway.stoppedItself();
       if (stopped !== undefined) throw new SafetyViolation(`${gateway.id} stopped by itself: ${stopped.message}`);
     }
-    await site.runFor(10_000);
-    const indexes = site.gateways.map((gateway) => gateway.running()?.gateway.serving()?.state.appliedIndex() ?? -1);
-    if (new Set(indexes).size !== 1)
-      throw new SafetyViolation(`10 s after the last fault the gateways have applied ${indexes.join(", ")} entries`);
+    const applied = () => site.gateways.map((gateway) => gateway.running()?.gateway.serving()?.state.appliedIndex() ?? -1);
+    await site.runFor(settledMs);
+    if (!(await site.reaches(() => new Set(applied()).size === 1, settledMs)))
+      throw new SafetyViolation(`long after the last fault the gateways have applied ${applied().join(", ")} entries`);
     site.checker.compareStates(site.gateways);
   }
 
