@@ -80,7 +80,7 @@ export const jobSchema = Type.Object(
       maxProperties: 64,
       expected: "a mapping of names to aggregates",
     }),
-    sinks: Type.Optional(Type.Array(text("name", "the name of a sink"), { maxItems: 64, expected: "a list of sinks" })),
+    sinks: Type.Optional(Type.Array(text("sinkName", "the name of a sink"), { maxItems: 64, expected: "a list of sinks" })),
     every: later(["schedule", "window"]),
     lateness: later(),
     module: later(["aggregate", "source", "window"]),
@@ -137,7 +137,7 @@ export const siteSchema = Type.Object(
     jobs: Type.Optional(
       Type.Union([text("path", "the path of a folder"), jobListSchema], { expected: "the path of a folder, or a list of jobs" }),
     ),
-    sinks: Type.Optional(mapping(sinkSchema, { keyCheck: "name", maxProperties: 64, expected: "a mapping of sinks" })),
+    sinks: Type.Optional(mapping(sinkSchema, { keyCheck: "sinkName", maxProperties: 64, expected: "a mapping of sinks" })),
     retention: later(),
     store: later(),
     ackTimeout: later(),

@@ -18,6 +18,8 @@ const control = /\p{Cc}/u;
 
 export const textChecks = {
   name: pattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, nameExpected),
+  // Part of file names and document names, on file systems that know no case too.
+  sinkName: pattern(/^[a-z0-9][a-z0-9.-]{0,63}$/, "expected a name of lower-case letters, digits, dots and dashes, at most 64"),
   siteName: pattern(
     /^[^\s/+#$\p{Cc}](?:[^/+#\p{Cc}]{0,62}[^\s/+#\p{Cc}])?$/u,
     "expected 1 to 64 characters, none of / + # (the name is part of MQTT topics)",

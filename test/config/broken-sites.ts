@@ -108,6 +108,14 @@ export const brokenSites: readonly BrokenSite[] = [
     problems: ['site.yaml:3:1: unknown key "replicaton", did you mean "replication"?'],
   },
   {
+    name: "names of sinks that cannot be file names",
+    files: more("sinks: { Archive: { type: file }, a_b: { type: file }, a.b-1: { type: file } }\n"),
+    problems: [
+      'site.yaml:3:10: the key "Archive" is not allowed, expected a name of lower-case letters, digits, dots and dashes, at most 64',
+      'site.yaml:3:35: the key "a_b" is not allowed, expected a name of lower-case letters, digits, dots and dashes, at most 64',
+    ],
+  },
+  {
     name: "an unknown key without one",
     files: more("raft: { zebra: 1 }\n"),
     problems: ['site.yaml:3:9: unknown key "zebra", expected preset'],
