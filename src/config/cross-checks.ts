@@ -12,6 +12,7 @@ import { topicFault, topicsOverlap } from "./topic-filter.ts";
 export function checkSite(draft: SiteDraft, problems: ProblemList): void {
   checkPorts(draft.site, problems);
   checkSecret(draft.site, problems);
+  checkMeshNames(draft.site, problems);
   checkUsers(draft, problems);
   unique(draft.profiles, { what: "profile", key: "profile", nameOf: (profile) => profile.profile }, problems);
   unique(draft.jobs, { what: "job", key: "name", nameOf: (job) => job.name }, problems);
@@ -97,6 +98,25 @@ function checkSecret({ draft, places }: Located<SiteFile>, problems: ProblemList
       );
     }
   }
+}
+
+/**
+ * Bytes of the site's name and a gateway's id together: with what the mesh adds (18 bytes), both must fit the identity of a
+ * TLS pre-shared key, for which OpenSSL has 128.
+ */
+export const meshNamesBytesMax = 110;
+
+function checkMeshNames({ draft, places }: Located<SiteFile>, problems: ProblemList): void {
+  if (draft.site === undefined) return;
+  const bytesOf = (text: string) => new TextEncoder().encode(text).length;
+  const longest = Object.keys(draft.gateways ?? {}).reduce((most, id) => Math.max(most, bytesOf(id)), 0);
+  const bytes = bytesOf(draft.site);
+  if (bytes + longest <= meshNamesBytesMax) return;
+  problems.add(
+    places.value("site"),
+    `${quote(draft.site)} has ${bytes} bytes in UTF-8, which with the ${longest} of the longest gateway id is too much for the mesh`,
+    `expected at most ${meshNamesBytesMax} together`,
+  );
 }
 
 function checkUsers({ site, inventories }: SiteDraft, problems: ProblemList): void {

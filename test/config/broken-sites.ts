@@ -116,6 +116,13 @@ export const brokenSites: readonly BrokenSite[] = [
     ],
   },
   {
+    name: "a site's name that is short in characters, but not in bytes",
+    files: site(`site: ${"驛".repeat(36)}\ngateways: { gw-a: { host: 127.0.0.1 } }\n`),
+    problems: [
+      `site.yaml:1:7: "${"驛".repeat(36)}" has 108 bytes in UTF-8, which with the 4 of the longest gateway id is too much for the mesh, expected at most 110 together`,
+    ],
+  },
+  {
     name: "an unknown key without one",
     files: more("raft: { zebra: 1 }\n"),
     problems: ['site.yaml:3:9: unknown key "zebra", expected preset'],

@@ -6,6 +6,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { boundPort } from "../../../src/adapters/device-broker/listen.ts";
 import { MeshTransport, type MeshTransportOptions } from "../../../src/adapters/mesh/mesh-transport.ts";
+import { meshNamesBytesMax } from "../../../src/config/cross-checks.ts";
 import { type GatewayId, gatewayId } from "../../../src/lib/ids.ts";
 import type { Channel, TransportHandlers } from "../../../src/ports/transport.ts";
 import { RawClient } from "../device-broker/raw-client.ts";
@@ -85,6 +86,17 @@ async function pair(context: { a: number; b: number; running: Gateway[] }, optio
   );
   return [a, b];
 }
+
+test("the longest names that the settings allow fit the pre-shared key's identity", async ({ a, b, running }) => {
+  const [self, other] = [gatewayId("a".repeat(32)), gatewayId("b".repeat(32))];
+  // 78 bytes in 26 characters.
+  const site = "驛".repeat(26);
+  assert.is(Buffer.byteLength(site) + self.length, meshNamesBytesMax);
+  const names = { site, sessionPart: "0123abcd", secret: "s" };
+  const one = await started(running, new Gateway({ ...names, self, listen: local(a), peers: [{ id: other, ...local(b) }] }));
+  const two = await started(running, new Gateway({ ...names, self: other, listen: local(b), peers: [{ id: self, ...local(a) }] }));
+  await until("both are up", () => one.transport.isUp(other) && two.transport.isUp(self));
+});
 
 test("a wrong secret is named on both sides", async (context) => {
   const [a, b] = await pair(context, { secrets: ["one", "two"] });
