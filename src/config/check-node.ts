@@ -160,7 +160,7 @@ class Visitor {
       return undefined;
     }
     if (property === undefined) {
-      const known = Object.entries(schema.properties ?? {}).flatMap(([name, { later }]) => (later === true ? [] : [name]));
+      const known = knownKeys(schema);
       const near = suggest(key, known);
       this.#refuse(keyPlace, `unknown key ${quote(key)}`, near === undefined ? `expected ${oneOf(known)}` : `did you mean ${quote(near)}?`);
     }
@@ -168,7 +168,13 @@ class Visitor {
   }
 
   #missing(schema: SchemaNode, pairs: readonly { readonly key: string }[], spot: Spot): void {
-    const excused = new Set(pairs.flatMap(({ key }) => [key, ...(ownProperty(schema.properties, key)?.insteadOf ?? [])]));
+    const excused = new Set(
+      pairs.flatMap(({ key }) => {
+        const property = ownProperty(schema.properties, key);
+        // A mistyped key has been told with the key that was meant: that one is not missed as well.
+        return property === undefined ? [suggest(key, knownKeys(schema))] : [key, ...(property.insteadOf ?? [])];
+      }),
+    );
     for (const key of schema.required ?? []) {
       if (excused.has(key)) continue;
       const property = ownProperty(schema.properties, key);
@@ -255,6 +261,11 @@ function fits(schema: SchemaNode, node: Node | null): boolean {
 
 function ownProperty(properties: Readonly<Record<string, SchemaNode>> | undefined, key: string): SchemaNode | undefined {
   return properties !== undefined && Object.hasOwn(properties, key) ? properties[key] : undefined;
+}
+
+/** The keys that a mapping may have in this version. */
+function knownKeys(schema: SchemaNode): string[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, { later }]) => (later === true ? [] : [name]));
 }
 
 /** `1: x` and `true: x` are keys too: as they are written. */

@@ -108,6 +108,11 @@ export const brokenSites: readonly BrokenSite[] = [
     problems: ['site.yaml:3:1: unknown key "replicaton", did you mean "replication"?'],
   },
   {
+    name: "a mistyped key that is required",
+    files: site("site: s\ngatways: { gw-a: { host: 127.0.0.1 } }\n"),
+    problems: ['site.yaml:2:1: unknown key "gatways", did you mean "gateways"?'],
+  },
+  {
     name: "names of sinks that cannot be file names",
     files: more("sinks: { Archive: { type: file }, a_b: { type: file }, a.b-1: { type: file } }\n"),
     problems: [
@@ -358,7 +363,6 @@ export const brokenSites: readonly BrokenSite[] = [
     problems: [
       'site.yaml:1:1: the file has no key "gateways", expected a mapping of gateway ids',
       'devices/a.yaml:1:1: unknown key "profil", did you mean "profile"?',
-      'devices/a.yaml:1:1: the file has no key "profile", expected the name of the profile',
       'devices/a.yaml:1:1: the file has no key "topic", expected a topic with one {device} level',
       'devices/a.yaml:1:1: the file has no key "payload", expected one of json, number, text',
       'devices/a.yaml:1:1: the file has no key "metrics", expected a mapping of metrics',
