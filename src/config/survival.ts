@@ -6,9 +6,6 @@ export function copiesAt(level: ConsistencyLevel, factor: number): number {
   return level === "all" ? factor : Math.floor(factor / 2) + 1;
 }
 
-/** Raft has up to five voters; the other gateways learn. */
-const votersMax = 5;
-
 /** One sentence for `check` and `status`: what may be lost, and what goes on meanwhile, from the settings alone. */
 export function describeSurvival({ gateways, replication }: Pick<SiteSettings, "gateways" | "replication">): string {
   const count = gateways.length;
@@ -16,12 +13,12 @@ export function describeSurvival({ gateways, replication }: Pick<SiteSettings, "
   if (count === 1) return "one gateway: nothing is replicated; the loss of its disk loses its readings";
   const write = copiesAt(replication.write, factor);
   const read = copiesAt(replication.read, factor);
-  const voters = Math.min(count, votersMax);
-  const majority = Math.floor(voters / 2) + 1;
+  // Every gateway of the list votes in this version.
+  const majority = Math.floor(count / 2) + 1;
   const head = `${word(count)} gateways, factor ${factor}, write ${replication.write} = ${write}, read ${replication.read} = ${read}`;
   const parts = [loss(write), goesOn("ingest", factor - write), goesOn("complete answers", factor - read)];
   if (write + read <= factor) parts.push(`an answer may miss acknowledged readings (${write} + ${read} is not more than ${factor})`);
-  parts.push(`settings and jobs need ${majority} of ${voters} gateways`);
+  parts.push(`settings and jobs need ${majority} of ${count} gateways`);
   return `${head}: ${parts.join("; ")}`;
 }
 

@@ -39,8 +39,9 @@ test("what each shape of site survives", () => {
   );
   assert.match(
     survival(7, "{ factor: 5 }"),
-    /^seven gateways, factor 5, write quorum = 3, read quorum = 3: the loss of any two gateways, .* while two are away; settings and jobs need 3 of 5 gateways$/,
+    /^seven gateways, factor 5, write quorum = 3, read quorum = 3: the loss of any two gateways, .* while two are away; settings and jobs need 4 of 7 gateways$/,
   );
+  assert.match(survival(6), /^six gateways, .*; settings and jobs need 4 of 6 gateways$/);
   assert.match(survival(3, "{ factor: 1 }"), /the loss of any one gateway may lose acknowledged readings; ingest pauses/);
 });
 test.run();
