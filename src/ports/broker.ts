@@ -21,7 +21,8 @@ export interface BrokerHandlers {
   /**
    * One PUBLISH. `done` must be called exactly once, in the order in which the client's messages with QoS > 0 came
    * (MQTT-4.6.0), at once or later; after the client has gone it is ignored. The payload must not be kept beyond the
-   * call without a copy.
+   * call without a copy. The will of a client that broke off comes from a handle of its own, under the client's id, which
+   * is `connected` for it alone and `disconnected` after `done`.
    */
   publish(client: BrokerClient, topic: string, payload: Uint8Array, qos: 0 | 1 | 2, done: () => void): void;
   /** A client was turned away before it had a session (bad packet, oversized packet, MQTT 5, refused credentials). */

@@ -17,6 +17,7 @@ import { LimitedDiagnostics } from "./limited-diagnostics.ts";
 import { boundPort, listen } from "./listen.ts";
 import { capPacketSize, publishOverheadBytes } from "./packet-size-cap.ts";
 import { classifyClientError, mqtt5Remedy, quote, ReportedRefusalError, topicProblem } from "./rejections.ts";
+import { WillSession } from "./will-session.ts";
 
 export interface DeviceBrokerOptions {
   readonly host: string;
@@ -124,6 +125,8 @@ export class DeviceBroker implements Broker {
   readonly #persistence: BoundedPersistence;
   readonly #connections = new WeakMap<Client, Connection>();
   readonly #sockets = new Set<Socket>();
+  /** Wills that the gateway has not finished with. Bounded by its intake bound. */
+  readonly #wills = new Set<WillSession>();
   #handlers: BrokerHandlers | undefined;
   #aedes: Aedes | undefined;
   #server: Server | undefined;
@@ -197,6 +200,7 @@ export class DeviceBroker implements Broker {
     await closeAedes(aedes);
     // Connections without a session, which Aedes does not list.
     for (const socket of this.#sockets) socket.destroy();
+    for (const will of this.#wills) will.close();
     await closed;
     await this.#persistence.destroy();
   }
@@ -306,16 +310,37 @@ export class DeviceBroker implements Broker {
       return done(new ReportedRefusalError(0, problem));
     }
     const payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
-    if (client.closed) {
-      this.#received++;
-      return this.#handlers.publish(session, packet.topic, payload, packet.qos, once(done));
-    }
+    if (client.closed) return this.#publishWill(this.#handlers, session, { ...packet, payload }, done);
     if (session.closing) return;
     // MQTT-4.3.3-2: taken before, and durable since; its PUBREC was lost.
     if (packet.qos === 2 && this.#persistence.holdsIncoming(client.id, packet.messageId ?? 0)) return done(null);
     this.#received++;
     const release = session.held.hold(packet.topic.length + payload.length, done);
     this.#handlers.publish(session, packet.topic, payload, packet.qos, release);
+  }
+
+  #publishWill(
+    handlers: BrokerHandlers,
+    author: Session,
+    { topic, payload, qos }: { readonly topic: string; readonly payload: Uint8Array; readonly qos: 0 | 1 | 2 },
+    done: (error?: Error | null) => void,
+  ): void {
+    this.#received++;
+    const will = new WillSession({
+      id: author.id,
+      username: author.username,
+      finish: (error) => {
+        if (error !== null) this.#diagnostics.warn("mqtt-will-lost", "", { client: quote(author.id), topic: quote(topic) });
+        done(error);
+      },
+      ended: (session) => {
+        this.#wills.delete(session);
+        handlers.disconnected(session);
+      },
+    });
+    this.#wills.add(will);
+    handlers.connected(will);
+    handlers.publish(will, topic, payload, qos, () => will.done());
   }
 
   #maySubscribe(client: Client, subscription: Subscription): boolean {
@@ -388,15 +413,6 @@ function connectProblem(packet: ConnectPacket): string | undefined {
   if (packet.will === undefined) return undefined;
   const problem = topicProblem(packet.will.topic);
   return problem === undefined ? undefined : `will: ${problem}`;
-}
-
-function once(done: () => void): () => void {
-  let called = false;
-  return () => {
-    if (called) return;
-    called = true;
-    done();
-  };
 }
 
 function closeAedes(aedes: Aedes): Promise<void> {

@@ -13,6 +13,7 @@ class Gateway implements BrokerHandlers {
   readonly rejections: { reason: ClientRejection; detail: string }[] = [];
   readonly published: { client: BrokerClient; topic: string; payload: string; qos: number }[] = [];
   readonly sessions: string[] = [];
+  readonly ended: BrokerClient[] = [];
   held: (() => void)[] = [];
   hold = false;
 
@@ -26,6 +27,7 @@ class Gateway implements BrokerHandlers {
 
   disconnected(client: BrokerClient): void {
     this.sessions.push(`-${client.id}`);
+    this.ended.push(client);
   }
 
   publish(client: BrokerClient, topic: string, payload: Uint8Array, qos: 0 | 1 | 2, done: () => void): void {
@@ -269,6 +271,52 @@ test("the will of a client that breaks off goes through the gateway, and is deli
   polite.send({ cmd: "disconnect" });
   await until("the polite one is gone", () => site.gateway.sessions.includes("-polite"));
   assert.is(site.gateway.published.length, 1);
+});
+
+test("a will outlives the session of its client, and messages of it that were never finished", async ({ site }) => {
+  const { gateway } = site;
+  gateway.hold = true;
+  const subscriber = site.client();
+  await subscriber.connect("watcher");
+  subscriber.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "gone/#", qos: 0 }] });
+  await until("subscribed", () => subscriber.count("suback") === 1);
+  const client = site.client();
+  await client.connect("mortal", { will: { topic: "gone/mortal", payload: Buffer.from("bye"), qos: 1, retain: false } });
+  client.publish("t", "unfinished", 1, 1);
+  await until("handed over", () => gateway.published.length === 1);
+  client.end();
+  await until("the client's session has ended, and the will is handed over", () => gateway.sessions.includes("-mortal"));
+  const [unfinished, will] = gateway.published;
+  assert.is(will?.payload, "bye");
+  assert.is.not(will?.client, unfinished?.client);
+  assert.equal(gateway.ended, [unfinished?.client], "the will's session goes on");
+  gateway.release();
+  await until("the will's session ends with it", () => gateway.ended.length === 2);
+  assert.is(gateway.ended[1], will?.client);
+  await until("delivered", () => subscriber.count("publish") === 1);
+  assert.equal(gateway.sessions, ["+watcher", "+mortal", "+mortal", "-mortal", "-mortal"]);
+});
+
+test("a will that the gateway gives up is deleted, with a log line", async ({ site }) => {
+  const { gateway } = site;
+  gateway.hold = true;
+  const subscriber = site.client();
+  await subscriber.connect("watcher");
+  subscriber.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "#", qos: 0 }] });
+  await until("subscribed", () => subscriber.count("suback") === 1);
+  const client = site.client();
+  await client.connect("mortal", { will: { topic: "gone/mortal", payload: Buffer.from("bye"), qos: 1, retain: false } });
+  client.end();
+  await until("the will is handed over", () => gateway.published.length === 1);
+  gateway.published[0]?.client.close();
+  await until("both sessions have ended", () => gateway.ended.length === 2);
+  assert.ok(site.diagnostics.warned("mqtt-will-lost", "gone/mortal"));
+  // Too late: it must not be delivered after all.
+  gateway.release();
+  gateway.hold = false;
+  subscriber.publish("next", "x", 0, 0);
+  await until("the next message is delivered", () => subscriber.count("publish") >= 1);
+  assert.is(subscriber.count("publish"), 1);
 });
 
 test("a will on a topic that no PUBLISH may have is refused with the CONNECT", async ({ site }) => {
