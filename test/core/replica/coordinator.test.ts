@@ -18,7 +18,7 @@ const options: CoordinatorOptions = {
   lagBytesMax: 1_000,
   lagAgeMaxMs: 10_000,
 };
-const round = (number: number, bytes = 100) => ({ number, owners: [a, b, c], required: 2, bytes });
+const round = (number: number, bytes = 100, sinceMs = 0) => ({ number, owners: [a, b, c], required: 2, bytes, sinceMs });
 
 /** One event's effects. */
 function effectsOf(step: (effects: CoordinatorEffect[]) => void): CoordinatorEffect[] {
@@ -197,7 +197,7 @@ test("in any history: acknowledged exactly when the model says so, once; failed 
           required.set(next, step.required);
           copies.set(next, new Set());
           fate.set(next, []);
-          coordinator.roundClosed(now, { ...round(next), required: step.required }, effects);
+          coordinator.roundClosed(now, { ...round(next, 100, now), required: step.required }, effects);
           next++;
         } else if (step.kind === "durable") {
           const known = fate.get(step.round);
