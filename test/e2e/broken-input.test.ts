@@ -168,13 +168,13 @@ test("a payload of 1 MB is no danger: as text it is a dead letter, as JSON it is
   const { letters } = must(await gateway.client.deadLetters());
   const letter = letters.find((one) => one.device === "large");
   assert.ok(letter !== undefined && letter.payload.length < 2_000, "a dead letter with the payload's beginning only");
-  const { topic, payload, acknowledged } = ledger.next("large");
-  const padded = `{"padding": "${"x".repeat(megabyte)}", ${payload.slice(1)}`;
-  assert.is(await publishOnce(gateway.ports.mqtt, topic, padded), "acknowledged");
-  acknowledged();
+  const message = ledger.next("large");
+  const padded = `{"padding": "${"x".repeat(megabyte)}", ${message.payload.slice(1)}`;
+  assert.is(await publishOnce(gateway.ports.mqtt, message.topic, padded), "acknowledged");
+  message.acknowledged();
   // Above the limit the connection is cut: an acknowledgement without storing it would be a lie.
   const offset = gateway.output.length;
-  assert.is(await publishOnce(gateway.ports.mqtt, topic, Buffer.alloc(3 * megabyte, "x")), "closed");
+  assert.is(await publishOnce(gateway.ports.mqtt, message.topic, Buffer.alloc(3 * megabyte, "x")), "closed");
   await untilSaid(gateway, /packet-too-large/, offset);
 });
 

@@ -14,7 +14,7 @@ interface Context {
   site: TestSite;
   first: TestGateway;
   /** Runs a command against the first gateway. */
-  run(...args: readonly string[]): Promise<CommandResult>;
+  run: (...args: readonly string[]) => Promise<CommandResult>;
 }
 
 const test = suite<Context>("the command line against a running site");
@@ -73,6 +73,10 @@ test.before(async (context) => {
 
 test.after(async (context) => {
   await context.site?.end();
+});
+
+test.after.each(({ site }) => {
+  for (const gateway of site.gateways) assert.ok(gateway.isRunning, `${gateway.id} runs: ${gateway.process.tail()}`);
 });
 
 function json<T>(result: CommandResult): T {

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { FogbankClient } from "../../../src/client/fogbank-client.ts";
 import type { Result } from "../../../src/lib/errors.ts";
-import { freePorts } from "../../adapters/mesh/free-ports.ts";
 import { buildIfStale, type Exit, FogbankProcess } from "./fogbank.ts";
+import { stablePorts } from "./ports.ts";
 import { until } from "./until.ts";
 
 export interface Ports {
@@ -120,7 +120,7 @@ export class TestSite {
   static async create(options: SiteOptions): Promise<TestSite> {
     buildIfStale();
     const count = options.gateways ?? 3;
-    const ports = await freePorts(3 * count);
+    const ports = await stablePorts(3 * count);
     const folder = mkdtempSync(join(tmpdir(), "fogbank-e2e-"));
     const portsById = new Map<string, Ports>();
     for (let index = 0; index < count; index++) {
@@ -185,7 +185,7 @@ export class TestSite {
 
   /** Kills what still runs and removes the folder. Never throws, so that the failure before it is the one that is shown. */
   async end(): Promise<void> {
-    await Promise.all(this.gateways.map((gateway) => (gateway.isRunning ? gateway.kill() : undefined)));
+    await Promise.all(this.gateways.filter((gateway) => gateway.isRunning).map((gateway) => gateway.kill()));
     try {
       rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
     } catch (error) {
