@@ -5,7 +5,8 @@
 
 import type { DecodedMessage, PayloadReject } from "../../config/decoded-message.ts";
 import { createDecoder, type PayloadDecoder, type ProfileSet } from "../../config/profile-set.ts";
-import { type DeviceId, type Partition, partitionOf } from "../../lib/ids.ts";
+import { type DeviceId, deviceId, type Partition, partitionOf } from "../../lib/ids.ts";
+import { ownText } from "../../lib/own-text.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { BrokerClient } from "../../ports/broker.ts";
@@ -37,6 +38,8 @@ export interface IngestOptions {
 export const pendingBytesMax = 48 << 20;
 const heldMessageBytes = 128;
 const routesMax = 50_000;
+/** Longer topics are looked up each time (no deadband holds for them): routes are bounded in bytes too. */
+const routeTopicMax = 512;
 const seriesMax = 200_000;
 const aheadMaxUs = 86_400_000_000;
 
@@ -222,11 +225,14 @@ export class Ingest {
   #addRoute(topic: string): Route | undefined {
     // Forgetting all costs a look-up each; a flood of invented topics must not cost memory.
     if (this.#routes.size >= routesMax) this.#routes.clear();
-    const match = this.#options.profiles.match(topic);
-    if (match === undefined) {
-      this.#routes.set(topic, undefined);
+    const found = this.#options.profiles.match(topic);
+    const isKept = topic.length <= routeTopicMax;
+    if (found === undefined) {
+      if (isKept) this.#routes.set(topic, undefined);
       return undefined;
     }
+    // The id outlives the route, in the names of series.
+    const match = { profile: found.profile, device: deviceId(ownText(found.device)) };
     const partition = partitionOf(match.device, this.#options.context.ports.hash64);
     const metrics = match.profile.metrics.length;
     const route: Route = {
@@ -236,7 +242,7 @@ export class Ingest {
       seriesRefs: new Int32Array(metrics).fill(-1),
       lastAcknowledged: new Float64Array(metrics).fill(Number.NaN),
     };
-    this.#routes.set(topic, route);
+    if (isKept) this.#routes.set(topic, route);
     return route;
   }
 }

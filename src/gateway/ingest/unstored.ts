@@ -3,12 +3,19 @@
  * profile maps, each bounded, the counts kept whole.
  */
 
+import { ownText } from "../../lib/own-text.ts";
 import type { DeadLetter } from "../service.ts";
 
 const lettersMax = 1_000;
 const topicsMax = 200;
 const minuteMs = 60_000;
 const payloadPreviewBytes = 256;
+const topicCharactersMax = 256;
+
+/** A topic may have 64 KiB; what is remembered of it is enough for a person. */
+function shortTopic(topic: string): string {
+  return topic.length <= topicCharactersMax ? topic : `${ownText(topic.slice(0, topicCharactersMax - 1))}…`;
+}
 
 export class DeadLetters {
   readonly #letters: DeadLetter[] = [];
@@ -18,7 +25,7 @@ export class DeadLetters {
   add(letter: DeadLetter): void {
     this.#total++;
     this.#counts.set(letter.reason, (this.#counts.get(letter.reason) ?? 0) + 1);
-    this.#letters.push(letter);
+    this.#letters.push({ ...letter, topic: shortTopic(letter.topic), device: ownText(letter.device) });
     if (this.#letters.length > lettersMax * 2) this.#letters.splice(0, this.#letters.length - lettersMax);
   }
 
@@ -46,7 +53,8 @@ export class UnmatchedTopics {
   readonly #topics = new Map<string, TopicCount>();
   #others = 0;
 
-  count(topic: string, nowMs: number): void {
+  count(whole: string, nowMs: number): void {
+    const topic = shortTopic(whole);
     let entry = this.#topics.get(topic);
     if (entry === undefined) {
       if (this.#topics.size >= topicsMax) {
