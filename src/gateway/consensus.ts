@@ -42,6 +42,11 @@ interface OpenProposal {
   term: number | undefined;
 }
 
+interface AppliedWaiter {
+  readonly index: number;
+  readonly settle: (result: Result<void>) => void;
+}
+
 interface OpenRead {
   readonly settle: (result: Result<number>) => void;
   readonly timer: TimerHandle;
@@ -57,7 +62,7 @@ export class Consensus {
   readonly #proposals = new Map<number, OpenProposal>();
   readonly #proposalAt = new Map<number, number>();
   readonly #reads = new Map<number, OpenRead>();
-  readonly #appliedWaiters: { readonly index: number; readonly wake: () => void }[] = [];
+  readonly #appliedWaiters = new Set<AppliedWaiter>();
   readonly #unwritten: { readonly token: number; readonly bytes: Uint8Array }[] = [];
   #nextRequest = 1;
   #timer: TimerHandle | undefined;
@@ -109,6 +114,7 @@ export class Consensus {
     this.#timer = undefined;
     for (const id of [...this.#proposals.keys()]) this.#settleProposal(id, failure("outcome-unknown", "the gateway is stopping"));
     for (const id of [...this.#reads.keys()]) this.#settleRead(id, failure("not-ready", "the gateway is stopping"));
+    for (const waiter of [...this.#appliedWaiters]) waiter.settle(failure("not-ready", "the gateway is stopping"));
   }
 
   /** Feeds one event to the node and carries out what follows. Events that arise meanwhile wait their turn. */
@@ -211,16 +217,16 @@ export class Consensus {
   #whenApplied(index: number, timeoutMs: number): Promise<Result<void>> {
     if (this.#options.state.appliedIndex() >= index) return Promise.resolve(success(undefined));
     return new Promise((resolve) => {
+      const settle = (result: Result<void>): void => {
+        this.#context.clock.cancel(timer);
+        this.#appliedWaiters.delete(waiter);
+        resolve(result);
+      };
+      const waiter: AppliedWaiter = { index, settle };
       const timer = this.#context.clock.schedule(timeoutMs, () =>
-        resolve(failure("quorum-unavailable", `this gateway did not catch up to log index ${index} within ${timeoutMs} ms`)),
+        settle(failure("quorum-unavailable", `this gateway did not catch up to log index ${index} within ${timeoutMs} ms`)),
       );
-      this.#appliedWaiters.push({
-        index,
-        wake: () => {
-          this.#context.clock.cancel(timer);
-          resolve(success(undefined));
-        },
-      });
+      this.#appliedWaiters.add(waiter);
     });
   }
 
@@ -305,12 +311,7 @@ export class Consensus {
 
   #wakeApplied(): void {
     const applied = this.#options.state.appliedIndex();
-    for (let i = this.#appliedWaiters.length - 1; i >= 0; i--) {
-      const waiter = this.#appliedWaiters[i];
-      if (waiter === undefined || waiter.index > applied) continue;
-      this.#appliedWaiters.splice(i, 1);
-      waiter.wake();
-    }
+    for (const waiter of this.#appliedWaiters) if (waiter.index <= applied) waiter.settle(success(undefined));
   }
 
   #accepted(requestId: number, index: number, term: number): void {

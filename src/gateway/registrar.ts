@@ -15,6 +15,9 @@ interface SeenDevice {
 }
 
 const batchMax = 500;
+/** Characters of names in a batch: far below what one log entry may hold. */
+const batchNamesMax = 128 << 10;
+const retryMs = 500;
 const waitingMax = 100_000;
 const collectMs = 100;
 const proposeTimeoutMs = 5_000;
@@ -47,17 +50,41 @@ export class Registrar {
 
   async #run(): Promise<void> {
     while (this.#waiting.size > 0 && !this.#context.inbox.closed()) {
-      const batch = [...this.#waiting].slice(0, batchMax).map(([id, seen]) => ({ id, seen, metrics: [...seen.metrics].sort() }));
+      const batch = this.#nextBatch();
       const devices = batch.map(({ id, seen, metrics }) => ({ id, profile: seen.profile, metrics, firstSeenMs: seen.firstSeenMs }));
       const result = await this.#consensus.propose({ t: "register-devices", devices }, proposeTimeoutMs);
       if (!result.ok) {
-        // An unknown outcome is simply tried again: registering twice is registering once.
+        // An unknown outcome is simply tried again: registering twice is registering once. After a pause: a refusal comes at once.
         this.#context.diagnostics.debug("register-devices-later", { devices: batch.length, why: result.message });
+        await new Promise<void>((resolve) => {
+          this.#context.clock.schedule(retryMs, resolve);
+        });
         continue;
       }
-      // A metric that was seen meanwhile keeps its device waiting for the next batch.
-      for (const { id, seen, metrics } of batch) if (seen.metrics.size === metrics.length) this.#waiting.delete(id);
+      // A metric that was seen meanwhile, or did not fit, keeps its device waiting for the next batch.
+      for (const { id, seen, metrics } of batch) {
+        for (const metric of metrics) seen.metrics.delete(metric);
+        if (seen.metrics.size === 0) this.#waiting.delete(id);
+      }
     }
     this.#running = false;
+  }
+
+  /** The next devices and metrics that fit into one log entry; a device with very many metrics is registered in parts. */
+  #nextBatch(): { readonly id: DeviceId; readonly seen: SeenDevice; readonly metrics: readonly string[] }[] {
+    const batch: { id: DeviceId; seen: SeenDevice; metrics: string[] }[] = [];
+    let names = 0;
+    for (const [id, seen] of this.#waiting) {
+      const metrics: string[] = [];
+      names += id.length + seen.profile.length;
+      for (const metric of seen.metrics) {
+        if (names > batchNamesMax && metrics.length > 0) break;
+        metrics.push(metric);
+        names += metric.length;
+      }
+      batch.push({ id, seen, metrics: metrics.sort() });
+      if (batch.length >= batchMax || names > batchNamesMax) break;
+    }
+    return batch;
   }
 }

@@ -18,6 +18,7 @@ import { FrameKind } from "./frames.ts";
 import type { IngestCounters } from "./ingest/counters.ts";
 import type { Ingest } from "./ingest/ingest.ts";
 import { type ClosedRound, Lane } from "./ingest/lane.ts";
+import { settleDeadband } from "./ingest/route.ts";
 import type { Stamper } from "./ingest/stamper.ts";
 import type { MeshRouter } from "./mesh-router.ts";
 import { type ReadingsLog, RecordKind } from "./readings-log.ts";
@@ -163,7 +164,7 @@ export class Replication {
 
   #flush(lane: Lane): void {
     if (this.#stopped || !lane.mayClose()) return;
-    const { stamper, counters } = this.#options;
+    const { counters } = this.#options;
     this.#reserve();
     const header = {
       coordinator: this.#context.self,
@@ -173,7 +174,7 @@ export class Replication {
       clockSynchronised: this.#context.clock.synchronised(),
     };
     const nowMs = this.#context.clock.monotonicMs();
-    const round = lane.close(header, nowMs, stamper.highestUs());
+    const round = lane.close(header, nowMs);
     this.#closedReadings += round.readings;
     counters.rounds++;
     counters.roundBytes += round.bytes.length;
@@ -181,7 +182,11 @@ export class Replication {
     const level = this.#context.settings.replication.write;
     const required = this.#options.copiesRequired({ level, owners: lane.owners.length });
     this.#run((effects) =>
-      this.#coordinator.roundClosed(nowMs, { number: round.number, owners: lane.owners, required, bytes: round.bytes.length }, effects),
+      this.#coordinator.roundClosed(
+        nowMs,
+        { number: round.number, owners: lane.owners, required, bytes: round.bytes.length, sinceMs: round.sinceMs },
+        effects,
+      ),
     );
   }
 
@@ -223,6 +228,7 @@ export class Replication {
       case "acknowledged":
         carried.acknowledgedWaiting = true;
         this.#releaseIfReserved(carried);
+        if (carried.acknowledgedWaiting) this.#giveUpReservation(carried);
         break;
       case "failed":
         this.#fail(carried, effect.reason);
@@ -271,14 +277,29 @@ export class Replication {
     this.#options.counters.acknowledge(round.readings, this.#context.clock.monotonicMs());
     const { sessions, places, callbacks, deadbands } = round.waiting;
     for (let i = 0; i < sessions.length; i++) sessions[i]?.release(places[i] as number, callbacks[i] as () => void);
-    for (const note of deadbands) note.route.lastAcknowledged[note.metric] = note.value;
+    for (const note of deadbands) settleDeadband(note, true);
     this.#options.acknowledged(round);
     this.#flush(round.lane);
+  }
+
+  /** This gateway's own disk keeps the reservation back: the round has its copies, but its timestamps might be given out again. */
+  #giveUpReservation(carried: Carried): void {
+    const { round } = carried;
+    const leftMs = Math.max(0, round.sinceMs + this.#options.ackTimeoutMs - this.#context.clock.monotonicMs());
+    this.#context.clock.schedule(leftMs, () =>
+      this.#context.inbox.post(() => {
+        if (!carried.acknowledgedWaiting) return;
+        carried.acknowledgedWaiting = false;
+        if (carried.forgotten) this.#rounds.delete(round.number);
+        this.#fail(carried, "ack-timeout");
+      }),
+    );
   }
 
   #fail(carried: Carried, reason: string): void {
     const { round } = carried;
     this.#settle(round);
+    for (const note of round.waiting.deadbands) settleDeadband(note, false);
     this.#context.diagnostics.warn("round-failed", { round: round.number, reason, readings: round.readings });
     const ingest = this.#requireIngest();
     for (const session of new Set(round.waiting.sessions)) ingest.closeSession(session, reason);

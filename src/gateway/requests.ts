@@ -56,7 +56,7 @@ export class Requests {
     this.#router = router;
     this.#options = options;
     router.handle(FrameKind.Request, (from, body) => this.#requested(from, body));
-    router.handle(FrameKind.Response, (_from, body) => this.#responded(body));
+    router.handle(FrameKind.Response, (from, body) => this.#responded(from, body));
   }
 
   serve(type: RequestType, handler: RequestHandler): void {
@@ -106,18 +106,19 @@ export class Requests {
     const unpacked = this.#context.packing.unpack(bytes);
     if (!unpacked.ok || !isRequest(unpacked.value)) return;
     const { id, session, type, channel, body } = unpacked.value;
+    const question: Question = { from, channel, id, session };
     if (!this.#isFirst(from, session, id)) return;
     const handler = this.#handlers.get(type);
     if (handler === undefined) {
-      this.#respond(from, channel, id, failure("not-found", `${this.#context.self} does not know the question "${type}"`));
+      this.#respond(question, failure("not-found", `${this.#context.self} does not know the question "${type}"`));
     } else if (this.#served >= this.#options.servedMax) {
-      this.#respond(from, channel, id, failure("busy", `${this.#context.self} works on ${this.#served} questions`));
+      this.#respond(question, failure("busy", `${this.#context.self} works on ${this.#served} questions`));
     } else {
       this.#served++;
       handler(from, body).then(
         (result) => {
           this.#served--;
-          this.#respond(from, channel, id, result);
+          this.#respond(question, result);
         },
         (cause: unknown) => {
           this.#served--;
@@ -126,7 +127,7 @@ export class Requests {
             from,
             cause: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause),
           });
-          this.#respond(from, channel, id, failure("internal", `${this.#context.self} failed on "${type}"`));
+          this.#respond(question, failure("internal", `${this.#context.self} failed on "${type}"`));
         },
       );
     }
@@ -152,16 +153,22 @@ export class Requests {
     return true;
   }
 
-  #respond(to: GatewayId, channel: Channel, id: number, result: Result<unknown>): void {
-    const body = result.ok ? { id, value: result.value } : { id, code: result.code, message: result.message };
-    this.#router.send(to, channel, FrameKind.Response, this.#context.packing.pack(body));
+  #respond(question: Question, result: Result<unknown>): void {
+    const { from, channel, id, session: asker } = question;
+    const body = result.ok ? { id, asker, value: result.value } : { id, asker, code: result.code, message: result.message };
+    const packed = this.#context.packing.pack(body);
+    if (this.#router.send(from, channel, FrameKind.Response, packed) || !result.ok) return;
+    // An answer that the link does not take must not leave the asker waiting for its time-out.
+    this.#respond(question, failure("busy", `the link from ${this.#context.self} did not take an answer of ${packed.length} bytes`));
   }
 
-  #responded(bytes: Uint8Array): void {
+  #responded(from: GatewayId, bytes: Uint8Array): void {
     const unpacked = this.#context.packing.unpack(bytes);
     if (!unpacked.ok || typeof unpacked.value !== "object" || unpacked.value === null) return;
-    const response = unpacked.value as { id?: unknown; value?: unknown; code?: unknown; message?: unknown };
-    if (typeof response.id !== "number") return;
+    const response = unpacked.value as { id?: unknown; asker?: unknown; value?: unknown; code?: unknown; message?: unknown };
+    // Numbers begin anew with each process: an answer to the one before must not be taken for an answer to this one.
+    if (typeof response.id !== "number" || response.asker !== this.#context.sessionTag || this.#waiting.get(response.id)?.to !== from)
+      return;
     if (typeof response.code === "string") {
       const code: ErrorCode = response.code in errorCodes ? (response.code as ErrorCode) : "internal";
       this.#settle(response.id, failure(code, String(response.message)));
@@ -169,6 +176,14 @@ export class Requests {
       this.#settle(response.id, { ok: true, value: response.value });
     }
   }
+}
+
+/** Whom an answer goes to: the process that asked, by the tag of its session. */
+interface Question {
+  readonly from: GatewayId;
+  readonly channel: Channel;
+  readonly id: number;
+  readonly session: number;
 }
 
 interface RequestFrame {

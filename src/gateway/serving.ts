@@ -165,7 +165,14 @@ export class Serving {
       epoch: () => ownerTable().epoch,
       labelsOf,
     });
-    this.attempts = new AttemptKeeper({ context, log: options.readingsLog, requests, restored: options.restoredAttempts });
+    this.attempts = new AttemptKeeper({
+      context,
+      log: options.readingsLog,
+      requests,
+      restored: options.restoredAttempts,
+      useless: (rows) =>
+        (this.state.job(rows.job)?.windows.get(rows.fromMs)?.revision ?? 0) > rows.baseRevision && !this.results.needs(rows),
+    });
     this.results = new Results({
       context,
       store: options.store,

@@ -24,6 +24,8 @@ export interface OpenRound {
   readonly owners: readonly GatewayId[];
   readonly required: number;
   readonly bytes: number;
+  /** Since when its first message waits; time-outs count from here. The time of closing when absent. */
+  readonly sinceMs?: number;
 }
 
 export type CoordinatorEffect =
@@ -65,7 +67,7 @@ export class Coordinator {
     );
     const state: RoundState = {
       open,
-      openedMs: nowMs,
+      openedMs: open.sinceMs ?? nowMs,
       durableAt: new Set(),
       acknowledged: false,
       resendDueMs: nowMs + this.#options.resendMinMs,

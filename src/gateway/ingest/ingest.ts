@@ -50,6 +50,7 @@ export class Ingest {
   readonly #decoder: PayloadDecoder;
   readonly #sessions = new Map<BrokerClient, ClientSession>();
   readonly #routes = new Map<string, Route | undefined>();
+  #notes = 0;
   readonly #seriesNames: SeriesName[] = [];
   readonly #seriesByDevice = new Map<DeviceId, Map<string, number>>();
 
@@ -120,7 +121,7 @@ export class Ingest {
     }
     if (appended > 0) {
       const bytes = payload.length + heldMessageBytes;
-      route.lane.took(bytes);
+      route.lane.took(bytes, this.#options.context.clock.monotonicMs());
       this.#options.filled(route.lane, bytes);
     }
   }
@@ -167,18 +168,21 @@ export class Ingest {
       route.lane.builder.append(ref, timeUs, type, number, type === ValueType.Text ? decoded.texts[number] : undefined);
       appended++;
     }
+    if (decoded.timeUs === undefined) route.lane.stamped(timeUs);
     return appended;
   }
 
   #withinDeadband(route: Route, metric: number, value: number): boolean {
     const deadband = route.match.profile.metrics[metric]?.deadband;
     if (deadband === undefined) return false;
-    // Not a number while nothing was acknowledged: no comparison holds.
-    if (Math.abs(value - (route.lastAcknowledged[metric] as number)) < deadband) {
+    // Not a number while nothing was acknowledged: no comparison holds. A value on its way may be another reference soon.
+    const settled = route.pendingNotes[metric] === 0;
+    if (settled && Math.abs(value - (route.lastAcknowledged[metric] as number)) < deadband) {
       this.#options.counters.suppressed++;
       return true;
     }
-    route.lane.noteDeadband({ route, metric, value });
+    route.pendingNotes[metric] = (route.pendingNotes[metric] as number) + 1;
+    route.lane.noteDeadband({ route, metric, value, note: ++this.#notes });
     return false;
   }
 
@@ -241,6 +245,8 @@ export class Ingest {
       lane: this.#options.laneOf(partition),
       seriesRefs: new Int32Array(metrics).fill(-1),
       lastAcknowledged: new Float64Array(metrics).fill(Number.NaN),
+      acknowledgedNote: new Float64Array(metrics),
+      pendingNotes: new Uint32Array(metrics),
     };
     if (isKept) this.#routes.set(topic, route);
     return route;

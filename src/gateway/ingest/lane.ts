@@ -27,7 +27,8 @@ export interface ClosedRound {
   /** Bytes of the payloads behind it: what the intake bound counts. */
   readonly payloadBytes: number;
   readonly waiting: WaitingMessages;
-  readonly closedMs: number;
+  /** When its first reading came, monotonic: what time-outs count from. */
+  readonly sinceMs: number;
   /** Highest timestamp given by this gateway in it; 0 when none was. */
   readonly stampedUpToUs: number;
 }
@@ -43,6 +44,8 @@ export class Lane {
   flushScheduled = false;
   #waiting: WaitingMessages = emptyWaiting();
   #payloadBytes = 0;
+  #stampedUpToUs = 0;
+  #sinceMs: number | undefined;
 
   constructor(options: { readonly owners: readonly GatewayId[]; readonly nameOf: (seriesRef: number) => SeriesName }) {
     this.owners = options.owners;
@@ -56,9 +59,15 @@ export class Lane {
     this.#waiting.callbacks.push(done);
   }
 
-  /** A payload of so many bytes gave readings to the round under construction. */
-  took(payloadBytes: number): void {
+  /** A payload of so many bytes gave readings to the round under construction, at `nowMs` of monotonic time. */
+  took(payloadBytes: number, nowMs: number): void {
     this.#payloadBytes += payloadBytes;
+    this.#sinceMs ??= nowMs;
+  }
+
+  /** A timestamp of this gateway's is in the round under construction. */
+  stamped(timeUs: number): void {
+    if (timeUs > this.#stampedUpToUs) this.#stampedUpToUs = timeUs;
   }
 
   /** Whether something may leave: a round has its turn, or is as large as a round may be. */
@@ -80,16 +89,24 @@ export class Lane {
   }
 
   /** Encodes what has come together and starts the next round. */
-  close(header: RoundHeader, closedMs: number, stampedUpToUs: number): ClosedRound {
-    const bytes = this.builder.encode(header);
-    const readings = this.builder.count;
-    const waiting = this.#waiting;
+  close(header: RoundHeader, closedMs: number): ClosedRound {
+    const round: ClosedRound = {
+      number: header.round,
+      lane: this,
+      bytes: this.builder.encode(header),
+      readings: this.builder.count,
+      payloadBytes: this.#payloadBytes,
+      waiting: this.#waiting,
+      sinceMs: this.#sinceMs ?? closedMs,
+      stampedUpToUs: this.#stampedUpToUs,
+    };
     this.#waiting = emptyWaiting();
-    const payloadBytes = this.#payloadBytes;
     this.#payloadBytes = 0;
+    this.#sinceMs = undefined;
+    this.#stampedUpToUs = 0;
     this.builder.reset();
     this.unacknowledged++;
-    return { number: header.round, lane: this, bytes, readings, payloadBytes, waiting, closedMs, stampedUpToUs };
+    return round;
   }
 
   /** A round is acknowledged or has failed. */

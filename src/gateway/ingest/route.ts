@@ -11,6 +11,10 @@ export interface Route {
   readonly seriesRefs: Int32Array;
   /** Last acknowledged number by index of the metric (NaN: none), for deadbands. */
   readonly lastAcknowledged: Float64Array;
+  /** Number of the note behind it, by index of the metric. */
+  readonly acknowledgedNote: Float64Array;
+  /** Values on their way, by index of the metric: while there are any, nothing is within a deadband. */
+  readonly pendingNotes: Uint32Array;
 }
 
 /** A value that becomes the deadband's reference when its round is acknowledged. */
@@ -18,4 +22,15 @@ export interface DeadbandNote {
   readonly route: Route;
   readonly metric: number;
   readonly value: number;
+  /** Grows with arrival: rounds may be acknowledged in another order. */
+  readonly note: number;
+}
+
+/** The value's round is acknowledged (it becomes the reference, unless a later one is) or has failed. */
+export function settleDeadband(note: DeadbandNote, acknowledged: boolean): void {
+  const { route, metric } = note;
+  route.pendingNotes[metric] = (route.pendingNotes[metric] as number) - 1;
+  if (!acknowledged || note.note <= (route.acknowledgedNote[metric] as number)) return;
+  route.acknowledgedNote[metric] = note.note;
+  route.lastAcknowledged[metric] = note.value;
 }

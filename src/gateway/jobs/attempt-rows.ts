@@ -14,6 +14,8 @@ export interface AttemptRows {
   readonly job: string;
   readonly fromMs: number;
   readonly attempt: number;
+  /** The window's revision that the attempt builds on: once another commit stands on it, these rows are of no use. */
+  readonly baseRevision: number;
   readonly rows: Uint8Array;
 }
 
@@ -24,10 +26,13 @@ export class AttemptKeeper {
   readonly #context: GatewayContext;
   readonly #log: ReadingsLog;
   readonly #requests: Requests;
+  readonly #useless: (rows: AttemptRows) => boolean;
   readonly #kept = new Map<string, AttemptRows>();
   #bytes = 0;
 
   constructor(options: {
+    /** Whether the rows can never be committed any more, or are stored: such rows are not kept. */
+    readonly useless: (rows: AttemptRows) => boolean;
     readonly context: GatewayContext;
     readonly log: ReadingsLog;
     readonly requests: Requests;
@@ -36,6 +41,7 @@ export class AttemptKeeper {
     this.#context = options.context;
     this.#log = options.log;
     this.#requests = options.requests;
+    this.#useless = options.useless;
     for (const rows of options.restored) this.#add(rows);
     options.requests.serve("keep-rows", (_from, body) => this.#keepForPeer(body));
   }
@@ -44,10 +50,10 @@ export class AttemptKeeper {
     return this.#kept.get(keyOf({ job, fromMs, attempt }))?.rows;
   }
 
-  /** The window's commit is stored: its attempts are of no more use. */
-  forget(job: string, fromMs: number, uptoAttempt: number): void {
+  /** The window's commits moved on: lets go of rows that are useless now. */
+  tidy(job: string, fromMs: number): void {
     for (const [key, rows] of this.#kept) {
-      if (rows.job !== job || rows.fromMs !== fromMs || rows.attempt > uptoAttempt) continue;
+      if (rows.job !== job || rows.fromMs !== fromMs || !this.#useless(rows)) continue;
       this.#kept.delete(key);
       this.#bytes -= rows.rows.length;
     }
@@ -113,7 +119,7 @@ export class AttemptKeeper {
 
   #add(rows: AttemptRows): void {
     const key = keyOf(rows);
-    if (this.#kept.has(key)) return;
+    if (this.#kept.has(key) || this.#useless(rows)) return;
     this.#kept.set(key, rows);
     this.#bytes += rows.rows.length;
   }
@@ -127,8 +133,9 @@ export function restoredAttempts(body: unknown): AttemptRows[] {
 
 function isAttemptRows(value: unknown): value is AttemptRows {
   if (typeof value !== "object" || value === null) return false;
-  const { job, fromMs, attempt, rows } = value as Partial<Record<keyof AttemptRows, unknown>>;
-  return typeof job === "string" && typeof fromMs === "number" && typeof attempt === "number" && rows instanceof Uint8Array;
+  const { job, fromMs, attempt, baseRevision, rows } = value as Partial<Record<keyof AttemptRows, unknown>>;
+  const numbers = [fromMs, attempt, baseRevision].every((item) => typeof item === "number");
+  return typeof job === "string" && numbers && rows instanceof Uint8Array;
 }
 
 function keyOf(rows: Pick<AttemptRows, "job" | "fromMs" | "attempt">): string {

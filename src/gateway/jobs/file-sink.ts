@@ -29,7 +29,8 @@ export class FileSink {
   readonly #options: FileSinkOptions;
   #file: ResultFile | undefined;
   #position: Position = { runs: 0, rows: 0, bytes: 0 };
-  #pending = 0;
+  /** All commits of this sink in order, those in the file included. */
+  readonly #runs: CommittedRun[] = [];
   #error: string | undefined;
 
   constructor(options: FileSinkOptions) {
@@ -53,15 +54,17 @@ export class FileSink {
     return emptied.ok ? ports.documents.write(this.#documentName(), this.#position) : emptied;
   }
 
-  /** Appends what of `committed` (all commits so far, in order) is not in the file yet. False: try again later. */
-  async follow(committed: readonly CommittedRun[]): Promise<boolean> {
-    const mine = committed.filter((run) => run.sinks.includes(this.#options.settings.name));
-    this.#pending = Math.max(0, mine.length - this.#position.runs);
-    while (this.#position.runs < mine.length) {
-      const written = await this.#appendSome(mine.slice(this.#position.runs, this.#position.runs + batchRuns));
+  /** A commit whose rows are stored here; in commit order, each once. */
+  offer(run: CommittedRun): void {
+    if (run.sinks.includes(this.#options.settings.name)) this.#runs.push(run);
+  }
+
+  /** Appends what was offered and is not in the file yet. False: try again later. */
+  async follow(): Promise<boolean> {
+    while (this.#position.runs < this.#runs.length) {
+      const written = await this.#appendSome(this.#runs.slice(this.#position.runs, this.#position.runs + batchRuns));
       this.#error = written.ok ? undefined : written.message;
       if (!written.ok) return false;
-      this.#pending = Math.max(0, mine.length - this.#position.runs);
     }
     return true;
   }
@@ -74,7 +77,7 @@ export class FileSink {
       type: this.#options.settings.type,
       gateway: self,
       delivered: runs,
-      pending: this.#pending,
+      pending: Math.max(0, this.#runs.length - runs),
       rows,
       error: this.#error,
       location: this.#fileName(),

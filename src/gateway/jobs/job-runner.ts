@@ -39,6 +39,7 @@ interface Window {
 /** Readings that were on their way when a window closed get this long before a firing counts them. */
 const settleMs = 1_000;
 const missedSecondsMax = 120;
+const fireAgainMs = 10_000;
 const clockDeviationMaxMs = 30_000;
 const windowsPerFiringMax = 500;
 const windowsPerRunMax = 100_000;
@@ -55,6 +56,9 @@ export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #context: GatewayContext;
   readonly #running = new Set<string>();
+  readonly #waitingToFire = new Set<string>();
+  /** All windows of the job before this instant are committed. */
+  readonly #doneUpToMs = new Map<string, number>();
   readonly #incompleteTries = new Map<string, number>();
   #lastSecondMs: number | undefined;
   #stopped = false;
@@ -124,8 +128,9 @@ export class JobRunner {
   #second(): void {
     const nowMs = Math.floor(this.#context.clock.wallMs() / 1_000) * 1_000;
     const since = Math.max(this.#lastSecondMs ?? nowMs, nowMs - missedSecondsMax * 1_000);
-    this.#lastSecondMs = nowMs;
+    // A new leader looks back too: a firing during the election must not wait for the next one.
     if (!this.#options.consensus.isLeader()) return;
+    this.#lastSecondMs = nowMs;
     const { cron } = this.#context.ports;
     for (const job of this.#context.settings.jobs) {
       for (let second = since + 1_000; second <= nowMs; second += 1_000) {
@@ -145,19 +150,17 @@ export class JobRunner {
         deviationMs === undefined
           ? "too few gateways are heard"
           : `this clock is ${Math.round(deviationMs / 1_000)} s away from the others'`;
-      this.#context.diagnostics.warn("job-not-fired", { job: job.name, why: text, next: "the next firing runs the same windows" });
+      this.#context.diagnostics.warn("job-not-fired", { job: job.name, why: text, next: "tried again in 10 s" });
+      this.#fireLater(job);
       return;
     }
     this.#running.add(job.name);
     this.#runDue(job).then(
       (result) => {
         this.#running.delete(job.name);
-        if (!result.ok)
-          this.#context.diagnostics.warn("job-failed", {
-            job: job.name,
-            why: result.message,
-            next: "the next firing runs the same windows",
-          });
+        if (result.ok) return;
+        this.#context.diagnostics.warn("job-failed", { job: job.name, why: result.message, next: "tried again in 10 s" });
+        this.#fireLater(job);
       },
       (cause: unknown) => {
         this.#running.delete(job.name);
@@ -167,6 +170,15 @@ export class JobRunner {
         });
       },
     );
+  }
+
+  #fireLater(job: JobSettings): void {
+    if (this.#waitingToFire.has(job.name)) return;
+    this.#waitingToFire.add(job.name);
+    this.#context.clock.schedule(fireAgainMs, () => {
+      this.#waitingToFire.delete(job.name);
+      this.#fire(job);
+    });
   }
 
   async #runDue(job: JobSettings): Promise<Result<void>> {
@@ -180,19 +192,29 @@ export class JobRunner {
       if (!seen.ok) return seen;
       state = this.#options.state.job(job.name);
     }
+    const windows = this.#dueWindows(job, { sinceMs: state?.sinceMs ?? nowMs, nowMs });
+    let failed: Result<void> = success(undefined);
+    for (const stretch of contiguous(windows)) {
+      // One stretch that fails must not keep the newer ones waiting.
+      const ran = await this.#run(job, stretch, { again: false });
+      if (!ran.ok) failed = ran;
+    }
+    return failed;
+  }
+
+  /** Closed windows without a committed run, oldest first. */
+  #dueWindows(job: JobSettings, { sinceMs, nowMs }: { readonly sinceMs: number; readonly nowMs: number }): Window[] {
+    const committed = this.#options.state.job(job.name)?.windows;
     const windows: Window[] = [];
-    let at = state?.sinceMs ?? nowMs;
+    let at = Math.max(sinceMs, this.#doneUpToMs.get(job.name) ?? sinceMs);
     while (windows.length < windowsPerFiringMax) {
       const window = windowAt(this.#options.calendar, at, job.windowMs);
       if (window.toMs > nowMs) break;
-      if ((state?.windows.get(window.fromMs)?.revision ?? 0) === 0) windows.push(window);
+      if ((committed?.get(window.fromMs)?.revision ?? 0) === 0) windows.push(window);
+      else if (windows.length === 0) this.#doneUpToMs.set(job.name, window.toMs);
       at = window.toMs;
     }
-    for (const stretch of contiguous(windows)) {
-      const ran = await this.#run(job, stretch, { again: false });
-      if (!ran.ok) return ran;
-    }
-    return success(undefined);
+    return windows;
   }
 
   /** Aggregates a stretch of whole windows with one question, and commits them in batches. */
@@ -208,11 +230,16 @@ export class JobRunner {
     });
     if (!answer.ok) return answer;
     const { complete, rows } = answer.value;
-    if (!complete && !options.again && !this.#commitIncomplete(job, stretch)) {
-      return failure("quorum-unavailable", "too few owners of the readings answer: the windows wait for the next firing");
+    // By hand nothing is committed that says less than what may stand already; a firing gives up waiting in the end.
+    if (!complete && (options.again || !this.#commitIncomplete(job, stretch))) {
+      return failure("quorum-unavailable", "too few owners of the readings answer: try again when they are back");
     }
     const byWindow = new Map<number, GroupRow[]>();
-    for (const row of rows) byWindow.set(row.fromMs, [...(byWindow.get(row.fromMs) ?? []), row]);
+    for (const row of rows) {
+      const known = byWindow.get(row.fromMs);
+      if (known === undefined) byWindow.set(row.fromMs, [row]);
+      else known.push(row);
+    }
     const windows = this.#windowsToCommit(job, stretch, byWindow, options.again);
     let committed = 0;
     const shown: ResultRow[] = [];
@@ -261,10 +288,11 @@ export class JobRunner {
         resultRow(job, window, row, { revision: claim.baseRevision + 1, complete: found.complete }),
       );
       const changed = all.filter((row) => !sameAsStanding(row, standing.value.get(row.id)));
-      rows.push(...all.map((row) => (changed.includes(row) ? row : (standing.value.get(row.id) ?? row))));
+      const news = new Set(changed);
+      rows.push(...all.map((row) => (news.has(row) ? row : (standing.value.get(row.id) ?? row))));
       if (claim.baseRevision > 0 && changed.length === 0) continue;
       const bytes = encodeRows(this.#context.packing, changed);
-      kept.push({ job: job.name, fromMs: window.fromMs, attempt: claim.attempt, rows: bytes });
+      kept.push({ job: job.name, fromMs: window.fromMs, attempt: claim.attempt, baseRevision: claim.baseRevision, rows: bytes });
       commits.push({
         ...window,
         attempt: claim.attempt,

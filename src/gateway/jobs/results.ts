@@ -15,7 +15,7 @@ import type { Requests } from "../requests.ts";
 import { packSealed, unpackSealed } from "../series/sealed-value.ts";
 import { metaKey, prefixRange, resultKey, resultPrefix } from "../series/store-keys.ts";
 import type { ResultRow } from "../service.ts";
-import type { AttemptKeeper } from "./attempt-rows.ts";
+import type { AttemptKeeper, AttemptRows } from "./attempt-rows.ts";
 import { FileSink } from "./file-sink.ts";
 import { decodeRows, digestOfRows } from "./result-row.ts";
 
@@ -34,6 +34,7 @@ export interface ResultsOptions {
 const batchMax = 64;
 const retryMs = 500;
 const catchUpPollMs = 20;
+const clockChangeMaxMs = 26 * 3_600_000;
 const fetchTimeoutMs = 5_000;
 const scanPage = 200;
 const revisionMax = 0xffffffff;
@@ -85,9 +86,19 @@ export class Results {
   committed(runs: readonly CommittedRun[]): void {
     for (const run of runs) {
       this.#committed.push(run);
-      if (run.index <= this.#storedIndex) this.#stored = this.#committed.length;
+      if (run.index <= this.#storedIndex) this.#markStored(1);
     }
+    for (const run of runs) this.#options.attempts.tidy(run.job, run.fromMs);
     if (runs.length > 0) this.#pump();
+  }
+
+  /** Whether these are the rows of a commit that is not stored here yet. */
+  needs(rows: Pick<AttemptRows, "job" | "fromMs" | "attempt">): boolean {
+    for (let at = this.#stored; at < this.#committed.length; at++) {
+      const run = this.#committed[at] as CommittedRun;
+      if (run.job === rows.job && run.fromMs === rows.fromMs && run.attempt === rows.attempt) return true;
+    }
+    return false;
   }
 
   pending(): number {
@@ -110,8 +121,18 @@ export class Results {
 
   /** Latest revision of each row whose window overlaps the range, in the order of window and id. */
   async rows(job: string, range: { readonly fromMs: number; readonly toMs: number }): Promise<Result<ResultRow[]>> {
-    const latest = await this.#latest(prefixRange(resultPrefix(job)), (row) => row.to > range.fromMs && row.from < range.toMs);
+    const all = prefixRange(resultPrefix(job));
+    const from = this.#firstKey(job, range.fromMs) ?? all.from;
+    const to = Number.isFinite(range.toMs) ? resultKey(job, Math.max(0, range.toMs), 0) : all.to;
+    const latest = await this.#latest({ from, to }, (row) => row.to > range.fromMs && row.from < range.toMs);
     return latest.ok ? success([...latest.value.values()].sort((a, b) => a.from - b.from || (a.id < b.id ? -1 : 1))) : latest;
+  }
+
+  /** Where the windows that can reach `fromMs` begin. A window that spans a change of the clock is longer than its name. */
+  #firstKey(job: string, fromMs: number): Uint8Array | undefined {
+    const windowMs = this.#context.settings.jobs.find((settings) => settings.name === job)?.windowMs;
+    if (windowMs === undefined || !Number.isFinite(fromMs)) return undefined;
+    return resultKey(job, Math.max(0, fromMs - windowMs - clockChangeMaxMs), 0);
   }
 
   /** Latest revision of each row, by id, of the windows that begin from the first to the last start; reads no others. */
@@ -141,6 +162,14 @@ export class Results {
       if (last === undefined || page.length < scanPage) return success(latest);
       from = new Uint8Array(last.key.length + 1);
       from.set(last.key);
+    }
+  }
+
+  /** The next commits are stored: sinks may have them. */
+  #markStored(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const run = this.#committed[this.#stored++] as CommittedRun;
+      for (const sink of this.sinks) sink.offer(run);
     }
   }
 
@@ -180,7 +209,7 @@ export class Results {
       }
     }
     for (const sink of this.sinks) {
-      const settled = await sink.follow(this.#committed.slice(0, this.#stored));
+      const settled = await sink.follow();
       waiting ||= !settled;
     }
     return waiting || this.#stored < this.#committed.length;
@@ -211,9 +240,9 @@ export class Results {
     const meta = { type: "put" as const, key: metaKey("results"), value: packSealed(this.#context.packing, { index: newest.run.index }) };
     await this.#options.store.write([...puts, meta], { sync: true });
     this.#storedIndex = newest.run.index;
-    this.#stored += whole.length;
+    this.#markStored(whole.length);
     for (const { run, rows } of whole) {
-      this.#options.attempts.forget(run.job, run.fromMs, run.attempt);
+      this.#options.attempts.tidy(run.job, run.fromMs);
       const decoded = decodeRows(this.#context.packing, rows);
       if (decoded.ok) for (const row of decoded.value) this.#options.stored(row);
     }

@@ -6,7 +6,7 @@
 import type { ConsistencyLevel } from "../../config/settings.ts";
 import type { copiesRequired } from "../../core/replica/rules.ts";
 import { type OwnerTable, ownersOf } from "../../core/ring/owner-table.ts";
-import type { Result } from "../../lib/errors.ts";
+import type { Failure, Result } from "../../lib/errors.ts";
 import { type GatewayId, type Partition, partition, partitionCount } from "../../lib/ids.ts";
 import type { Clock } from "../../ports/clock.ts";
 
@@ -24,6 +24,8 @@ export interface FanOutAnswers<T> {
   /** Every partition asked has an answer of as many owners as the level asks for. */
   readonly complete: boolean;
   readonly failures: readonly string[];
+  /** The question itself is at fault: asking further owners would not help. */
+  readonly refused: Failure | undefined;
 }
 
 const suspectMs = 10_000;
@@ -60,13 +62,15 @@ export class FanOut {
           this.#suspectUntilMs.delete(gateway);
           answers.push({ gateway, partitions: new Set(asked), reply: reply.value });
           for (const at of asked) countDown(missing, at);
+        } else if (reply.code === "too-large" || reply.code === "bad-request") {
+          return { answers, complete: false, failures, refused: reply };
         } else {
           failures.push(`${gateway}: ${reply.message}`);
           if (gateway !== this.#options.self) this.#suspectUntilMs.set(gateway, this.#options.clock.monotonicMs() + suspectMs);
         }
       }
     }
-    return { answers, complete: missing.size === 0, failures };
+    return { answers, complete: missing.size === 0, failures, refused: undefined };
   }
 
   /** Whom to ask next, so that each partition that misses n answers is asked of n more owners. */

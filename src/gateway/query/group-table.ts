@@ -22,6 +22,11 @@ export class GroupTable {
     this.#functions = functions;
   }
 
+  /** Groups times windows so far: what bounds the memory of a question. */
+  get size(): number {
+    return this.#rows.size;
+  }
+
   add(key: readonly string[], window: { readonly fromMs: number; readonly toMs: number }, run: SeriesRun, from: number, to: number): void {
     this.#row(key, window).state.add(run, from, to);
   }

@@ -8,6 +8,7 @@ import { type Calendar, windowAt } from "../../lib/calendar.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import { isLiteralGlob, matchesGlob } from "../../lib/glob.ts";
 import { type DeviceId, deviceId, type GatewayId, type Partition, partition } from "../../lib/ids.ts";
+import { ValueType } from "../../lib/reading.ts";
 import { addDigests, type Digest, digestRun, emptyDigest } from "../../series/digest.ts";
 import { lowerBound, type SeriesRun, sliceRows } from "../../series/run.ts";
 import type { Series, SeriesIndex } from "../series/series-index.ts";
@@ -33,6 +34,13 @@ export interface LocalReaderOptions {
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
 }
 
+/** Rows of one reply to an aggregate; an owner that would exceed it says so, and is asked in halves. */
+const replyRowsMax = 50_000;
+const replyBytesMax = 8 << 20;
+const pageBytesMax = 16 << 20;
+const rowBytes = 17;
+const tooManyRows = `more than ${replyRowsMax} groups and windows in one partition: ask for a shorter range or a longer \`every\``;
+
 export class LocalReader {
   readonly #options: LocalReaderOptions;
 
@@ -40,25 +48,28 @@ export class LocalReader {
     this.#options = options;
   }
 
-  /** The first `limit` readings behind `after`, in the order (device, metric, time). */
+  /** The first readings behind `after`, in the order (device, metric, time): up to `limit`, fewer where they are long texts. */
   async page(request: PageRequest): Promise<Result<Page>> {
     const asked = this.#checked(request);
     if (!asked.ok) return asked;
     const series: PageSeries[] = [];
     let left = request.limit;
+    let bytesLeft = pageBytesMax;
     for (const candidate of this.#selected(request.selector, asked.value, request.after)) {
       const fromUs = startOf(candidate, request);
       const runs: SeriesRun[] = [];
       const scanned = await this.#options.reader.scan(candidate, { fromUs, toUs: request.toUs }, (run) => {
-        const taken = run.count > left ? sliceRows(run, 0, left) : run;
+        const rows = Math.min(run.count, left, rowsWithin(run, bytesLeft));
+        const taken = rows < run.count ? sliceRows(run, 0, rows) : run;
         runs.push(taken);
         left -= taken.count;
-        return left > 0;
+        bytesLeft -= bytesOf(taken);
+        return left > 0 && bytesLeft > 0 && rows === run.count;
       });
       if (!scanned.ok) return scanned;
       for (const run of runs) series.push({ device: candidate.device, metric: candidate.metric, run });
       // There may be nothing more; the next page then is empty and says so.
-      if (left <= 0) return success({ series, end: false });
+      if (left <= 0 || bytesLeft <= 0) return success({ series, end: false });
     }
     return success({ series, end: true });
   }
@@ -68,6 +79,7 @@ export class LocalReader {
     const asked = this.#checked(request);
     if (!asked.ok) return asked;
     const byPartition = new Map<Partition, { table: GroupTable; digest: Digest }>();
+    let rows = 0;
     for (const series of this.#selected(request.selector, asked.value, undefined)) {
       const partial = byPartition.get(series.partition) ?? { table: new GroupTable(request.functions), digest: emptyDigest };
       const key = groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device));
@@ -81,10 +93,13 @@ export class LocalReader {
             high: Math.imul(seen.high, run.count) >>> 0,
           }),
         );
+        const before = partial.table.size;
         this.addWindows(partial.table, key, run, request);
-        return true;
+        rows += partial.table.size - before;
+        return rows <= replyRowsMax;
       });
       if (!scanned.ok) return scanned;
+      if (rows > replyRowsMax) return failure("too-large", tooManyRows);
       if (partial.digest.count > 0) byPartition.set(series.partition, partial);
     }
     const partitions = [...byPartition].map(
@@ -95,7 +110,8 @@ export class LocalReader {
         groups: table.encode(),
       }),
     );
-    return success({ partitions });
+    const bytes = partitions.reduce((sum, partial) => sum + partial.groups.reduce((all, group) => all + group.state.length + 48, 0), 0);
+    return bytes > replyBytesMax ? failure("too-large", tooManyRows) : success({ partitions });
   }
 
   /** Splits a run at the windows of the site's calendar and adds each piece to its group. */
@@ -158,6 +174,27 @@ export class LocalReader {
       }
     }
   }
+}
+
+function bytesOf(run: SeriesRun): number {
+  let bytes = run.count * rowBytes;
+  if (run.types !== undefined) for (let row = 0; row < run.count; row++) bytes += textBytesAt(run, row);
+  return bytes;
+}
+
+/** How many rows from the first on fit into so many bytes; at least one, so that every page gets on. */
+function rowsWithin(run: SeriesRun, bytesMax: number): number {
+  if (run.types === undefined) return Math.max(1, Math.min(run.count, Math.floor(bytesMax / rowBytes)));
+  let bytes = 0;
+  for (let row = 0; row < run.count; row++) {
+    bytes += rowBytes + textBytesAt(run, row);
+    if (bytes > bytesMax) return Math.max(1, row);
+  }
+  return run.count;
+}
+
+function textBytesAt(run: SeriesRun, row: number): number {
+  return run.types?.[row] === ValueType.Text ? (run.texts[run.numbers[row] as number]?.length ?? 0) * 3 : 0;
 }
 
 function startOf(series: Series, request: PageRequest): number {

@@ -57,6 +57,8 @@ export interface PageAnswer {
 
 export type AggregateQuery = Omit<AggregateRequest, "epoch" | "partitions"> & { readonly level: ConsistencyLevel };
 
+type AggregatePlan = Omit<AggregateRequest, "epoch" | "partitions">;
+
 export interface AggregateAnswer {
   readonly rows: readonly GroupRow[];
   readonly complete: boolean;
@@ -65,6 +67,7 @@ export interface AggregateAnswer {
 const pageTimeoutMs = 10_000;
 const aggregateTimeoutMs = 30_000;
 const repairPageLimit = 50_000;
+const answerRowsMax = 1_000_000;
 
 export class Queries {
   readonly #options: QueriesOptions;
@@ -82,6 +85,7 @@ export class Queries {
     const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), query.level, (gateway, partitions) =>
       this.#askPage(gateway, partitions, query),
     );
+    if (answers.refused !== undefined) return answers.refused;
     if (answers.answers.length === 0) return unavailable(answers);
     return success(
       mergePages(
@@ -96,19 +100,23 @@ export class Queries {
     const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), level, (gateway, partitions) =>
       this.#askAggregate(gateway, partitions, plan),
     );
+    if (answers.refused !== undefined) return answers.refused;
     if (answers.answers.length === 0) return unavailable(answers);
     const table = new GroupTable(query.functions);
     const unequal: Partition[] = [];
+    const answersWithIndex = answers.answers.map((answer) => ({
+      answer,
+      byPartition: new Map(answer.reply.partitions.map((partial) => [partial.partition, partial])),
+    }));
     for (const at of this.#partitions(query.selector)) {
-      const partials = answers.answers
-        .filter((answer) => answer.partitions.has(at))
-        .map((answer) => answer.reply.partitions.find((partial) => partial.partition === at));
+      const partials = answersWithIndex.filter(({ answer }) => answer.partitions.has(at)).map(({ byPartition }) => byPartition.get(at));
       const first = partials[0];
       if (partials.some((partial) => partial?.digest !== first?.digest)) {
         unequal.push(at);
       } else if (first !== undefined) {
         const merged = table.merge(first.groups);
         if (!merged.ok) return merged;
+        if (table.size > answerRowsMax) return tooManyRows();
       }
     }
     const reconciled = unequal.length === 0 ? success(true) : await this.#reconcile(unequal, query, table);
@@ -124,6 +132,7 @@ export class Queries {
     do {
       const page = { selector, fromUs, toUs, after, limit: repairPageLimit, level: query.level };
       const answers = await this.#options.fanOut.ask(partitions, query.level, (gateway, asked) => this.#askPage(gateway, asked, page));
+      if (answers.refused !== undefined) return answers.refused;
       if (answers.answers.length === 0) return unavailable(answers);
       const merged = mergePages(
         answers.answers.map((answer) => answer.reply),
@@ -133,6 +142,7 @@ export class Queries {
       for (const series of merged.series) {
         const key = groupKeyOf(query.groupBy, series, this.#options.labelsOf(series.device));
         this.#options.local.addWindows(table, key, series.run, query);
+        if (table.size > answerRowsMax) return tooManyRows();
       }
       after = merged.next;
     } while (after !== undefined);
@@ -152,11 +162,18 @@ export class Queries {
     return reply.ok ? unpackPage(reply.value) : reply;
   }
 
-  async #askAggregate(
-    gateway: GatewayId,
-    partitions: readonly Partition[],
-    plan: Omit<AggregateRequest, "epoch" | "partitions">,
-  ): Promise<Result<AggregateReply>> {
+  /** Asks in halves where the whole answer would be too large for one frame, or for the memory of the owner. */
+  async #askAggregate(gateway: GatewayId, partitions: readonly Partition[], plan: AggregatePlan): Promise<Result<AggregateReply>> {
+    const whole = await this.#askAggregateOnce(gateway, partitions, plan);
+    if (whole.ok || whole.code !== "too-large" || partitions.length === 1) return whole;
+    const half = Math.ceil(partitions.length / 2);
+    const first = await this.#askAggregate(gateway, partitions.slice(0, half), plan);
+    if (!first.ok) return first;
+    const second = await this.#askAggregate(gateway, partitions.slice(half), plan);
+    return second.ok ? success({ partitions: [...first.value.partitions, ...second.value.partitions] }) : second;
+  }
+
+  async #askAggregateOnce(gateway: GatewayId, partitions: readonly Partition[], plan: AggregatePlan): Promise<Result<AggregateReply>> {
     const request: AggregateRequest = { ...plan, epoch: this.#options.epoch(), partitions };
     if (gateway === this.#options.self) return this.#options.local.aggregate(request);
     const reply = await this.#options.requests.call(gateway, "aggregate", request, { timeoutMs: aggregateTimeoutMs, channel: "job" });
@@ -165,6 +182,13 @@ export class Queries {
     if (!Array.isArray(value?.partitions)) return failure("internal", `${gateway} answered an aggregate with something else`);
     return success(value as AggregateReply);
   }
+}
+
+function tooManyRows(): Result<never> {
+  return failure(
+    "too-large",
+    `more than ${answerRowsMax} groups and windows: ask for a shorter range, a longer \`every\`, or fewer devices`,
+  );
 }
 
 function unavailable(answers: FanOutAnswers<unknown>): Result<never> {

@@ -108,8 +108,15 @@ export class SeriesStore {
   /** Compares what the log says of the last checkpoint with what the store knows of it; called when the log was replayed. */
   checkAgainstLog(logged: CheckpointRecord | undefined, log: ReadingsLog): Result<void> {
     this.#log = log;
-    this.#bytesAtCheckpoint = log.log.stats().bytes;
+    // What the log holds counts towards the next checkpoint; `bytesWritten` begins at 0 with each start.
+    this.#bytesAtCheckpoint = -log.log.stats().bytes;
     const stored = this.#stored;
+    if (stored !== undefined && stored.position >= log.log.nextSequence()) {
+      return failure(
+        "log-damaged",
+        `the store holds everything up to record ${stored.position}, but the readings log ends before record ${log.log.nextSequence()}: its end is lost. ${wayOut}`,
+      );
+    }
     const behind = logged !== undefined && (stored?.position ?? 0) < logged.position;
     const differs = logged !== undefined && stored !== undefined && stored.position === logged.position && stored.digest !== logged.digest;
     if (behind || differs)
@@ -195,7 +202,6 @@ export class SeriesStore {
 
   async #seal(log: ReadingsLog): Promise<void> {
     const position = this.#appliedSequence;
-    const bytesBefore = log.log.stats().bytesWritten;
     const number = Math.max(this.#stored?.number ?? 0, this.#numberTried) + 1;
     const sealing = this.index.all().filter((series) => series.head.count > 0);
     let sealedReadings = 0;
@@ -264,7 +270,6 @@ export class SeriesStore {
     this.#stored = stored;
     this.#headReadings -= sealedReadings;
     this.#conflicts += conflicts;
-    this.#bytesAtCheckpoint = bytesBefore;
     for (const { series, ref } of added) series.chunks.push(ref);
     for (const series of sealing) {
       series.named = true;
@@ -275,14 +280,15 @@ export class SeriesStore {
 
   /** The checkpoint's record first, durable; then the records that it covers may go. */
   #trimBehind(log: ReadingsLog, record: CheckpointRecord): void {
+    const trim = (): void => {
+      log.log.trim(record.position + 1).catch((cause: unknown) => {
+        this.#context.diagnostics.error("trim-failed", { cause: cause instanceof Error ? cause.message : String(cause) });
+      });
+    };
     const carried = this.#options.carryOver();
-    const sequence = !carried
-      ? undefined
-      : log.appendPacked(RecordKind.Checkpoint, record, () => {
-          log.log.trim(record.position + 1).catch((cause: unknown) => {
-            this.#context.diagnostics.error("trim-failed", { cause: cause instanceof Error ? cause.message : String(cause) });
-          });
-        });
+    const sequence = carried ? log.appendPacked(RecordKind.Checkpoint, record, trim) : undefined;
+    // What was just carried over is no reason for the next checkpoint.
+    this.#bytesAtCheckpoint = log.log.stats().bytesWritten;
     if (sequence === undefined) this.#context.clock.schedule(100, () => this.#context.inbox.post(() => this.#trimBehind(log, record)));
   }
 
@@ -307,6 +313,7 @@ export class SeriesStore {
       series.head = series.sealing;
       series.sealing = undefined;
     }
+    this.#headReadings = this.index.all().reduce((sum, series) => sum + series.head.count, 0);
   }
 
   async #readCheckpoint(): Promise<Result<StoredCheckpoint | undefined>> {
