@@ -67,7 +67,8 @@ function readExpectation(call: Call): Result<KvExpectation> {
   }
   if (match === undefined) return success({ kind: "any" });
   if (match === "*") return success({ kind: "exists" });
-  const revision = /^"(\d{1,15})"$/.exec(match)?.[1];
+  // Revisions begin at 1; "0" and "007" are nobody's ETag.
+  const revision = /^"([1-9]\d{0,14})"$/.exec(match)?.[1];
   if (revision !== undefined) return success({ kind: "revision", revision: Number(revision) });
   if (/^(W\/)?"[^"]*"$/.test(match)) return failure("precondition-failed", `no revision has the ETag ${quoted(match)}`);
   return failure("bad-request", `If-Match: ${quoted(match)} is not valid; expected one ETag in quotes ("7") or *`);

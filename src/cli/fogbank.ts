@@ -191,7 +191,7 @@ function addKvCommands(program: Command, world: World, done: Done): void {
     .option("--file <path>", "the value from a file")
     .addOption(
       new Option("--if-match <revision>", "only if the key stands at this revision")
-        .argParser(wholeNumber(0, Number.MAX_SAFE_INTEGER))
+        .argParser(wholeNumber(1, Number.MAX_SAFE_INTEGER))
         .conflicts("ifAbsent"),
     )
     .option("--if-absent", "only if there is no such key")
@@ -202,7 +202,7 @@ function addKvCommands(program: Command, world: World, done: Done): void {
   remote(kv.command("delete"), ["text", "json"])
     .description("delete a key")
     .argument("<key>", "the key")
-    .option("--if-match <revision>", "only if the key stands at this revision", wholeNumber(0, Number.MAX_SAFE_INTEGER))
+    .option("--if-match <revision>", "only if the key stands at this revision", wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .action(async (key: string, options: KvWriteOptions) => done(await (await import("./commands/kv.ts")).kvDelete(world, key, options)));
 }
 

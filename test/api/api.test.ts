@@ -271,6 +271,12 @@ kv("preconditions: 412 on mismatch, 400 on nonsense", async () => {
   assert.is(await put({ "if-match": '"1"' }), 200);
   assert.is(await put({ "if-match": '"1"' }), 412);
   assert.is(await put({ "if-match": '"not-ours"' }), 412);
+  for (const tag of ['"0"', '"01"', '"00"']) {
+    const answer = await api.inject({ method: "PUT", url: "/api/v1/kv/absent", headers: { "if-match": tag }, payload: "v" });
+    assert.is(answer.statusCode, 412, tag);
+    // Answered here: for the gateway, revision 0 means that the key must be absent.
+    assert.match(answer.json<{ detail: string }>().detail, /no revision has the ETag/);
+  }
   assert.is(await put({ "if-match": "2" }), 400);
   assert.is(await put({ "if-match": '"2", "3"' }), 400);
   assert.is(await put({ "if-none-match": '"2"' }), 400);

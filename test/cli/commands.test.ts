@@ -63,6 +63,8 @@ usage("help is 0 and names every command; a mistake is 2", async () => {
     ["device", /Usage: fogbank device/],
     ["kv put k", /either as an argument or with --file/],
     ["kv put k v --if-match 1 --if-absent", /cannot be used with/],
+    ["kv put k v --if-match 0", /Expected a whole number from 1/],
+    ["kv delete k --if-match 0", /Expected a whole number from 1/],
   ];
   for (const [line, expected] of mistakes) {
     world.err.text = "";
