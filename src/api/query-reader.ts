@@ -6,6 +6,8 @@ import { suggest } from "../lib/suggest.ts";
 import { parseTime, timeExpected } from "./time.ts";
 
 const textCharsMax = 1024;
+/** A cursor that a gateway gives out names a device and a metric, in hexadecimal. */
+const cursorCharsMax = 8192;
 /** Longer windows are a mistake of units. */
 const everyMsMax = 3_660 * 86_400_000;
 
@@ -28,9 +30,11 @@ export class QueryReader {
   }
 
   text(name: string): string | undefined {
-    const value = this.#values.get(name);
-    if (value === undefined || value.length <= textCharsMax) return value;
-    return this.#refuse(name, value, `at most ${textCharsMax} characters`);
+    return this.#bounded(name, textCharsMax);
+  }
+
+  cursor(name: string): string | undefined {
+    return this.#bounded(name, cursorCharsMax);
   }
 
   /** Epoch milliseconds. */
@@ -89,6 +93,12 @@ export class QueryReader {
   /** For what is wrong between parameters. */
   reject(message: string): void {
     this.#failed ??= failure("bad-request", message);
+  }
+
+  #bounded(name: string, charsMax: number): string | undefined {
+    const value = this.#values.get(name);
+    if (value === undefined || value.length <= charsMax) return value;
+    return this.#refuse(name, value, `at most ${charsMax} characters`);
   }
 
   #refuse(name: string, value: string, expected: string): undefined {

@@ -91,7 +91,7 @@ async function readings(service: GatewayService, { query }: Call): Promise<Resul
     everyMs,
     aggregate: everyMs === undefined ? undefined : (aggregate ?? { kind: "mean" }),
     limit: query.integer("limit", { min: 1, max: readingsLimitMax }) ?? readingsLimitMax,
-    cursor: query.text("cursor"),
+    cursor: query.cursor("cursor"),
   };
   const format = query.choice("format", ["json", "csv"]) ?? "json";
   if (query.failed !== undefined) return query.failed;

@@ -8,7 +8,9 @@ import * as assert from "uvu/assert";
 import { type Api, createApi } from "../../src/api/create-api.ts";
 import { ProblemSchema } from "../../src/client/schema.ts";
 import { type Endpoint, surface } from "../../src/client/surface.ts";
+import { encodeCursor } from "../../src/gateway/query/cursor.ts";
 import { failure, success } from "../../src/lib/errors.ts";
+import { deviceId } from "../../src/lib/ids.ts";
 import { FakeService, fakeRow } from "./fake-service.ts";
 
 const now = Date.UTC(2026, 0, 31, 12);
@@ -169,6 +171,15 @@ parameters("a bad value is bad-request and names parameter, value and what is ex
   }
   assert.equal(service.queries, []);
   assert.match((await problemOf(api, "/api/v1/status?x=1")).detail, "takes none");
+});
+
+parameters("the longest cursor that a gateway gives out is taken back", async () => {
+  const { api, service } = setup();
+  const cursor = encodeCursor({ device: deviceId("驛".repeat(128)), metric: "温".repeat(64), us: Number.MAX_SAFE_INTEGER });
+  assert.ok(cursor.length > 1_024);
+  assert.is((await api.inject(`/api/v1/readings?cursor=${cursor}`)).statusCode, 200);
+  assert.is(service.queries[0]?.cursor, cursor);
+  assert.match((await problemOf(api, `/api/v1/readings?cursor=${"a".repeat(8_193)}`)).detail, /at most 8192/);
 });
 
 parameters("readings as CSV quote what needs it and pass the cursor in a header", async () => {
