@@ -25,7 +25,10 @@ export interface ScanEnd {
   readonly dataChain: number;
   /** The highest watermark stated by a good record. */
   readonly watermark: number;
-  /** Where the first record behind the watermark stands: from here on no later record vouches for anything. */
+  /**
+   * Where the data record of the watermark ends: an fsync had covered the file up to here. Nothing vouches for what
+   * follows, the marker that states the watermark included.
+   */
   readonly unvouchedOffset: number;
   readonly endsWithMarker: boolean;
   /** Why what stands at `offset` is no record; undefined at the end of the file or at `before`. */
@@ -78,7 +81,8 @@ export async function scanRecords(file: LogFile, fileBytes: number, header: Segm
   let watermark = header.base - 1;
   let endsWithMarker = false;
   let invalid: string | undefined;
-  /** Offsets of the data records behind the watermark, in order; the first is that of record watermark + 1. */
+  let unvouchedOffset = offset;
+  /** Where the data records behind the watermark end, in order; the first is that of record watermark + 1. */
   let unvouched: number[] = [];
   while (offset < fileBytes) {
     await window.need(offset, recordHeaderBytes);
@@ -107,19 +111,21 @@ export async function scanRecords(file: LogFile, fileBytes: number, header: Segm
       if (record.sequence >= options.before) break;
       sequence = record.sequence;
       dataChain = record.crc;
-      unvouched.push(offset);
+      unvouched.push(offset + length);
       const payload = window.view().subarray(at + recordHeaderBytes, at + length);
       options.visit(sequence, payload);
     }
     if (record.watermark > watermark) {
-      unvouched = unvouched.slice(unvouched.length - (sequence - record.watermark));
+      const vouched = unvouched.length - (sequence - record.watermark);
+      unvouchedOffset = unvouched[vouched - 1] ?? unvouchedOffset;
+      unvouched = unvouched.slice(vouched);
       watermark = record.watermark;
     }
     endsWithMarker = record.kind === RecordKind.Marker;
     chain = record.crc;
     offset += length;
   }
-  return { offset, sequence, chain, dataChain, watermark, unvouchedOffset: unvouched[0] ?? offset, endsWithMarker, invalid };
+  return { offset, sequence, chain, dataChain, watermark, unvouchedOffset, endsWithMarker, invalid };
 }
 
 /**
