@@ -200,23 +200,6 @@ rest("of a long topic only the beginning is remembered", () => {
   );
 });
 
-rest("of a long topic only the beginning is remembered", () => {
-  const long = "t/".padEnd(65_535, "x");
-  const topics = new UnmatchedTopics();
-  topics.count(long, 0);
-  topics.count(`${long}y`, 0);
-  const cut = `${long.slice(0, 255)}…`;
-  assert.equal(topics.view(0), [{ topic: cut, perMinute: 2, total: 2 }]);
-  const letters = new DeadLetters();
-  const letter = { ms: 0, gateway: gatewayId("gw-a"), device: deviceId("d"), metric: undefined, reason: "r", detail: "", payload: "" };
-  letters.add({ ...letter, topic: long });
-  letters.add({ ...letter, topic: "short" });
-  assert.equal(
-    letters.newestFirst().map(({ topic }) => topic),
-    ["short", cut],
-  );
-});
-
 rest("a payload is shown as text where it is text, otherwise as hex, and never whole when it is long", () => {
   assert.is(previewPayload(new TextEncoder().encode("21.5")), "21.5");
   assert.is(previewPayload(Uint8Array.of(0xff, 0x00)), "0xff00");
