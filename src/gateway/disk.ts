@@ -7,7 +7,7 @@ import type { RestoredState } from "../core/raft/raft-state.ts";
 import { encodeRecord } from "../core/raft/record-codec.ts";
 import { RecordReplay } from "../core/raft/replay.ts";
 import { decodeRound } from "../core/round/round-codec.ts";
-import { encodeCommand } from "../core/site/command-codec.ts";
+import { decodeCommand, encodeCommand } from "../core/site/command-codec.ts";
 import type { BootstrapCommand } from "../core/site/commands.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import type { Log } from "../ports/log.ts";
@@ -86,6 +86,8 @@ async function openReadings(context: GatewayContext, identity: Identity, seriesS
   const readingsLog = new ReadingsLog(opened.value, context.packing);
   if (problem === undefined && checkpoint === undefined && identity.stage === "member")
     problem = "the readings log of a member is empty: its records are lost";
+  if (problem === undefined && identity.stage === "pending" && opened.value.nextSequence() > 1)
+    problem = "there are readings in the folder, but it has no identity (documents/identity.json): whose they are is not known";
   const checked =
     problem === undefined ? seriesStore.checkAgainstLog(checkpoint, readingsLog) : failure("log-damaged", `${problem}. ${wayOut}`);
   if (!checked.ok) {
@@ -100,27 +102,40 @@ async function openRaft(context: GatewayContext, identity: Identity): Promise<Re
   const opened = await context.ports.logs.open("raft", { visit: (_sequence, payload) => replay.visit(payload) });
   if (!opened.ok) return opened;
   const result = replay.result();
-  const lost = result.ok && identity.stage === "member" && result.value.entries.length === 0;
-  if (!result.ok || lost) {
+  const problem = result.ok
+    ? raftProblem(context, identity, result.value)
+    : `contradicts itself at record ${result.record}: ${result.message}`;
+  if (!result.ok || problem !== undefined) {
     await opened.value.close();
-    return failure(
-      "log-damaged",
-      `the Raft log ${result.ok ? "of a member is empty: its votes and entries are lost" : `contradicts itself at record ${result.record}: ${result.message}`}. ${wayOut}`,
-    );
+    return failure("log-damaged", `the Raft log ${problem ?? "cannot be read"}. ${wayOut}`);
   }
   return success({ raftLog: opened.value, restoredRaft: result.value });
 }
 
+/** The log must be the one that the identity speaks of: entry 1 says which cluster's it is. */
+function raftProblem(context: GatewayContext, identity: Identity, restored: RestoredState): string | undefined {
+  const first = restored.entries[0];
+  if (first === undefined) return identity.stage === "member" ? "of a member is empty: its votes and entries are lost" : undefined;
+  if (identity.bootstrap === undefined)
+    return "has entries, but the folder has no identity (documents/identity.json): whose they are is not known";
+  const founding = decodeCommand(first.command, context.packing);
+  if (!founding.ok || founding.value.t !== "bootstrap") return "does not begin with the founding of a site";
+  const { clusterId } = founding.value;
+  return clusterId === identity.bootstrap.clusterId
+    ? undefined
+    : `is of cluster ${clusterId}, the folder's identity of ${identity.bootstrap.clusterId}`;
+}
+
 /** Writes the first records of a new member's logs: entry 1, which is the same on all gateways, and an empty checkpoint. */
 export async function foundLogs(context: GatewayContext, disk: OpenedDisk, bootstrap: BootstrapCommand): Promise<RestoredState> {
+  // A crash after these records and before the identity said "member": they are there already.
+  if (disk.restoredRaft.entries.length > 0) return disk.restoredRaft;
   const command = encodeCommand(bootstrap, context.packing);
   const hardState = { term: 1, votedFor: undefined, commitIndex: 1 };
   const entries = [{ index: 1, term: 1, kind: "command" as const, command }];
-  if (disk.restoredRaft.entries.length === 0) {
-    await durably((done) => disk.raftLog.append([encodeRecord({ hardState, firstIndex: 1, entries })], done));
-  }
   const empty: CheckpointRecord = { position: 0, chunks: 0, readings: 0, digest: "0000000000000000", reservedUs: 0 };
   await durably((done) => disk.readingsLog.appendPacked(RecordKind.Checkpoint, empty, done));
+  await durably((done) => disk.raftLog.append([encodeRecord({ hardState, firstIndex: 1, entries })], done));
   return { hardState, entries };
 }
 

@@ -1,6 +1,6 @@
 /** `GatewayService` over a gateway in any phase: until it serves, questions are answered `not-ready`. */
 
-import type { ConsistencyLevel, JobSettings, ListenAddress } from "../config/settings.ts";
+import type { ConsistencyLevel, InventoryEntry, JobSettings, ListenAddress } from "../config/settings.ts";
 import { describeSurvival } from "../config/survival.ts";
 import { ownersOf, partitionsOf } from "../core/ring/owner-table.ts";
 import { formatAggregateFunction } from "../lib/aggregate-function.ts";
@@ -11,6 +11,7 @@ import { runValueAt } from "../series/run.ts";
 import type { Gateway } from "./gateway.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import { decodeCursor, encodeCursor } from "./query/cursor.ts";
+import { type LatestRow, mergeLatest } from "./query/latest.ts";
 import type {
   DeadLetter,
   DeadLettersView,
@@ -42,9 +43,11 @@ const aggregatePointsMax = 1_000_000;
 
 export class LocalGatewayService implements GatewayService {
   readonly #gateway: Gateway;
+  readonly #inventory: ReadonlyMap<DeviceId, InventoryEntry>;
 
   constructor(gateway: Gateway) {
     this.#gateway = gateway;
+    this.#inventory = new Map(gateway.settings.inventory.map((entry) => [entry.id, entry]));
   }
 
   /** Peers ask for what only this gateway has; called once the gateway has started. */
@@ -70,6 +73,7 @@ export class LocalGatewayService implements GatewayService {
       reasons.push(`first start of the site: waiting for ${this.#gateway.waitingFor().join(", ") || "the founding gateway"}`);
     else if (phase !== "serving") reasons.push(this.#gateway.refusal()?.message ?? `the gateway is ${phase}`);
     if (serving !== undefined && serving.consensus.leader() === undefined) reasons.push("no Raft leader is known");
+    reasons.push(...(serving?.logWatch.troubles() ?? []));
     return { ready: reasons.length === 0 && this.healthy(), reasons };
   }
 
@@ -139,7 +143,7 @@ export class LocalGatewayService implements GatewayService {
   devices(): Promise<Result<readonly DeviceView[]>> {
     const serving = this.#gateway.serving();
     if (serving === undefined) return Promise.resolve(this.#notReady());
-    const ids = new Set<DeviceId>([...serving.state.devices().keys(), ...this.#gateway.settings.inventory.map((entry) => entry.id)]);
+    const ids = new Set<DeviceId>([...serving.state.devices().keys(), ...this.#inventory.keys()]);
     return Promise.resolve(success([...ids].sort().map((id) => this.#deviceView(serving, id))));
   }
 
@@ -147,7 +151,7 @@ export class LocalGatewayService implements GatewayService {
     const serving = this.#gateway.serving();
     if (serving === undefined) return this.#notReady();
     const device = deviceId(id);
-    const known = serving.state.devices().has(device) || this.#gateway.settings.inventory.some((entry) => entry.id === device);
+    const known = serving.state.devices().has(device) || this.#inventory.has(device);
     const latest = await this.#latest(serving, device);
     if (!known && Object.keys(latest).length === 0)
       return failure("not-found", `no device "${id}" has been seen, and the inventory does not name it`);
@@ -331,7 +335,7 @@ export class LocalGatewayService implements GatewayService {
     });
   }
 
-  async #latest(serving: Serving, device: DeviceId): Promise<Record<string, { ms: number; value: ReturnType<typeof runValueAt> }>> {
+  async #latest(serving: Serving, device: DeviceId): Promise<ReturnType<typeof mergeLatest>> {
     const owners = ownersOf(serving.replication.table(), partitionOf(device, this.#gateway.options.ports.hash64));
     const requests = this.#gateway.requests();
     const ask = async (owner: GatewayId): Promise<Result<unknown>> => {
@@ -341,30 +345,23 @@ export class LocalGatewayService implements GatewayService {
         : requests.call(owner, "latest", { device }, { timeoutMs: askTimeoutMs, channel: "job" });
     };
     const answers = await Promise.all(owners.map(ask));
-    const latest: Record<string, { ms: number; value: ReturnType<typeof runValueAt> }> = {};
-    for (const answer of answers) {
-      if (!answer.ok || !Array.isArray(answer.value)) continue;
-      for (const [metric, ms, value] of answer.value as [string, number, ReturnType<typeof runValueAt>][]) {
-        if ((latest[metric]?.ms ?? Number.NEGATIVE_INFINITY) < ms) latest[metric] = { ms, value };
-      }
-    }
-    return latest;
+    return mergeLatest(answers.map((answer) => (answer.ok ? answer.value : undefined)));
   }
 
-  async #localLatest(serving: Serving, device: DeviceId): Promise<Result<(readonly [string, number, ReturnType<typeof runValueAt>])[]>> {
+  async #localLatest(serving: Serving, device: DeviceId): Promise<Result<LatestRow[]>> {
     const found = await serving.localReader.latest(device);
     if (!found.ok) return found;
     return success(
       found.value.map(({ metric, run }) => {
         const { run: merged } = mergeRuns([run]);
-        return [metric, (merged.times[merged.count - 1] as number) / 1_000, runValueAt(merged, merged.count - 1)] as const;
+        return [metric, merged.times[merged.count - 1] as number, runValueAt(merged, merged.count - 1)] as const;
       }),
     );
   }
 
   #deviceView(serving: Serving, id: DeviceId): DeviceView {
     const registered = serving.state.devices().get(id);
-    const listed = this.#gateway.settings.inventory.find((entry) => entry.id === id);
+    const listed = this.#inventory.get(id);
     const at = partitionOf(id, this.#gateway.options.ports.hash64);
     return {
       id,
@@ -388,9 +385,11 @@ export class LocalGatewayService implements GatewayService {
     return Object.fromEntries(this.#gateway.settings.gateways.map(({ id }) => [id, partitionsOf(table, id).length]));
   }
 
-  #roleOf(serving: Serving | undefined, id: string): string {
+  #roleOf(serving: Serving | undefined, id: GatewayId): string {
     if (serving === undefined) return "none";
     if (id === this.#gateway.self) return serving.consensus.role();
+    // Of a gateway that does not answer the last word may be old.
+    if (this.#gateway.router()?.reachable(id) !== true) return "unknown";
     return serving.consensus.leader() === id ? "leader" : "follower";
   }
 
@@ -407,13 +406,6 @@ export class LocalGatewayService implements GatewayService {
   #warnings(): string[] {
     const serving = this.#gateway.serving();
     const warnings = [...this.#gateway.peerNotes().values(), ...this.readiness().reasons];
-    for (const [name, log] of [
-      ["readings log", serving?.readingsLog.log],
-      ["Raft log", serving?.raftLog],
-    ] as const) {
-      const health = log?.health();
-      if (health?.ok === false) warnings.push(`the ${name} cannot be written (${health.code ?? "unknown"}): ${health.message ?? ""}`);
-    }
     for (const sink of this.sync()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);
     if (serving !== undefined && !this.#gateway.options.ports.clock.synchronised())
       warnings.push("the system clock is not synchronised: timestamps given by this gateway may be wrong");

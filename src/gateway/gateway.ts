@@ -4,14 +4,15 @@
  */
 
 import type { GatewaySettings, SiteSettings } from "../config/settings.ts";
-import { Admission, type AdmissionEffect } from "../core/admission/admission.ts";
+import { Admission, type AdmissionEffect, type KnownStart } from "../core/admission/admission.ts";
 import type { AdmissionMessage } from "../core/admission/hello.ts";
 import { encodeOwnerTable } from "../core/ring/owner-table.ts";
 import { planOwners } from "../core/ring/planner.ts";
+import { isSiteCommand } from "../core/site/command-codec.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
 import { defined } from "../lib/assert.ts";
 import { type ErrorCode, type Failure, failure, type Result, success } from "../lib/errors.ts";
-import { clusterId, type GatewayId, type Incarnation, sessionId } from "../lib/ids.ts";
+import { clusterId, type GatewayId, gatewayId, type Incarnation, sessionId } from "../lib/ids.ts";
 import { Packing } from "../lib/packing.ts";
 import { SeededRandom } from "../lib/random.ts";
 import type { GatewayContext, GatewayPorts } from "./context.ts";
@@ -37,6 +38,7 @@ export interface GatewayOptions {
 export type Phase = "starting" | "waiting-for-peers" | "serving" | "refused" | "stopping";
 
 const helloMs = 500;
+const peersDocument = "peers";
 
 export class Gateway {
   readonly options: GatewayOptions;
@@ -45,6 +47,10 @@ export class Gateway {
   readonly own: GatewaySettings;
   readonly startedMs: number;
   readonly #peerNotes = new Map<GatewayId, string>();
+  /** Peers whose last word here was a refusal: worth more to an operator than that their link is down. */
+  readonly #refusedPeers = new Set<GatewayId>();
+  /** The newest admitted start of each peer, as the document `peers` has it. */
+  readonly #peerStarts = new Map<GatewayId, KnownStart>();
   #phase: Phase = "starting";
   #identity: Identity | undefined;
   #context: GatewayContext | undefined;
@@ -125,6 +131,10 @@ export class Gateway {
     this.#identity = identity.value;
     const context = this.#makeContext(identity.value, packing);
     this.#context = context;
+    const peers = await ports.documents.read(peersDocument);
+    if (!peers.ok) return peers;
+    for (const [peer, start] of Object.entries((peers.value ?? {}) as Record<string, KnownStart>))
+      this.#peerStarts.set(gatewayId(peer), start);
     const disk = await openDisk(context, identity.value, this.#diskHooks());
     if (!disk.ok) return disk;
     this.#disk = disk.value;
@@ -200,6 +210,7 @@ export class Gateway {
       settingsDigest: settings.digest,
       gateways: settings.gateways.map((gateway) => gateway.id),
       bootstrap: identity.bootstrap,
+      rememberedStarts: this.#peerStarts,
       registeredStart: (gateway) => this.#serving?.state.startOf(gateway),
       mint: (incarnations) => this.#mint(incarnations),
     });
@@ -220,7 +231,7 @@ export class Gateway {
   }
 
   #linkUp(peer: GatewayId): void {
-    this.#peerNotes.delete(peer);
+    if (!this.#refusedPeers.has(peer)) this.#peerNotes.delete(peer);
     this.options.ports.diagnostics.info("link-up", { peer });
     this.#admit((effects) => this.#admission?.linkUp(peer, effects));
     if (this.#router?.isAdmitted(peer) === true) {
@@ -230,7 +241,7 @@ export class Gateway {
   }
 
   #linkDown(peer: GatewayId, reason: string): void {
-    this.#peerNotes.set(peer, `${peer} is not connected: ${reason}`);
+    if (!this.#refusedPeers.has(peer)) this.#peerNotes.set(peer, `${peer} is not connected: ${reason}`);
     this.options.ports.diagnostics.warn("link-down", { peer, reason });
     this.#admission?.linkDown(peer);
     this.#requests?.peerDown(peer);
@@ -275,15 +286,14 @@ export class Gateway {
         );
         break;
       case "admitted":
-        diagnostics.info("peer-admitted", { peer: effect.peer });
-        this.#peerNotes.delete(effect.peer);
-        this.#router?.admit(effect.peer, sessionTagOf(effect.session));
-        this.#serving?.peerAdmitted(effect.peer);
-        this.#events?.emit({ type: "membership", gateway: effect.peer, up: true, reason: "admitted" });
+        this.#remember(effect).catch((cause: unknown) =>
+          this.#giveUp("internal", `remembering a peer failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`),
+        );
         break;
       case "peer-refused":
         diagnostics.error("peer-refused", { peer: effect.peer, code: effect.code, explanation: effect.explanation });
         this.#peerNotes.set(effect.peer, effect.explanation);
+        this.#refusedPeers.add(effect.peer);
         if (effect.expelled) this.#router?.admit(effect.peer, undefined);
         break;
       case "stop":
@@ -294,6 +304,30 @@ export class Gateway {
         this.#peerNotes.set(effect.peer, effect.text);
         break;
     }
+  }
+
+  /** The start of a peer goes to disk before anything that it says counts. */
+  async #remember(admitted: AdmissionEffect & { readonly type: "admitted" }): Promise<void> {
+    const { peer, startCount, session } = admitted;
+    const { diagnostics, documents } = this.options.ports;
+    const context = defined(this.#context, "the context");
+    this.#peerStarts.set(peer, { startCount, session });
+    const written = await documents.write(peersDocument, Object.fromEntries(this.#peerStarts));
+    context.inbox.post(() => {
+      // Another start may have taken its place while the disk was busy.
+      if (this.#admission?.admittedSession(peer) !== session) return;
+      if (!written.ok) {
+        diagnostics.warn("peer-not-remembered", { peer, why: written.message, next: "tried again" });
+        context.clock.schedule(helloMs, () => context.inbox.post(() => this.#carryOut(admitted)));
+        return;
+      }
+      diagnostics.info("peer-admitted", { peer });
+      this.#peerNotes.delete(peer);
+      this.#refusedPeers.delete(peer);
+      this.#router?.admit(peer, sessionTagOf(session));
+      this.#serving?.peerAdmitted(peer);
+      this.#events?.emit({ type: "membership", gateway: peer, up: true, reason: "admitted" });
+    });
   }
 
   #mint(incarnations: ReadonlyMap<GatewayId, Incarnation>): BootstrapCommand {
@@ -357,6 +391,8 @@ export class Gateway {
     });
     if (!serving.ok) return serving;
     this.#serving = serving.value;
+    // What was replayed may have said that this start is not wanted.
+    if (this.#refusal !== undefined) return this.#refusal;
     const { ingest } = serving.value;
     const listening = await ports.broker.start({
       authenticate: (credentials) => this.#mayConnect(credentials.username, credentials.password),
@@ -365,7 +401,7 @@ export class Gateway {
       publish: (client, topic, payload, qos, done) => ingest.publish(client, topic, payload, qos, done),
       rejected: (reason, detail) => {
         serving.value.counters.closeConnection(reason);
-        ports.diagnostics.warn("client-rejected", { reason, detail });
+        ports.diagnostics.debug("client-rejected", { reason, detail });
       },
     });
     if (!listening.ok) return listening;
@@ -414,9 +450,18 @@ function slotOf(bootstrap: BootstrapCommand | undefined, self: GatewayId): numbe
 function isAdmissionMessage(value: unknown): value is AdmissionMessage {
   if (typeof value !== "object" || value === null || !("t" in value)) return false;
   const body = value as { t: unknown; hello?: unknown; refusal?: unknown; welcome?: unknown };
-  if (body.t === "hello") return hasStrings(body.hello, ["site", "from", "incarnation", "session", "listDigest", "settingsDigest"]);
+  if (body.t === "hello") {
+    const strings = hasStrings(body.hello, ["site", "from", "incarnation", "session", "listDigest", "settingsDigest"]);
+    return strings && hasCounts(body.hello, ["startCount", "protocolMin", "protocolMax"]);
+  }
   if (body.t === "refusal") return hasStrings(body.refusal, ["code", "session", "explanation"]);
-  return body.t === "welcome" && hasStrings(body.welcome, ["session"]);
+  if (body.t !== "welcome" || !hasStrings(body.welcome, ["session"])) return false;
+  const { bootstrap } = body.welcome as { bootstrap?: unknown };
+  return isSiteCommand(bootstrap) && bootstrap.t === "bootstrap";
+}
+
+function hasCounts(value: unknown, names: readonly string[]): boolean {
+  return names.every((name) => Number.isSafeInteger((value as Record<string, unknown>)[name]));
 }
 
 function hasStrings(value: unknown, names: readonly string[]): boolean {

@@ -25,6 +25,7 @@ import { Stamper } from "./ingest/stamper.ts";
 import { AttemptKeeper, type AttemptRows } from "./jobs/attempt-rows.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { Results } from "./jobs/results.ts";
+import { LogWatch } from "./log-watch.ts";
 import type { MeshRouter } from "./mesh-router.ts";
 import { FanOut } from "./query/fan-out.ts";
 import { LocalReader } from "./query/local-reader.ts";
@@ -84,6 +85,7 @@ export class Serving {
   readonly seriesStore: SeriesStore;
   readonly readingsLog: ReadingsLog;
   readonly raftLog: Log;
+  readonly logWatch: LogWatch;
   readonly bootstrap: BootstrapCommand;
   readonly labels: ReadonlyMap<DeviceId, Readonly<Record<string, string>>>;
   readonly #options: ServingOptions;
@@ -98,6 +100,13 @@ export class Serving {
     this.seriesStore = options.seriesStore;
     this.readingsLog = options.readingsLog;
     this.raftLog = options.raftLog;
+    this.logWatch = new LogWatch(
+      [
+        { name: "readings log", log: options.readingsLog.log },
+        { name: "Raft log", log: options.raftLog },
+      ],
+      context.diagnostics,
+    );
     this.labels = new Map(settings.inventory.map((entry) => [entry.id, entry.labels]));
     const labelsOf = (device: DeviceId) => this.labels.get(device) ?? {};
     const gateways = bootstrap.gateways.map((gateway) => gateway.id);
@@ -254,6 +263,7 @@ export class Serving {
     if (this.#stopped) return;
     this.#options.context.clock.schedule(maintainMs, () => {
       this.#options.context.inbox.post(() => this.seriesStore.maintain());
+      this.logWatch.look();
       this.#measureStore();
       this.#maintain();
     });

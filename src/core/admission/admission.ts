@@ -22,17 +22,28 @@ export interface AdmissionOptions {
   /** Set when the data folder is a member of a cluster already. */
   readonly bootstrap: BootstrapCommand | undefined;
   /** The start registered for a gateway in the replicated state, if any. */
-  readonly registeredStart: (gateway: GatewayId) => { readonly startCount: number; readonly session: SessionId } | undefined;
+  readonly registeredStart: (gateway: GatewayId) => KnownStart | undefined;
+  /** The newest start of each peer that this gateway has admitted, kept on its own disk. */
+  readonly rememberedStarts?: ReadonlyMap<GatewayId, KnownStart>;
   /** Makes the first entry of a new cluster from the incarnations that were reported. */
   readonly mint: (incarnations: ReadonlyMap<GatewayId, Incarnation>) => BootstrapCommand;
+}
+
+/** A process start of a gateway: the how many-th of its data folder, and its random id. */
+export interface KnownStart {
+  readonly startCount: number;
+  readonly session: SessionId;
 }
 
 export type AdmissionEffect =
   | { readonly type: "send"; readonly to: GatewayId; readonly message: AdmissionMessage }
   /** Make this bootstrap durable here, then say `joined`. */
   | { readonly type: "join"; readonly bootstrap: BootstrapCommand }
-  /** From now on frames of this session of the peer count. */
-  | { readonly type: "admitted"; readonly peer: GatewayId; readonly session: SessionId }
+  /**
+   * Remember this start on disk; from then on frames of this session of the peer count. Whoever took a vote or an
+   * acknowledgement of a start knows for ever that there was one, so that an older copy of the folder is not taken for it.
+   */
+  | { readonly type: "admitted"; readonly peer: GatewayId; readonly startCount: number; readonly session: SessionId }
   /** `expelled`: this very session was admitted until now. Otherwise an admitted session of the peer stays what it is. */
   | {
       readonly type: "peer-refused";
@@ -57,6 +68,10 @@ export class Admission {
   /** Peers that say that this folder is another cluster's. */
   readonly #foreignTo = new Set<GatewayId>();
   readonly #warned = new Map<GatewayId, string>();
+  readonly #newestStarts: Map<GatewayId, KnownStart>;
+  /** Peers whose link has stood without a break since their session was admitted: that process is still there. */
+  readonly #steady = new Set<GatewayId>();
+  readonly #linked = new Set<GatewayId>();
   /** Ticks for which a linked peer has said nothing. */
   readonly #unanswered = new Map<GatewayId, number>();
   /** Ids under which two processes reported while the site waits for its founding. */
@@ -65,6 +80,7 @@ export class Admission {
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#bootstrap = options.bootstrap;
+    this.#newestStarts = new Map(options.rememberedStarts);
   }
 
   isMember(): boolean {
@@ -81,6 +97,11 @@ export class Admission {
   }
 
   linkUp(peer: GatewayId, effects: AdmissionEffect[]): void {
+    this.#linked.add(peer);
+    this.#greet(peer, effects);
+  }
+
+  #greet(peer: GatewayId, effects: AdmissionEffect[]): void {
     effects.push({ type: "send", to: peer, message: { t: "hello", hello: this.#hello(true) } });
   }
 
@@ -88,6 +109,8 @@ export class Admission {
     // A hello of a link that is gone must not found a site.
     this.#hellos.delete(peer);
     this.#unanswered.delete(peer);
+    this.#steady.delete(peer);
+    this.#linked.delete(peer);
     // Whoever reports next may be the one that was meant to: the other may have been stopped.
     this.#contested.delete(peer);
   }
@@ -95,7 +118,7 @@ export class Admission {
   /** Repeats the hello to peers that have not been admitted: frames get lost. Also founds a site of one. */
   tick(linked: readonly GatewayId[], effects: AdmissionEffect[]): void {
     for (const peer of linked) {
-      if (!this.#admitted.has(peer) || !this.#hellos.has(peer)) this.linkUp(peer, effects);
+      if (!this.#admitted.has(peer) || !this.#hellos.has(peer)) this.#greet(peer, effects);
       if (!this.#hellos.has(peer)) this.#countUnanswered(peer, effects);
     }
     this.#foundIfPossible(effects);
@@ -198,16 +221,34 @@ export class Admission {
   #judge(from: GatewayId, hello: Hello, effects: AdmissionEffect[]): void {
     const bootstrap = this.#bootstrap;
     if (bootstrap === undefined) return;
-    const verdict = verdictOn(hello, bootstrap, this.#options.registeredStart(from));
+    const verdict = verdictOn(hello, bootstrap, this.#newestStart(from));
+    const admitted = this.#admitted.get(from);
     if (verdict.kind === "refuse") {
       this.#refuse(from, hello, verdict.code, verdict.explanation, effects);
+    } else if (admitted !== undefined && admitted !== hello.session && this.#steady.has(from)) {
+      // A restart breaks the link first. This is a second process on a copy of the folder, and the first is alive.
+      this.#warn(
+        from,
+        `another process with a copy of the data folder of ${from} says that it is ${from}: stop it; the first one stays`,
+        effects,
+      );
     } else if (verdict.kind === "welcome") {
       effects.push({ type: "send", to: from, message: { t: "welcome", welcome: { session: hello.session, bootstrap } } });
     } else if (this.#admitted.get(from) !== hello.session) {
       this.#admitted.set(from, hello.session);
+      this.#newestStarts.set(from, { startCount: hello.startCount, session: hello.session });
+      if (this.#linked.has(from)) this.#steady.add(from);
       this.#warned.delete(from);
-      effects.push({ type: "admitted", peer: from, session: hello.session });
+      effects.push({ type: "admitted", peer: from, startCount: hello.startCount, session: hello.session });
     }
+  }
+
+  /** Registered on the site or remembered here, whichever is newer. */
+  #newestStart(peer: GatewayId): KnownStart | undefined {
+    const registered = this.#options.registeredStart(peer);
+    const remembered = this.#newestStarts.get(peer);
+    if (registered === undefined || remembered === undefined) return registered ?? remembered;
+    return registered.startCount > remembered.startCount ? registered : remembered;
   }
 
   #refuse(from: GatewayId, hello: Hello, code: RefusalCode, reason: string, effects: AdmissionEffect[]): void {
@@ -241,9 +282,15 @@ export class Admission {
     const decisive =
       refusal.code === "cluster-foreign"
         ? this.#foreignTo.size >= Math.floor(this.#options.gateways.length / 2) + 1
-        : refusal.code !== "protocol-unsupported";
+        : refusal.code !== "protocol-unsupported" && !this.#othersArePending();
     if (decisive) effects.push({ type: "stop", explanation: refusal.explanation });
     else this.#warn(from, refusal.explanation, effects);
+  }
+
+  /** While others wait for a founding as this gateway does, a single member is as likely the stray one. */
+  #othersArePending(): boolean {
+    if (this.#bootstrap !== undefined) return false;
+    return [...this.#hellos.values()].some((hello) => hello.clusterId === undefined);
   }
 
   #foundIfPossible(effects: AdmissionEffect[]): void {
@@ -285,21 +332,18 @@ type Verdict =
   | { readonly kind: "refuse"; readonly code: RefusalCode; readonly explanation: string };
 
 /** What a member thinks of a peer's hello. Exported for tests, which pin every branch. */
-export function verdictOn(
-  hello: Hello,
-  bootstrap: BootstrapCommand,
-  registered: { readonly startCount: number; readonly session: SessionId } | undefined,
-): Verdict {
-  const member = bootstrap.gateways.find((gateway) => gateway.id === hello.from);
+export function verdictOn(hello: Hello, bootstrap: BootstrapCommand, registered: KnownStart | undefined): Verdict {
   const refuse = (code: RefusalCode, explanation: string): Verdict => ({ kind: "refuse", code, explanation });
+  // The cluster first: what a stray cluster's list says of others is nothing to them.
+  if (hello.clusterId !== undefined && hello.clusterId !== bootstrap.clusterId)
+    return refuse("cluster-foreign", foreignText(hello, bootstrap.clusterId));
+  const member = bootstrap.gateways.find((gateway) => gateway.id === hello.from);
   if (member === undefined) {
     return refuse(
       "not-a-member",
       `site ${bootstrap.site} was founded without a gateway ${hello.from}; adding gateways to a running site comes with a later version`,
     );
   }
-  if (hello.clusterId !== undefined && hello.clusterId !== bootstrap.clusterId)
-    return refuse("cluster-foreign", foreignText(hello, bootstrap.clusterId));
   if (member.incarnation !== hello.incarnation) return refuse("folder-unknown", unknownText(hello, bootstrap.site, member.incarnation));
   if (registered !== undefined) {
     const older =

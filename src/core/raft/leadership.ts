@@ -103,7 +103,13 @@ export class Leadership {
 
   rejected(from: GatewayId, message: AppendRejected): void {
     const progress = this.#heard(from, message);
-    if (progress === undefined || !progress.isCurrentRejection(message.rejectedIndex)) return;
+    if (progress === undefined) return;
+    if (progress.deniesWhatItHad(message.rejectedIndex)) {
+      // Sending again at once would go on for ever; the probe stays paused until the next heartbeat.
+      this.#state.violation(from, `refused entry ${message.rejectedIndex}, which it had said to be on its disk: it lost part of its log`);
+      return;
+    }
+    if (!progress.isCurrentRejection(message.rejectedIndex)) return;
     const agreed = this.#state.log.lastWithTermAtMost(message.conflictTerm, Math.min(message.conflictIndex, message.rejectedIndex - 1));
     progress.probeFrom(agreed.index + 1);
   }

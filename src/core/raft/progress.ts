@@ -65,6 +65,11 @@ export class Progress {
       : rejectedIndex > this.matchIndex && rejectedIndex < this.nextIndex;
   }
 
+  /** A refusal at or below what the follower had acknowledged, to a question of now: no late answer says that. */
+  deniesWhatItHad(rejectedIndex: number): boolean {
+    return this.state === "probe" && rejectedIndex === this.nextIndex - 1 && rejectedIndex <= this.matchIndex && rejectedIndex > 0;
+  }
+
   /** Looks for the point of agreement anew, at `nextIndex` or above what is known to match. */
   probeFrom(nextIndex: number): void {
     this.state = "probe";
