@@ -25,10 +25,14 @@ export class FileResults implements ResultFiles {
     this.#files = options.wrap?.(new NodeFiles(options.folder)) ?? new NodeFiles(options.folder);
   }
 
+  locate(name: string): string {
+    return path.resolve(this.#folder, name);
+  }
+
   /** `name` is the file's name, e.g. `archive.ndjson`. */
   async open(name: string): Promise<Result<ResultFile>> {
     assert(/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name), `"${name}" is no name for a result file`);
-    const where = path.join(this.#folder, name);
+    const where = this.locate(name);
     try {
       const names = await this.#files.list();
       const file = await this.#files.open(name, names.includes(name) ? "open" : "create");

@@ -256,5 +256,6 @@ export interface SinkView {
   readonly pending: number;
   readonly rows: number;
   readonly error: string | undefined;
+  /** For the `file` sink the absolute path on its gateway. */
   readonly location: string;
 }

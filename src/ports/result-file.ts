@@ -13,4 +13,6 @@ export interface ResultFile {
 
 export interface ResultFiles {
   open(name: string): Promise<Result<ResultFile>>;
+  /** Where a person finds the file: an absolute path. */
+  locate(name: string): string;
 }

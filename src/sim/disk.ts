@@ -227,6 +227,7 @@ function storeDirectory(contents: DiskContents, session: DiskSession): StoreDire
 
 function resultFiles(contents: DiskContents, session: DiskSession): ResultFiles {
   return {
+    locate: (name) => `/simulated/sinks/${name}`,
     open(name) {
       return session.perform(session.accessMs(), () => {
         const result = existing(contents.results, name, () => new ResultContents());

@@ -21,6 +21,21 @@ resultFileContract("adapters/file-results", async () => {
 
 const test = suite("adapters/file-results: failing disk");
 
+test("a file is where it is said to be, also below a relative folder", async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "fogbank-results-"));
+  try {
+    const files = new FileResults({ folder: path.relative(process.cwd(), folder) });
+    const opened = await files.open("archive.ndjson");
+    assert.ok(opened.ok);
+    await opened.value.append("one\n");
+    await opened.value.close();
+    assert.ok(path.isAbsolute(files.locate("archive.ndjson")));
+    assert.is(fs.readFileSync(files.locate("archive.ndjson"), "utf8"), "one\n");
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 test("a failed append leaves nothing behind, and the next one goes on", async () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "fogbank-results-"));
   try {

@@ -34,6 +34,7 @@ export function resultFileContract(name: string, make: () => Promise<ResultFileS
     "append resolves to the length in bytes; the file goes on after it was closed",
     withSubject(async (subject) => {
       const file = await open(subject);
+      assert.match(subject.files().locate("archive.ndjson"), /^\/.*\/archive\.ndjson$/);
       assert.equal(await subject.settle(file.append("grün\n")), { ok: true, value: 6 });
       assert.equal(await subject.settle(file.append("")), { ok: true, value: 6 });
       await subject.settle(file.close());

@@ -80,7 +80,7 @@ export class FileSink {
       pending: Math.max(0, this.#runs.length - runs),
       rows,
       error: this.#error,
-      location: this.#fileName(),
+      location: this.#options.context.ports.resultFiles.locate(this.#fileName()),
     };
   }
 
