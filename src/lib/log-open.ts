@@ -71,8 +71,11 @@ export interface OpenOptions {
 export async function openLog(options: OpenOptions): Promise<OpenedLog> {
   const { files, name } = options;
   const fileNames = await files.list();
+  // A process that died between a rename and the folder's fsync leaves a name that a power cut may take back, and with it
+  // everything that is written under it from now on.
+  await files.syncFolder();
   for (const fileName of fileNames) if (fileName.endsWith(temporarySuffix)) await files.remove(fileName);
-  let found = listSegments(name, fileNames);
+  let found = listSegments(fileNames);
   if (!fileNames.includes(headFileName)) return createLog(options, found);
   const head = await readHead(options);
   // What was trimmed and still stands: the crash came between the head file and the deletion.
@@ -83,17 +86,13 @@ export async function openLog(options: OpenOptions): Promise<OpenedLog> {
   return readSegments(options, head, found);
 }
 
-function listSegments(log: string, fileNames: readonly string[]): Segment[] {
+function listSegments(fileNames: readonly string[]): Segment[] {
   const segments: Segment[] = [];
   for (const fileName of fileNames) {
     const parsed = parseSegmentFileName(fileName);
     if (parsed !== undefined) segments.push({ ...parsed, fileName, bytes: 0 });
   }
-  segments.sort((a, b) => a.ordinal - b.ordinal);
-  for (const [index, segment] of segments.entries()) {
-    if (segments[index - 1]?.ordinal === segment.ordinal) throw new LogDamage(log, segment, "two segments have the same ordinal");
-  }
-  return segments;
+  return segments.sort((a, b) => a.ordinal - b.ordinal);
 }
 
 /** No head file: a new log, or the crash came while the first segment was made. Otherwise the head file was lost. */
@@ -225,6 +224,10 @@ async function dropUnfinished({ files, name }: OpenOptions, head: LogHead, found
 
 function checkComplete(name: string, head: LogHead, found: readonly Segment[]): void {
   if (head.firstOrdinal > head.lastOrdinal) throw new LogDamage(name, { fileName: headFileName }, "it names no segment");
+  // Only now: several attempts at the next segment, each with a base of its own, may have been left behind.
+  for (const [index, segment] of found.entries()) {
+    if (found[index - 1]?.ordinal === segment.ordinal) throw new LogDamage(name, segment, "two segments have the same ordinal");
+  }
   for (let ordinal = head.firstOrdinal, index = 0; ordinal <= head.lastOrdinal; ordinal++, index++) {
     if (found[index]?.ordinal === ordinal) continue;
     const missing = `segment ${ordinal} of ${head.firstOrdinal} … ${head.lastOrdinal} is missing`;

@@ -235,6 +235,16 @@ sweep("seed 119", async () => {
   await crashes(119);
 });
 
+// The log: killed between a rename and the folder's fsync; opening trusted the name, and a power cut took it back.
+sweep("seed 333", async () => {
+  await crashes(333);
+});
+
+// The log: two attempts at the next segment, neither finished, both left behind by a power cut.
+sweep("seed 5", async () => {
+  await crashes(5);
+});
+
 sweep("60 seeds of five lives each", async () => {
   const total = { readings: 0, checkpoints: 0, crashes: 0 };
   for (let seed = 1; seed <= 60; seed++) {
