@@ -49,6 +49,11 @@ export class Scheduler {
     }
   }
 
+  /** Lets time pass up to an instant before which there is no event. */
+  advanceTo(atMs: number): void {
+    if (atMs > this.#nowMs) this.#nowMs = atMs;
+  }
+
   /** The time of the next event, `undefined` when there is none. */
   nextMs(): number | undefined {
     while (this.#heap[0]?.cancelled === true) this.#pop();

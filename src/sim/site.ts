@@ -114,6 +114,7 @@ export class SimulatedSite {
   async runFor(ms: number): Promise<void> {
     const deadline = this.nowMs() + ms;
     while ((this.scheduler.nextMs() ?? Number.POSITIVE_INFINITY) <= deadline) await this.#step();
+    this.scheduler.advanceTo(deadline);
   }
 
   /** Waits, in virtual time, for something that a gateway answers. */

@@ -224,12 +224,12 @@ test("the whole site loses power at once and comes back with every acknowledged 
   const site = await foundedSite(10);
   const device = new Device(site.gateway("gw-a"), "d1");
   for (const gateway of site.gateways) gateway.disk.setFsync({ minMs: 20, maxMs: 200 });
-  for (let value = 1; value <= 30; value++) {
+  for (let value = 1; value <= 100; value++) {
     device.publish(startMs + value, value);
     await site.runFor(20);
   }
   const safe = device.acknowledged.size;
-  assert.ok(safe > 0 && safe < 30, `${safe} of 30`);
+  assert.ok(safe > 0 && safe < 100, `${safe} of 100`);
   for (const gateway of site.gateways) gateway.crash({ power: true });
   for (const gateway of site.gateways) gateway.start();
   await site.until(() => site.leader() !== undefined && site.gateways.every(isServing), { withinMs: 30_000 });

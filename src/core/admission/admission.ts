@@ -248,7 +248,7 @@ export class Admission {
     const registered = this.#options.registeredStart(peer);
     const remembered = this.#newestStarts.get(peer);
     if (registered === undefined || remembered === undefined) return registered ?? remembered;
-    return registered.startCount > remembered.startCount ? registered : remembered;
+    return registered.startCount >= remembered.startCount ? registered : remembered;
   }
 
   #refuse(from: GatewayId, hello: Hello, code: RefusalCode, reason: string, effects: AdmissionEffect[]): void {

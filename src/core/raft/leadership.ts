@@ -104,12 +104,8 @@ export class Leadership {
   rejected(from: GatewayId, message: AppendRejected): void {
     const progress = this.#heard(from, message);
     if (progress === undefined) return;
-    if (progress.deniesWhatItHad(message.rejectedIndex)) {
-      // Sending again at once would go on for ever; the probe stays paused until the next heartbeat.
-      this.#state.violation(from, `refused entry ${message.rejectedIndex}, which it had said to be on its disk: it lost part of its log`);
-      return;
-    }
-    if (!progress.isCurrentRejection(message.rejectedIndex)) return;
+    // A late answer, or a follower that lost part of its log: asking again at once could go on at the speed of the link.
+    if (progress.deniesWhatItHad(message.rejectedIndex) || !progress.isCurrentRejection(message.rejectedIndex)) return;
     const agreed = this.#state.log.lastWithTermAtMost(message.conflictTerm, Math.min(message.conflictIndex, message.rejectedIndex - 1));
     progress.probeFrom(agreed.index + 1);
   }

@@ -65,9 +65,9 @@ export class Progress {
       : rejectedIndex > this.matchIndex && rejectedIndex < this.nextIndex;
   }
 
-  /** A refusal at or below what the follower had acknowledged, to a question of now: no late answer says that. */
+  /** A refusal at or below what the follower had acknowledged: the probe stays paused until the next heartbeat. */
   deniesWhatItHad(rejectedIndex: number): boolean {
-    return this.state === "probe" && rejectedIndex === this.nextIndex - 1 && rejectedIndex <= this.matchIndex && rejectedIndex > 0;
+    return rejectedIndex <= this.matchIndex;
   }
 
   /** Looks for the point of agreement anew, at `nextIndex` or above what is known to match. */

@@ -194,7 +194,7 @@ members("a link brings a hello, which is repeated until the peer is admitted", (
   const machine = admissionOf(a, { bootstrap: founded });
   assert.equal(kinds(effectsOf((effects) => machine.linkUp(b, effects))), ["hello"]);
   assert.equal(kinds(effectsOf((effects) => machine.tick([b, c], effects))), ["hello", "hello"]);
-  assert.equal(hear(machine, b), [{ type: "admitted", peer: b, session: sessionOf(b) }]);
+  assert.equal(hear(machine, b), [{ type: "admitted", peer: b, startCount: 1, session: sessionOf(b) }]);
   assert.is(machine.admittedSession(b), sessionOf(b));
   assert.equal(kinds(hear(machine, b)), [], "once");
   assert.equal(kinds(effectsOf((effects) => machine.tick([b, c], effects))), ["hello"]);
