@@ -17,6 +17,7 @@ import type { EventFilter, GatewayEvent } from "./service.ts";
 const renewMs = 5_000;
 const wantMs = 12_000;
 const readingsPerRoundMax = 200;
+/** Globs in one request; peers are asked for all readings when there are more, and each listener gets what it asked for. */
 const globsMax = 50;
 
 type Notice =
@@ -39,7 +40,7 @@ export class EventHub {
 
   subscribe(filter: EventFilter, listener: (event: GatewayEvent) => void): () => void {
     this.#listeners.set(listener, filter);
-    if (filter.readingsOf !== undefined) this.#renew();
+    if (filter.readingsOf !== undefined) this.#want();
     return () => {
       this.#listeners.delete(listener);
     };
@@ -65,9 +66,8 @@ export class EventHub {
   }
 
   #globs(): string[] {
-    return [
-      ...new Set([...this.#listeners.values()].flatMap((filter) => (filter.readingsOf === undefined ? [] : [filter.readingsOf]))),
-    ].slice(0, globsMax);
+    const globs = new Set([...this.#listeners.values()].flatMap((filter) => (filter.readingsOf === undefined ? [] : [filter.readingsOf])));
+    return globs.size <= globsMax ? [...globs] : ["*"];
   }
 
   #deliver(gateway: GatewayId, rows: readonly (readonly [string, string, number, ReadingValue])[]): void {
@@ -79,15 +79,16 @@ export class EventHub {
     }
   }
 
-  #renew(): void {
-    if (this.#renewing) return;
+  /** Asks the peers, at once for a new listener, and again while anybody listens. */
+  #want(): void {
     const globs = this.#globs();
     if (globs.length === 0 || this.#context.inbox.closed()) return;
-    this.#renewing = true;
     for (const { id } of this.#context.settings.gateways) if (id !== this.#context.self) this.#send(id, { t: "want", globs });
+    if (this.#renewing) return;
+    this.#renewing = true;
     this.#context.clock.schedule(renewMs, () => {
       this.#renewing = false;
-      this.#renew();
+      this.#want();
     });
   }
 
