@@ -31,6 +31,15 @@ export interface GatewayPorts {
   readonly memoryBytes: () => number;
 }
 
+/** Bounds that the simulator draws anew for each seed, so that what is rare on a site happens in a minute. */
+export interface GatewayTuning {
+  /** Bytes of the readings log after which a checkpoint is due, and readings in the heads. */
+  readonly checkpointLogBytes: number;
+  readonly checkpointReadings: number;
+}
+
+export const defaultTuning: GatewayTuning = { checkpointLogBytes: 32 << 20, checkpointReadings: 2_000_000 };
+
 /** What the parts of one gateway share. */
 export interface GatewayContext {
   readonly self: GatewayId;
@@ -46,4 +55,5 @@ export interface GatewayContext {
   readonly startCount: number;
   readonly session: SessionId;
   readonly sessionTag: number;
+  readonly tuning: GatewayTuning;
 }

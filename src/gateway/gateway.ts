@@ -15,7 +15,7 @@ import { type ErrorCode, type Failure, failure, type Result, success } from "../
 import { clusterId, type GatewayId, gatewayId, type Incarnation, sessionId } from "../lib/ids.ts";
 import { Packing } from "../lib/packing.ts";
 import { SeededRandom } from "../lib/random.ts";
-import type { GatewayContext, GatewayPorts } from "./context.ts";
+import { defaultTuning, type GatewayContext, type GatewayPorts, type GatewayTuning } from "./context.ts";
 import { type DiskHooks, foundLogs, type OpenedDisk, openDisk } from "./disk.ts";
 import { EventHub } from "./event-hub.ts";
 import { FrameKind, sessionTagOf } from "./frames.ts";
@@ -33,6 +33,7 @@ export interface GatewayOptions {
   /** The gateway has stopped itself, for good: refused by its site, or its state was impossible. */
   readonly stopped: (why: Failure) => void;
   readonly rules?: GatewayRules;
+  readonly tuning?: GatewayTuning;
 }
 
 export type Phase = "starting" | "waiting-for-peers" | "serving" | "refused" | "stopping";
@@ -186,6 +187,7 @@ export class Gateway {
       startCount: identity.startCount,
       session,
       sessionTag: sessionTagOf(session),
+      tuning: this.options.tuning ?? defaultTuning,
     };
   }
 

@@ -51,6 +51,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
     gateways: tuner.chance(0.2) ? 5 : 3,
     world: options.world,
     rules: options.rules ?? {},
+    tuning: { checkpointLogBytes: 1 << 20, checkpointReadings: tuner.pick([50, 300, 1_000_000]) },
     ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
     network: {
       delayMinMs: 0.1,

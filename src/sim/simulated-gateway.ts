@@ -1,6 +1,7 @@
 /** One gateway of a simulated site: the real `Gateway` on simulated ports, with a disk that survives it. */
 
 import type { SiteSettings } from "../config/settings.ts";
+import type { GatewayTuning } from "../gateway/context.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { LocalGatewayService } from "../gateway/gateway-service.ts";
 import type { GatewayService } from "../gateway/service.ts";
@@ -27,6 +28,7 @@ export interface SimulatedGatewayOptions {
   readonly cron: Cron;
   readonly diagnostics: Diagnostics;
   readonly rules: GatewayRules;
+  readonly tuning: GatewayTuning;
   /** What stands between each process and its disk; tests plant bugs here. */
   readonly wrapDisk: WrapDisk;
 }
@@ -79,6 +81,7 @@ export class SimulatedGateway {
       self: id,
       version: "simulated",
       rules: this.#options.rules,
+      tuning: this.#options.tuning,
       stopped: (why) => this.#endedItself(process, why),
       ports: {
         clock: new SimulatedClock({ scheduler, process, epochMs: this.#options.epochMs, fault: this.clockFault }),

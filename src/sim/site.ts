@@ -4,6 +4,7 @@
 
 import { loadSite } from "../config/load-site.ts";
 import type { SiteSettings } from "../config/settings.ts";
+import { defaultTuning, type GatewayTuning } from "../gateway/context.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
 import { InvariantError } from "../lib/assert.ts";
 import { type GatewayId, gatewayId, type Hash64 } from "../lib/ids.ts";
@@ -29,6 +30,7 @@ export interface SiteOptions {
   readonly world: SimulatorWorld;
   readonly network?: Partial<NetworkTuning>;
   readonly rules?: GatewayRules;
+  readonly tuning?: GatewayTuning;
   readonly wrapDisk?: WrapDisk;
 }
 
@@ -67,6 +69,7 @@ export class SimulatedSite {
           cron: options.world.cron,
           diagnostics: this.#diagnostics(id),
           rules: options.rules ?? {},
+          tuning: options.tuning ?? defaultTuning,
           wrapDisk: options.wrapDisk ?? ((ports) => ports),
         }),
     );

@@ -16,7 +16,11 @@ export interface GroupRow {
 
 export class GroupTable {
   readonly #functions: readonly AggregateFunction[];
-  readonly #rows = new Map<string, GroupRow>();
+  /** By group, then by start of the window. */
+  readonly #groups = new Map<string, Map<number, GroupRow>>();
+  #size = 0;
+  /** The group that was looked up last: rows of a series come one after the other. */
+  #last: { readonly key: readonly string[]; readonly windows: Map<number, GroupRow> } | undefined;
 
   constructor(functions: readonly AggregateFunction[]) {
     this.#functions = functions;
@@ -24,7 +28,7 @@ export class GroupTable {
 
   /** Groups times windows so far: what bounds the memory of a question. */
   get size(): number {
-    return this.#rows.size;
+    return this.#size;
   }
 
   add(key: readonly string[], window: { readonly fromMs: number; readonly toMs: number }, run: SeriesRun, from: number, to: number): void {
@@ -47,21 +51,39 @@ export class GroupTable {
   }
 
   encode(): GroupPartial[] {
-    return [...this.#rows.values()].map(({ key, fromMs, toMs, state }) => ({ key, fromMs, toMs, state: state.encode() }));
+    return this.#all().map(({ key, fromMs, toMs, state }) => ({ key, fromMs, toMs, state: state.encode() }));
   }
 
   /** In the order of window, then group. */
   rows(): GroupRow[] {
-    return [...this.#rows.values()].sort((a, b) => a.fromMs - b.fromMs || (JSON.stringify(a.key) < JSON.stringify(b.key) ? -1 : 1));
+    const groups = [...this.#groups].sort((a, b) => (a[0] < b[0] ? -1 : 1));
+    return groups.flatMap(([, windows]) => [...windows.values()]).sort((a, b) => a.fromMs - b.fromMs);
+  }
+
+  #all(): GroupRow[] {
+    return [...this.#groups.values()].flatMap((windows) => [...windows.values()]);
   }
 
   #row(key: readonly string[], window: { readonly fromMs: number; readonly toMs: number }): GroupRow {
-    const name = `${window.fromMs} ${JSON.stringify(key)}`;
-    let row = this.#rows.get(name);
+    const windows = this.#windowsOf(key);
+    let row = windows.get(window.fromMs);
     if (row === undefined) {
       row = { key, fromMs: window.fromMs, toMs: window.toMs, state: new AggregateState(this.#functions) };
-      this.#rows.set(name, row);
+      windows.set(window.fromMs, row);
+      this.#size++;
     }
     return row;
+  }
+
+  #windowsOf(key: readonly string[]): Map<number, GroupRow> {
+    if (this.#last?.key === key) return this.#last.windows;
+    const name = JSON.stringify(key);
+    let windows = this.#groups.get(name);
+    if (windows === undefined) {
+      windows = new Map();
+      this.#groups.set(name, windows);
+    }
+    this.#last = { key, windows };
+    return windows;
   }
 }

@@ -48,9 +48,6 @@ interface AddedChunk {
   readonly ref: ChunkRef;
 }
 
-/** Bytes of the log after which a checkpoint is due, and readings in the heads. */
-const checkpointLogBytes = 32 << 20;
-const checkpointReadings = 2_000_000;
 /** Readings that heads may hold while no checkpoint succeeds; about 16 bytes each. */
 const headReadingsMax = 8_000_000;
 const batchBytesMax = 1 << 20;
@@ -155,6 +152,7 @@ export class SeriesStore {
   maintain(): void {
     if (this.#log === undefined || this.#checkpointing || this.#context.clock.monotonicMs() < this.#retryAtMs) return;
     const logBytes = this.#log.log.stats().bytesWritten - this.#bytesAtCheckpoint;
+    const { checkpointLogBytes, checkpointReadings } = this.#context.tuning;
     if (logBytes >= checkpointLogBytes || this.#headReadings >= checkpointReadings) void this.checkpoint();
   }
 
