@@ -1,5 +1,5 @@
 import { Packr } from "msgpackr";
-import { type Result, failure, success } from "./errors.ts";
+import { failure, type Result, success } from "./errors.ts";
 
 /** MessagePack without shared structures or extensions for classes: every value stands on its own, whoever reads it. */
 export class Packing {
