@@ -29,9 +29,9 @@ export function usageError(message: string): FailureError {
   return new FailureError(failure("usage", message));
 }
 
-export function reportFailure(world: World, failed: Failure): ExitStatus {
-  const hint = failed.code === "unauthorized" ? "; the command line sends FOGBANK_TOKEN" : "";
-  printError(world, `${failed.message}${hint}`);
+/** `credentials`: what to say of refused ones. */
+export function reportFailure(world: World, failed: Failure, credentials = "the command line sends FOGBANK_TOKEN"): ExitStatus {
+  printError(world, failed.code === "unauthorized" ? `${failed.message}; ${credentials}` : failed.message);
   return errorCodes[failed.code].exit;
 }
 

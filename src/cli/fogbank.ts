@@ -225,9 +225,7 @@ function addTryCommands(program: Command, world: World, done: Done): void {
     .requiredOption("--mqtt <host:port,…>", "gateways; the first that answers is used, the next when it is lost")
     .option("--metric <name>", "publish the only value column under this name (default: the column's)")
     .addOption(
-      new Option("--rate <n>", "readings per second (default: as fast as they are acknowledged)")
-        .argParser(positiveNumber)
-        .conflicts("speed"),
+      new Option("--rate <n>", "rows per second (default: as fast as they are acknowledged)").argParser(positiveNumber).conflicts("speed"),
     )
     .option("--speed <factor>", "as they were recorded, this much faster: 60x", speedFactor)
     .option("--time-zone <zone>", "of times without one", "UTC")

@@ -16,7 +16,7 @@ export interface PublisherOptions {
   readonly windowMax: number;
   /** A connection without acknowledgement for this long is given up. Above the gateways' ackTimeout (20 s) they say why. */
   readonly stallMs: number;
-  /** Nothing acknowledged anywhere for this long, with something to send: `failed`. */
+  /** Nothing acknowledged anywhere for this long, with something to send, whatever it is that it waits for: `failed`. */
   readonly giveUpMs: number;
 }
 
@@ -48,14 +48,16 @@ export class ReliablePublisher {
   readonly #stop = new AbortController();
   /** Resolved when something changed that a waiting `publish` or `drain` may wait for. */
   #wake: (() => void)[] = [];
-  readonly #loop: Promise<void>;
+  readonly #loops: Promise<unknown>;
+  /** Why nothing is acknowledged, as far as it is known. */
+  #reason = "no gateway answered";
 
   constructor(world: Pick<World, "connectMqtt" | "clock">, options: PublisherOptions) {
     this.#connect = world.connectMqtt.bind(world);
     this.#clock = world.clock;
     this.#options = options;
     this.#lastProgressMs = this.#clock.monotonicMs();
-    this.#loop = this.#run();
+    this.#loops = Promise.all([this.#run(), this.#watch()]);
   }
 
   get unacknowledged(): number {
@@ -89,7 +91,7 @@ export class ReliablePublisher {
   async close(): Promise<void> {
     this.#stop.abort();
     this.#changed();
-    await this.#loop;
+    await this.#loops;
   }
 
   get #ended(): boolean {
@@ -97,22 +99,46 @@ export class ReliablePublisher {
   }
 
   async #run(): Promise<void> {
-    let reason = "no gateway answered";
     for (let attempt = 0; !this.#ended; attempt++) {
       const target = this.#options.targets[attempt % this.#options.targets.length] as MqttTarget;
-      const { clientId, username, password } = this.#options;
-      const connected = await this.#connect({ ...target, clientId, username, password, connectTimeoutMs });
+      const connected = await this.#attempt(target);
+      if (connected === undefined) return;
+      const where = `${target.host}:${target.port}`;
       if (connected.ok) {
-        reason = `${target.host}:${target.port}: ${await this.#use(connected.value)}`;
+        this.#reason = `${where} is connected, and acknowledges nothing`;
+        this.#reason = `${where}: ${await this.#use(connected.value)}`;
       } else {
-        reason = connected.message;
+        this.#reason = connected.message;
         // Refused credentials are refused everywhere, and for good.
         if (connected.code === "unauthorized") this.#fail(connected);
       }
-      this.#giveUpWhenDue(reason);
       // Each of the others is tried at once; then a pause, so that a site that is down is not hammered.
       const isRoundOver = (attempt + 1) % this.#options.targets.length === 0;
       if (isRoundOver) await this.#clock.sleep(500, this.#stop.signal);
+    }
+  }
+
+  /** `undefined` when the publisher has ended meanwhile: a connection that comes too late is closed. */
+  #attempt(target: MqttTarget): Promise<Result<MqttPublisher> | undefined> {
+    const { clientId, username, password } = this.#options;
+    const connecting = this.#connect({ ...target, clientId, username, password, connectTimeoutMs });
+    const { signal } = this.#stop;
+    return new Promise((resolve, reject) => {
+      const stopped = () => resolve(undefined);
+      signal.addEventListener("abort", stopped, { once: true });
+      connecting.then((connected) => {
+        signal.removeEventListener("abort", stopped);
+        if (connected.ok && this.#ended) void connected.value.close({ force: true });
+        resolve(this.#ended ? undefined : connected);
+      }, reject);
+    });
+  }
+
+  /** Connecting, being connected, waiting for the next turn: none of it may take longer than the time to give up. */
+  async #watch(): Promise<void> {
+    while (!this.#ended) {
+      await this.#clock.sleep(watchMs, this.#stop.signal);
+      this.#giveUpWhenDue();
     }
   }
 
@@ -165,10 +191,10 @@ export class ReliablePublisher {
     this.#changed();
   }
 
-  #giveUpWhenDue(reason: string): void {
+  #giveUpWhenDue(): void {
     const quietMs = this.#clock.monotonicMs() - this.#lastProgressMs;
     if (this.#pending.length === 0 || quietMs < this.#options.giveUpMs) return;
-    this.#fail(failure("unreachable", `gave up: nothing was acknowledged for ${Math.round(quietMs / 1000)} s (${reason})`));
+    this.#fail(failure("unreachable", `gave up: nothing was acknowledged for ${Math.round(quietMs / 1000)} s (${this.#reason})`));
   }
 
   #fail(failed: Failure): void {

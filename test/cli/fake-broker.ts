@@ -12,17 +12,21 @@ export class FakeBroker {
   readonly acknowledged: Published[] = [];
   readonly received: Published[] = [];
   readonly connections: MqttOptions[] = [];
+  /** Connections that neither side has ended. */
+  open = 0;
   /** Called for each message; what it answers happens. */
   policy: (message: Published, index: number) => "acknowledge" | "ignore" | "drop" = () => "acknowledge";
 
   readonly connect = async (options: MqttOptions): Promise<Result<MqttPublisher>> => {
     this.connections.push(options);
+    this.open++;
     let end = (_reason: string) => {};
     const closed = new Promise<string>((resolve) => {
       end = resolve;
     });
     let isOpen = true;
     const drop = (reason: string) => {
+      if (isOpen) this.open--;
       isOpen = false;
       end(reason);
     };

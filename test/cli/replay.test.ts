@@ -91,11 +91,37 @@ test("an unreachable first gateway is passed over; with none at all it gives up 
   assert.match(world.out.text, "3 published, 0 acknowledged (0/s), 3 unacknowledged");
 });
 
+test("--timeout bounds the time without an acknowledgement, whatever it is spent on", async () => {
+  const { world, broker } = setup(rows(3));
+  const replayFor5s = async () => {
+    const startMs = world.clock.monotonicMs();
+    world.err.text = "";
+    assert.is(await world.run(...base, "--mqtt", "a:1", "--timeout", "5s"), 1);
+    return world.clock.monotonicMs() - startMs;
+  };
+  broker.policy = () => "ignore";
+  const silentMs = await replayFor5s();
+  assert.ok(silentMs >= 5_000 && silentMs < 6_000, String(silentMs));
+  assert.match(world.err.text, /nothing was acknowledged for 5 s \(a:1 is connected, and acknowledges nothing\)/);
+  let tooLate = false;
+  world.broker = async (options) => {
+    await world.clock.sleep(20_000);
+    tooLate = true;
+    return broker.connect(options);
+  };
+  const connectingMs = await replayFor5s();
+  assert.ok(connectingMs >= 5_000 && connectingMs < 6_000, String(connectingMs));
+  await world.clock.sleep(20_000);
+  assert.ok(tooLate);
+  assert.is(broker.open, 0, "a connection that comes too late is closed");
+});
+
 test("refused credentials end it at once", async () => {
   const { world } = setup(rows(3));
   world.broker = async () => failure("unauthorized", "the gateway refused the user name");
   assert.is(await world.run(...base, "--mqtt", "a:1"), 1);
-  assert.match(world.err.text, "refused the user name");
+  assert.match(world.err.text, "refused the user name; give --username, and the password in FOGBANK_MQTT_PASSWORD");
+  assert.not.match(world.err.text, "FOGBANK_TOKEN");
   assert.ok(world.clock.monotonicMs() < 5_000);
 });
 

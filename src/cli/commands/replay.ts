@@ -24,6 +24,7 @@ export interface ReplayOptions {
 
 const stallMs = 25_000;
 const badRowsShown = 10;
+const credentialsHint = "give --username, and the password in FOGBANK_MQTT_PASSWORD";
 
 /** `fogbank replay`: a CSV file as one device. Exit 1 when anything stays unacknowledged, a row was skipped, or it was interrupted. */
 export async function replay(world: World, file: string, options: ReplayOptions): Promise<ExitStatus> {
@@ -179,7 +180,7 @@ class Replay {
       );
     });
     if (this.#acksFailure !== undefined) reportFailure(this.#world, this.#acksFailure);
-    else if (!drained.ok && !wasInterrupted) reportFailure(this.#world, drained);
+    else if (!drained.ok && !wasInterrupted) reportFailure(this.#world, drained, credentialsHint);
     return this.#acksFailure !== undefined || !drained.ok || summary.unacknowledged > 0 || summary.skippedRows > 0 || wasInterrupted
       ? 1
       : 0;
