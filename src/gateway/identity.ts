@@ -40,7 +40,7 @@ export async function openIdentity(options: IdentityOptions): Promise<Result<Ide
   if (!read.ok)
     return failure(
       "data-damaged",
-      `${read.message}. The identity of a data folder is never made anew: restore the file, or move the folder away and admit this gateway again`,
+      `${read.message}. The identity of a data folder is never made anew: restore the file, or move the folder away and admit this gateway anew ("fogbank gateway replace", a later version)`,
     );
   const known = read.value === undefined ? mint(options) : parse(read.value, options.packing);
   if (known === undefined) return failure("data-damaged", "the identity of the data folder is not of a form that this version knows");

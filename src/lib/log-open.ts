@@ -54,7 +54,8 @@ export class LogDamage extends Error {
     const sequence = where.sequence === undefined ? "" : `, sequence ${where.sequence}`;
     const message =
       `The log "${log}" is damaged: ${where.fileName}${offset}${sequence}: ${what}. Nothing of it is served. ` +
-      "Check the disk, keep the data folder for examination, and have this gateway admitted again with an empty one, or restore a backup.";
+      "Check the disk. The way out: put back a copy of the data folder that was made since its last start, or move the folder away and " +
+      'admit this gateway anew ("fogbank gateway replace", a later version); the other gateways keep serving meanwhile.';
     super(message);
     this.failure = failure("log-damaged", message);
   }
