@@ -15,7 +15,7 @@ export function runOf(readings: readonly (readonly [us: number, value: number])[
 }
 
 /** A round's columns of one number each, as an owner takes them from its log. */
-export function columnsOf(rows: readonly { readonly name: SeriesName; readonly us: number; readonly value: number }[]): ReadingColumns {
+function columnsOf(rows: readonly { readonly name: SeriesName; readonly us: number; readonly value: number }[]): ReadingColumns {
   const seriesTable: SeriesName[] = [];
   const indexes = rows.map(({ name }) => {
     const known = seriesTable.findIndex((entry) => entry.device === name.device && entry.metric === name.metric);
