@@ -33,6 +33,8 @@ export interface NemesisOptions {
 }
 
 const striking = 3_000;
+/** By then every follower that hears of no leader is due to stand. */
+const electionMs = 2_500;
 
 export class Nemesis {
   faults = 0;
@@ -162,29 +164,42 @@ export class Nemesis {
 
   /**
    * Two candidates for one term, and one voter that loses power just after its vote and is back before the election is
-   * over. The candidates hear nothing of each other, or they would not use one term; with slow disks, one comes late.
+   * over. The candidates hear nothing of each other, or they would not use one term; they stand still until both are due,
+   * and with slow disks one of them asks late.
    */
   async #voterRestarts(): Promise<void> {
     const { gateways, network } = this.#site;
     const voter = this.#site.leader() ?? this.#random.pick(gateways);
     const others = gateways.filter((gateway) => gateway !== voter);
-    for (const [at, one] of others.entries()) {
-      this.#slowDisk(one);
-      for (const other of others.slice(at + 1)) {
-        if ((at + others.indexOf(other)) % 2 === 0) continue;
-        network.cut(one.id, other.id);
-        network.cut(other.id, one.id);
+    const sides = [others.filter((_, at) => at % 2 === 0), others.filter((_, at) => at % 2 === 1)] as const;
+    const cutSides = (): void => {
+      for (const one of sides[0]) for (const other of sides[1]) this.#cutBoth(one, other);
+    };
+    for (let turn = 0; turn < 2; turn++) {
+      cutSides();
+      for (const other of others) {
+        this.#slowDisk(other);
+        this.#cutBoth(voter, other);
       }
-    }
-    for (let turn = 0; turn < 4; turn++) {
-      voter.crash({ power: true });
-      await this.#site.runFor(this.#random.below(20));
-      voter.start();
+      const paused = others.map((other) => other.running()?.process);
+      for (const process of paused) process?.pause();
+      await this.#site.runFor(electionMs);
+      network.heal();
+      cutSides();
+      for (const process of paused) process?.resume();
       const before = voteOf(voter);
-      const voted = () => voteOf(voter) !== before && voteOf(voter)?.endsWith(` ${voter.id}`) === false;
-      await this.#site.reaches(voted, striking);
+      await this.#site.reaches(() => voteOf(voter) !== before && voteOf(voter)?.endsWith(` ${voter.id}`) === false, striking);
       // Its vote reaches the disk, and the candidate.
       await this.#site.runFor(this.#random.below(20));
+      const vote = voteOf(voter) ?? "";
+      voter.crash({ power: true });
+      // The other side asks first.
+      const favoured = sides.find((side) => side.some((gateway) => vote.endsWith(` ${gateway.id}`))) ?? [];
+      for (const gateway of favoured) this.#cutBoth(voter, gateway);
+      await this.#site.runFor(this.#random.below(20));
+      voter.start();
+      await this.#site.runFor(this.#random.below(2_000));
+      network.heal();
     }
     network.heal();
     for (const other of others) this.#healthyDisk(other);
@@ -227,6 +242,11 @@ export class Nemesis {
     const a = this.#random.below(gateways.length);
     const b = (a + 1 + this.#random.below(gateways.length - 1)) % gateways.length;
     this.#cut(gateways[a] as SimulatedGateway, gateways[b] as SimulatedGateway);
+  }
+
+  #cutBoth(a: SimulatedGateway, b: SimulatedGateway): void {
+    this.#site.network.cut(a.id, b.id);
+    this.#site.network.cut(b.id, a.id);
   }
 
   /** One direction or both. */
