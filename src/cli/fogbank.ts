@@ -77,8 +77,9 @@ function addSiteCommands(program: Command, world: World, done: Done): void {
     .command("init")
     .description("write a starter site: site.yaml with a fresh secret, devices/, a job")
     .argument("[dir]", "folder to write into; overwrites nothing", ".")
+    .addOption(outputOption(["text", "json"]))
     .addHelpText("after", examples("fogbank init my-site && cd my-site && fogbank start"))
-    .action(async (dir: string) => done(await (await import("./commands/init.ts")).init(world, dir)));
+    .action(async (dir: string, options: { output: string }) => done(await (await import("./commands/init.ts")).init(world, dir, options)));
   program
     .command("check")
     .description("validate a site's files: each problem as file:line:column")
@@ -214,6 +215,7 @@ function addTryCommands(program: Command, world: World, done: Done): void {
     .option("--port-base <port>", "gateway i (0, 1, …) has mqtt N+10i+1, mesh N+10i+2, http N+10i+3", wholeNumber(1024, 65_400), 18_000)
     .option("--data <dir>", "keep everything in this folder (default: a temporary one, removed at the end)")
     .option("--for <duration>", "end after this long, such as 30s (default: until Ctrl-C)", duration)
+    .addOption(outputOption(["text", "json"]))
     .addHelpText("after", examples("fogbank demo", "fogbank demo --for 30s --port-base 20000"))
     .action(async (options: DemoOptions) => done(await (await import("./commands/demo.ts")).demo(world, options)));
   program

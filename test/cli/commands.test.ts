@@ -270,6 +270,13 @@ site("init writes a site that check accepts, its secret for the owner only, and 
   assert.not(world.contents.has("plant/site.yaml"));
 });
 
+site("init -o json names the files that it wrote", async () => {
+  const { world } = setup();
+  assert.is(await world.run("init", "plant", "-o", "json"), 0);
+  const written: unknown = JSON.parse(world.out.text);
+  assert.equal(written, { folder: "plant", files: [...world.contents.keys()].filter((path) => path.startsWith("plant/")) });
+});
+
 site("check prints every problem with its place, exit 2; JSON too", async () => {
   const { world } = setup();
   world.contents.set("site.yaml", "site: plant-7\ngatways: {}\n");

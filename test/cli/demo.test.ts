@@ -95,6 +95,30 @@ test("runs for as long as asked, asks everything back, ends its gateways and rem
   ]);
 });
 
+test("-o json: the summary alone on standard output, the rest on standard error", async () => {
+  const { world, broker } = setup();
+  assert.is(await world.run("demo", "--for", "7s", "--data", "kept", "-o", "json"), 0, world.err.text);
+  const readings = broker.acknowledged.length * 2;
+  const summary: unknown = JSON.parse(world.out.text);
+  // The fake's only row is older than what the demo remembers, and counts each time that it is asked for.
+  assert.equal(
+    { ...Object(summary), results: 1 },
+    {
+      published: readings,
+      acknowledged: readings,
+      unacknowledged: 0,
+      checked: readings,
+      lost: 0,
+      unproven: [],
+      results: 1,
+      crashed: false,
+    },
+  );
+  assert.match(world.out.text, /"results": [1-9]/);
+  for (const text of ["starting 3 gateways", "Try in another terminal", "owners of partitions", "data and logs are in kept"])
+    assert.match(world.err.text, text);
+});
+
 test("in a terminal a block is written over, within the terminal's width", async () => {
   const { world } = setup();
   world.out.isTTY = true;

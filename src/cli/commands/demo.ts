@@ -1,13 +1,13 @@
 import type { JobResult } from "../../client/schema.ts";
 import { demoSite } from "../../config/demo-site.ts";
 import { type ExitStatus, failure, type Result, success } from "../../lib/errors.ts";
-import { reportFailure, unwrap } from "../command.ts";
+import { print, reportFailure, unwrap } from "../command.ts";
 import { SimulatedDevices } from "../demo/devices.ts";
 import { awaitReady, checkPorts, type DemoGateway, demoHost, describeEnd, startGateways, stopGateways } from "../demo/gateways.ts";
 import { type Verdict, verify } from "../demo/verify.ts";
 import { DemoView } from "../demo/view.ts";
 import { formatElapsed, plain, printError, printWarning } from "../terminal.ts";
-import type { World } from "../world.ts";
+import type { Output, World } from "../world.ts";
 import { writeTemplate } from "../write-template.ts";
 
 export interface DemoOptions {
@@ -16,7 +16,11 @@ export interface DemoOptions {
   readonly data?: string;
   /** Milliseconds. */
   readonly for?: number;
+  /** `json`: the summary alone goes to standard output, everything else to standard error. */
+  readonly output: string;
 }
+
+const shownOn = (world: World, { output }: DemoOptions): Output => (output === "json" ? world.err : world.out);
 
 const everyMs = 2_000;
 const resultsBackMs = 120_000;
@@ -38,7 +42,7 @@ export async function demo(world: World, options: DemoOptions): Promise<ExitStat
     const stuck = await stopGateways(world, gateways);
     for (const gateway of stuck) printWarning(world, `${gateway.id} did not end on SIGTERM and was killed`);
     remove();
-    if (options.data !== undefined) world.out.write(`data and logs are in ${plain(folder)}\n`);
+    if (options.data !== undefined) shownOn(world, options).write(`data and logs are in ${plain(folder)}\n`);
     else if (status === 0) world.files.removeFolder(folder);
     else world.err.write(`data and logs are kept in ${plain(folder)}\n`);
   }
@@ -63,6 +67,7 @@ function prepareFolder(world: World, folder: string, { gateways, portBase }: Dem
 
 class Demo {
   readonly #world: World;
+  readonly #out: Output;
   readonly #options: DemoOptions;
   readonly #folder: string;
   readonly #gateways: readonly DemoGateway[];
@@ -76,15 +81,17 @@ class Demo {
 
   constructor(world: World, options: DemoOptions, folder: string, gateways: readonly DemoGateway[], interrupt: AbortSignal) {
     this.#world = world;
+    this.#out = shownOn(world, options);
     this.#options = options;
     this.#folder = folder;
     this.#gateways = gateways;
     this.#interrupt = interrupt;
-    this.#view = new DemoView(world);
+    this.#view = new DemoView(world, this.#out);
   }
 
   async run(): Promise<ExitStatus> {
-    const { clock, out } = this.#world;
+    const { clock } = this.#world;
+    const out = this.#out;
     const startMs = clock.monotonicMs();
     out.write(`starting ${this.#gateways.length} gateways in ${plain(this.#folder)} …\n`);
     const ready = await awaitReady(this.#world, this.#gateways, this.#interrupt);
@@ -108,7 +115,7 @@ class Demo {
   }
 
   #printWhere(): void {
-    const { out } = this.#world;
+    const out = this.#out;
     for (const { id, ports, child } of this.#gateways)
       out.write(`${id}  mqtt ${demoHost}:${ports.mqtt}  http http://${demoHost}:${ports.http}  process ${child.pid}\n`);
     const url = `--url http://${demoHost}:${this.#gateways[0]?.ports.http ?? 0}`;
@@ -186,10 +193,21 @@ class Demo {
   #summarise(devices: SimulatedDevices, { checked, lost, unproven }: Verdict): ExitStatus {
     const { ledger, published, unacknowledged } = devices;
     this.#reportEnds();
-    const { out } = this.#world;
-    out.write(`\npublished ${published} readings, acknowledged ${ledger.acknowledged}, job results ${this.#resultCount}\n`);
-    const forgotten = ledger.forgotten === 0 ? "" : ` (the newest; ${ledger.forgotten} older ones were not kept for the check)`;
-    out.write(`asked back from the gateways: ${checked} acknowledged readings${forgotten}, lost=${lost}\n`);
+    const summary = {
+      published,
+      acknowledged: ledger.acknowledged,
+      unacknowledged,
+      checked,
+      lost,
+      unproven,
+      results: this.#resultCount,
+      crashed: this.#crashed,
+    };
+    print(this.#world, this.#options, summary, (all) => {
+      this.#out.write(`\npublished ${all.published} readings, acknowledged ${all.acknowledged}, job results ${all.results}\n`);
+      const forgotten = ledger.forgotten === 0 ? "" : ` (the newest; ${ledger.forgotten} older ones were not kept for the check)`;
+      this.#out.write(`asked back from the gateways: ${all.checked} acknowledged readings${forgotten}, lost=${all.lost}\n`);
+    });
     for (const reason of unproven) printError(this.#world, `could not be asked back: ${reason}`);
     if (unacknowledged > 0) printError(this.#world, `${unacknowledged} readings were not acknowledged in time`);
     return lost > 0 || unproven.length > 0 || unacknowledged > 0 || this.#crashed ? 1 : 0;

@@ -1,13 +1,13 @@
 import { starterSite } from "../../config/starter-site.ts";
 import type { ExitStatus } from "../../lib/errors.ts";
 import { resolveFrom } from "../../lib/file-path.ts";
-import { unwrap, usageError } from "../command.ts";
+import { print, unwrap, usageError } from "../command.ts";
 import { plain } from "../terminal.ts";
 import type { World } from "../world.ts";
 import { writeTemplate } from "../write-template.ts";
 
 /** `fogbank init`: a starter site that starts as it is. Overwrites nothing: with any of its files present it writes none. */
-export async function init(world: World, folder: string | undefined): Promise<ExitStatus> {
+export async function init(world: World, folder: string | undefined, options: { readonly output: string }): Promise<ExitStatus> {
   const target = folder ?? ".";
   const name = /^[a-z0-9][a-z0-9_-]{0,62}$/i.test(lastStep(target)) ? lastStep(target) : "my-site";
   const files = starterSite({ site: name, secret: world.secret(32) });
@@ -18,10 +18,12 @@ export async function init(world: World, folder: string | undefined): Promise<Ex
     );
   }
   unwrap(writeTemplate(world, target, files));
-  for (const file of files) world.out.write(`${plain(resolveFrom(target, file.path))}\n`);
-  const inside = target === "." ? "" : `cd ${plain(target)} && `;
-  world.out.write(`\nNext: ${inside}fogbank check && fogbank start\n`);
-  return 0;
+  const written = { folder: target, files: files.map((file) => resolveFrom(target, file.path)) };
+  return print(world, options, written, (all) => {
+    for (const file of all.files) world.out.write(`${plain(file)}\n`);
+    const inside = target === "." ? "" : `cd ${plain(target)} && `;
+    world.out.write(`\nNext: ${inside}fogbank check && fogbank start\n`);
+  });
 }
 
 function lastStep(path: string): string {

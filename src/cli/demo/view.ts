@@ -1,7 +1,7 @@
 import type { JobResult, Status } from "../../client/schema.ts";
 import { groupText } from "../commands/job.ts";
 import { colorsOf, formatElapsed, formatTime, plain, plainValue } from "../terminal.ts";
-import type { World } from "../world.ts";
+import type { Output, World } from "../world.ts";
 
 /** What the demo shows while it runs: a block that is written over in a terminal, plain lines elsewhere. */
 
@@ -18,29 +18,31 @@ const resultsShown = 6;
 
 export class DemoView {
   readonly #world: World;
+  readonly #out: Output;
   #linesUp = 0;
   #ownership = "";
   #results: string[] = [];
 
-  constructor(world: World) {
+  constructor(world: World, out: Output) {
     this.#world = world;
+    this.#out = out;
   }
 
   show(sample: Sample): void {
-    if (this.#world.out.isTTY) this.#showBlock(sample);
+    if (this.#out.isTTY) this.#showBlock(sample);
     else this.#showLines(sample);
   }
 
   /** A line among the live output. */
   note(text: string): void {
-    this.#world.out.write(`${this.#erase()}${text}\n`);
+    this.#out.write(`${this.#erase()}${text}\n`);
   }
 
   #showLines(sample: Sample): void {
     const rates = sample.gateways.map(
       ({ id, status }) => `${id} ${status === undefined ? "down" : `${status.ingest.perSecond.toFixed(1)}/s`}`,
     );
-    const { out } = this.#world;
+    const out = this.#out;
     out.write(
       `${formatElapsed(sample.elapsedMs)}  published ${sample.published}, acknowledged ${sample.acknowledged}  ${rates.join(", ")}  ${leaderText(sample)}\n`,
     );
@@ -51,7 +53,7 @@ export class DemoView {
   }
 
   #showBlock(sample: Sample): void {
-    const colors = colorsOf(this.#world, this.#world.out);
+    const colors = colorsOf(this.#world, this.#out);
     this.#results = [...this.#results, ...sample.newResults.map(resultText)].slice(-resultsShown);
     const lines = [
       `${formatElapsed(sample.elapsedMs).padEnd(8)} published ${sample.published}, acknowledged ${sample.acknowledged}, ${sample.resultCount} results`,
@@ -59,9 +61,9 @@ export class DemoView {
       `latest results of the jobs:`,
       ...this.#results.map((line) => `  ${line}`),
     ];
-    const width = Math.max(this.#world.out.columns - 1, 20);
+    const width = Math.max(this.#out.columns - 1, 20);
     const text = lines.map((line, index) => (index === 0 ? colors.bold(line.slice(0, width)) : line.slice(0, width))).join("\n");
-    this.#world.out.write(`${this.#erase()}${text}\n`);
+    this.#out.write(`${this.#erase()}${text}\n`);
     this.#linesUp = lines.length;
   }
 
