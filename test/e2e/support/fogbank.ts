@@ -34,6 +34,8 @@ export class FogbankProcess {
   exit: Exit | undefined;
   stdout = "";
   stderr = "";
+  /** Both as they came, so that a length of it marks a moment. */
+  output = "";
   readonly #child: ChildProcess;
 
   constructor(args: readonly string[], options: { readonly cwd: string; readonly env?: Readonly<Record<string, string>> }) {
@@ -46,9 +48,11 @@ export class FogbankProcess {
     running.add(child);
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.stdout = (this.stdout + text).slice(-outputCharsMax);
+      this.output += text;
     });
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.stderr = (this.stderr + text).slice(-outputCharsMax);
+      this.output += text;
     });
     this.exited = new Promise((resolve) => {
       // `close`, not `exit`: then all of its output has been read.
@@ -59,15 +63,11 @@ export class FogbankProcess {
       });
       child.once("error", (error) => {
         running.delete(child);
-        this.stderr += error.message;
+        this.output += error.message;
         this.exit = { code: undefined, signal: undefined };
         resolve(this.exit);
       });
     });
-  }
-
-  get output(): string {
-    return this.stdout + this.stderr;
   }
 
   /** Sends a signal; without effect once the process has ended. */
@@ -78,7 +78,7 @@ export class FogbankProcess {
   /** The exit, or an error with the end of the output; a process that does not end in time is killed. */
   async ended(withinMs: number): Promise<Exit> {
     const timer = setTimeout(() => {
-      this.stderr += `\n(killed by the test: it did not end within ${withinMs} ms)`;
+      this.output += `\n(killed by the test: it did not end within ${withinMs} ms)`;
       this.signal("SIGKILL");
     }, withinMs);
     const exit = await this.exited;
