@@ -24,6 +24,8 @@ export interface MeshServerOptions {
   readonly peers: readonly GatewayId[];
   readonly diagnostics: LimitedDiagnostics;
   receive(from: GatewayId, channel: Channel, frame: Uint8Array): void;
+  /** A peer's connection was accepted. */
+  connected(peer: GatewayId): void;
 }
 
 type PublishPacket = Parameters<Aedes["authorizePublish"]>[1];
@@ -202,7 +204,10 @@ export class MeshServer {
 
   #authenticate(client: Client, done: (error: AuthenticateError | null, success: boolean | null) => void): void {
     const connection = this.#connections.get(client);
-    if (connection?.sender !== undefined) return done(null, true);
+    if (connection?.sender !== undefined) {
+      this.#options.connected(connection.sender.gateway);
+      return done(null, true);
+    }
     const reason = connection?.refused ?? "unknown connection";
     this.#refuse(client, reason);
     done(new PeerRefusedError(reason), false);

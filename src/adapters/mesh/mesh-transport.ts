@@ -87,6 +87,7 @@ export class MeshTransport implements Transport {
       psk,
       peers: peers.map((peer) => peer.id),
       diagnostics: new LimitedDiagnostics(diagnostics),
+      connected: (peer) => this.#links.get(peer)?.hurry(),
       receive: (from, channel, frame) => {
         this.#framesReceived++;
         this.#bytesReceived += frame.byteLength;

@@ -112,6 +112,13 @@ export class PeerConnection {
     client.on("close", () => this.#ended(client, describeFailure(error, phase)));
   }
 
+  /** The peer has just been heard of: a pending attempt is made now instead of when its back-off ends. */
+  hurry(): void {
+    if (this.#retry === undefined || this.#closed) return;
+    clearTimeout(this.#retry);
+    this.open();
+  }
+
   close(): void {
     this.#closed = true;
     this.#connected = false;

@@ -48,6 +48,11 @@ export class PeerLink {
     for (const link of linkNames) this.#connections[link].open();
   }
 
+  /** The peer has just connected to this gateway: its own broker is up. */
+  hurry(): void {
+    for (const link of linkNames) this.#connections[link].hurry();
+  }
+
   close(): void {
     this.#up = false;
     for (const link of linkNames) this.#connections[link].close();
