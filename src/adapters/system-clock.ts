@@ -41,11 +41,17 @@ export class SystemClock implements Clock {
 
   schedule(delayMs: number, fire: () => void): TimerHandle {
     const id = this.#nextId++;
+    const dueMs = performance.now() + delayMs;
     const run = (): void => {
+      // Node counts from the beginning of the loop's turn, which may be before the call: a timer can be early.
+      const leftMs = dueMs - performance.now();
+      if (leftMs > 0) {
+        this.#pending.set(id, { timeout: setTimeout(run, Math.ceil(leftMs)) });
+        return;
+      }
       this.#pending.delete(id);
       fire();
     };
-    // Rounded up: never before the delay has passed.
     this.#pending.set(id, delayMs <= 0 ? { immediate: setImmediate(run) } : { timeout: setTimeout(run, Math.ceil(delayMs)) });
     return { id };
   }
