@@ -1,5 +1,7 @@
 /** Times as data files write them, with or without a time zone. */
 
+import { type Calendar, createCalendar, isTimeZone } from "../lib/calendar.ts";
+
 const localPattern = /^(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2})(?::(\d{2})(\.\d{1,9})?)?)?$/;
 const zonedPattern = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)(\.\d{1,9})?\s?([Zz]|[+-]\d{2}:?\d{2})$/;
 /** As seconds: the year 5138. As milliseconds: March 1973. */
@@ -9,14 +11,14 @@ export type TimeReader = (text: string) => number | undefined;
 
 /** Reads epoch seconds or milliseconds, RFC 3339, and local times of the zone. `undefined`: there is no such zone. */
 export function createTimeReader(timeZone: string): TimeReader | undefined {
-  const offsetAt = offsets(timeZone);
-  if (offsetAt === undefined) return undefined;
+  if (!isTimeZone(timeZone)) return undefined;
+  const calendar = createCalendar(timeZone);
   return (text) => {
     if (/^-?\d+(\.\d+)?$/.test(text)) return epochMs(Number(text));
     const zoned = zonedPattern.exec(text);
     if (zoned !== null) return zonedMs(zoned);
     const local = localPattern.exec(text);
-    return local === null ? undefined : localMs(local, offsetAt);
+    return local === null ? undefined : localMs(local, calendar);
   };
 }
 
@@ -33,19 +35,19 @@ function zonedMs([, date = "", time = "", fraction = "", offset = ""]: RegExpExe
 
 function localMs(
   [, year, month, day, hour = "0", minute = "0", second = "0", fraction = ""]: RegExpExecArray,
-  offsetAt: OffsetAt,
+  calendar: Calendar,
 ): number | undefined {
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59 || !isCalendarDate(`${year}-${month}-${day}`)) return undefined;
   const asUtc = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second));
-  return asUtc - localOffset(asUtc, offsetAt) + fractionMs(fraction);
+  return asUtc - localOffset(asUtc, calendar) + fractionMs(fraction);
 }
 
 /** The zone's offset at a local time: the earlier of two instants where clocks went back, the offset before where they went ahead. */
-function localOffset(asUtc: number, offsetAt: OffsetAt): number {
-  const before = offsetAt(asUtc - 86_400_000);
-  if (offsetAt(asUtc - before) === before) return before;
-  const after = offsetAt(asUtc + 86_400_000);
-  return offsetAt(asUtc - after) === after ? after : before;
+function localOffset(asUtc: number, calendar: Calendar): number {
+  const before = calendar.offsetAt(asUtc - 86_400_000);
+  if (calendar.offsetAt(asUtc - before) === before) return before;
+  const after = calendar.offsetAt(asUtc + 86_400_000);
+  return calendar.offsetAt(asUtc - after) === after ? after : before;
 }
 
 /** `Date.parse` takes February 30th for March 1st. */
@@ -56,31 +58,3 @@ function isCalendarDate(date: string): boolean {
 
 /** To the microsecond, the resolution of readings. */
 const fractionMs = (fraction: string): number => Number(fraction.slice(1, 7).padEnd(6, "0")) / 1000;
-
-/** Milliseconds to add to UTC. */
-type OffsetAt = (ms: number) => number;
-
-function offsets(timeZone: string): OffsetAt | undefined {
-  if (timeZone === "UTC") return () => 0;
-  let format: Intl.DateTimeFormat;
-  try {
-    format = new Intl.DateTimeFormat("en-US", {
-      timeZone,
-      hourCycle: "h23",
-      year: "numeric",
-      month: "numeric",
-      day: "numeric",
-      hour: "numeric",
-      minute: "numeric",
-      second: "numeric",
-    });
-  } catch {
-    return undefined;
-  }
-  return (ms) => {
-    const fields: Partial<Record<Intl.DateTimeFormatPartTypes, number>> = {};
-    for (const part of format.formatToParts(ms)) fields[part.type] = Number(part.value);
-    const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = fields;
-    return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(ms / 1000) * 1000;
-  };
-}

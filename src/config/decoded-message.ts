@@ -1,5 +1,4 @@
 import type { DeviceId } from "../lib/ids.ts";
-import type { ValueType } from "../lib/reading.ts";
 import type { ProfileSettings } from "./settings.ts";
 
 /**
@@ -13,7 +12,6 @@ export interface DecodedMessage {
   /** The number after scaling, 0 or 1 for a boolean, or an index into `texts`. */
   readonly numbers: Float64Array;
   readonly texts: readonly string[];
-  readonly valueTypes: typeof ValueType;
   /** The device's own time in whole µs, or `undefined` when the profile names none. */
   readonly timeUs: number | undefined;
   /** Metrics that were present and refused (the others stand). */

@@ -51,7 +51,6 @@ const surelyShort = Math.floor(textBytesMax / 3);
 const noRejects: readonly MetricReject[] = [];
 
 class Scratch implements DecodedMessage {
-  readonly valueTypes = ValueType;
   count = 0;
   metrics = new Uint16Array(16);
   types = new Uint8Array(16);

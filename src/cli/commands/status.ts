@@ -28,7 +28,7 @@ function statusText(world: World, value: Status): string {
     ["ring", `epoch ${ring.epoch}, factor ${ring.factor}; partitions: ${partitions.join(", ")}`],
     [
       "log",
-      `${log.segments} segments, ${formatBytes(log.bytes)}, ${formatBytes(log.bytesWritten)} written, ${log.fsyncs} fsyncs (last ${log.lastFsyncMs.toFixed(1)} ms)${log.ok ? "" : `; NOT OK: ${plain(log.error ?? "unknown")}`}`,
+      `${log.segments} ${log.segments === 1 ? "segment" : "segments"}, ${formatBytes(log.bytes)}, ${formatBytes(log.bytesWritten)} written, ${log.fsyncs} fsyncs (last ${log.lastFsyncMs.toFixed(1)} ms)${log.ok ? "" : `; NOT OK: ${plain(log.error ?? "unknown")}`}`,
     ],
     ["store", `${store.series} series, ${store.headReadings} readings in heads, ${store.chunks} chunks, ${formatBytes(store.bytes)}`],
     [
@@ -43,7 +43,7 @@ function statusText(world: World, value: Status): string {
       (sink) =>
         [
           `sink ${plain(sink.name)}`,
-          `${sink.delivered} runs, ${sink.rows} rows, ${sink.pending} pending${sink.error === undefined ? "" : `; ${plain(sink.error)}`}`,
+          `${sink.delivered} ${sink.delivered === 1 ? "run" : "runs"}, ${sink.rows} ${sink.rows === 1 ? "row" : "rows"}, ${sink.pending} pending${sink.error === undefined ? "" : `; ${plain(sink.error)}`}`,
         ] as const,
     ),
   ];

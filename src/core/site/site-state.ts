@@ -101,10 +101,6 @@ export class SiteState {
     return this.#kv.get(key);
   }
 
-  kvEntries(): ReadonlyMap<string, KvRecord> {
-    return this.#kv;
-  }
-
   job(name: string): JobState | undefined {
     return this.#jobs.get(name);
   }

@@ -84,11 +84,6 @@ export class Ingest {
     session.client.close();
   }
 
-  /** The owners of partitions changed: routes find their lanes anew. */
-  reroute(): void {
-    for (const route of this.#routes.values()) if (route !== undefined) route.lane = this.#options.laneOf(route.partition);
-  }
-
   publish(client: BrokerClient, topic: string, payload: Uint8Array, qos: 0 | 1 | 2, done: () => void): void {
     const session = this.#sessions.get(client);
     if (session === undefined) return;

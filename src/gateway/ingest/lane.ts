@@ -7,7 +7,7 @@
 import { RoundBuilder } from "../../core/round/round-builder.ts";
 import type { RoundHeader } from "../../core/round/round-codec.ts";
 import type { GatewayId } from "../../lib/ids.ts";
-import type { ReadingColumns, SeriesName } from "../../lib/reading-columns.ts";
+import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { DeadbandNote } from "./route.ts";
 
@@ -82,10 +82,6 @@ export class Lane {
 
   waitingMessages(): number {
     return this.#waiting.sessions.length;
-  }
-
-  columns(): ReadingColumns {
-    return this.builder.columns();
   }
 
   /** Encodes what has come together and starts the next round. */

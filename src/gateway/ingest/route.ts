@@ -6,7 +6,7 @@ import type { Lane } from "./lane.ts";
 export interface Route {
   readonly match: TopicMatch;
   readonly partition: Partition;
-  lane: Lane;
+  readonly lane: Lane;
   /** Series number by index of the profile's metric; -1 until the metric is first seen. */
   readonly seriesRefs: Int32Array;
   /** Last acknowledged number by index of the metric (NaN: none), for deadbands. */

@@ -77,10 +77,6 @@ export class JobRunner {
     this.#stopped = true;
   }
 
-  isRunning(job: string): boolean {
-    return this.#running.has(job);
-  }
-
   /** The next firing, by the schedule alone. */
   nextFireMs(job: JobSettings): number | undefined {
     const { cron } = this.#context.ports;
