@@ -4,7 +4,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Clock } from "../../src/ports/clock.ts";
-import { signal, type World } from "./subject.ts";
+import { signal, subjectOf, type World } from "./subject.ts";
 
 export interface ClockSubject extends World {
   readonly clock: Clock;
@@ -13,14 +13,7 @@ export interface ClockSubject extends World {
 export function clockContract(name: string, make: () => Promise<ClockSubject>): void {
   const test = suite(name);
 
-  const withSubject = (body: (subject: ClockSubject) => Promise<void>) => async () => {
-    const subject = await make();
-    try {
-      await body(subject);
-    } finally {
-      await subject.dispose();
-    }
-  };
+  const withSubject = subjectOf(make);
 
   test(
     "a timer fires once, never before its delay has passed, and never within `schedule`",

@@ -4,7 +4,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Documents } from "../../src/ports/documents.ts";
-import type { World } from "./subject.ts";
+import { subjectOf, type World } from "./subject.ts";
 
 export interface DocumentsSubject extends World {
   /** As a process that has just started sees them. */
@@ -15,14 +15,7 @@ export interface DocumentsSubject extends World {
 export function documentsContract(name: string, make: () => Promise<DocumentsSubject>): void {
   const test = suite(name);
 
-  const withSubject = (body: (subject: DocumentsSubject) => Promise<void>) => async () => {
-    const subject = await make();
-    try {
-      await body(subject);
-    } finally {
-      await subject.dispose();
-    }
-  };
+  const withSubject = subjectOf(make);
 
   test(
     "a document that was never written is undefined",

@@ -5,7 +5,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Result } from "../../src/lib/errors.ts";
 import type { Log, LogOptions } from "../../src/ports/log.ts";
-import { signal, type World } from "./subject.ts";
+import { signal, subjectOf, type World } from "./subject.ts";
 
 export interface LogSubject extends World {
   open(options: LogOptions): Promise<Result<Log>>;
@@ -23,14 +23,7 @@ const bytesOf = (text: string) => new TextEncoder().encode(text);
 export function logContract(name: string, make: () => Promise<LogSubject>): void {
   const test = suite(name);
 
-  const withSubject = (body: (subject: LogSubject) => Promise<void>) => async () => {
-    const subject = await make();
-    try {
-      await body(subject);
-    } finally {
-      await subject.dispose();
-    }
-  };
+  const withSubject = subjectOf(make);
 
   async function open(subject: LogSubject, options: Partial<LogOptions> = {}): Promise<{ readonly log: Log; readonly seen: Seen[] }> {
     const seen: Seen[] = [];

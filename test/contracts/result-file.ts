@@ -4,7 +4,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { ResultFile, ResultFiles } from "../../src/ports/result-file.ts";
-import type { World } from "./subject.ts";
+import { subjectOf, type World } from "./subject.ts";
 
 export interface ResultFileSubject extends World {
   /** As a process that has just started sees them. */
@@ -15,14 +15,7 @@ export interface ResultFileSubject extends World {
 export function resultFileContract(name: string, make: () => Promise<ResultFileSubject>): void {
   const test = suite(name);
 
-  const withSubject = (body: (subject: ResultFileSubject) => Promise<void>) => async () => {
-    const subject = await make();
-    try {
-      await body(subject);
-    } finally {
-      await subject.dispose();
-    }
-  };
+  const withSubject = subjectOf(make);
 
   async function open(subject: ResultFileSubject): Promise<ResultFile> {
     const opened = await subject.settle(subject.files().open("archive.ndjson"));
