@@ -30,6 +30,8 @@ export interface NemesisOptions {
   readonly random: Random;
   /** Messages acknowledged so far, to strike just behind one. */
   readonly acknowledged: () => number;
+  /** Numbers of strikes that do nothing, for whoever looks for the faults that a failure needs. */
+  readonly skipFaults?: ReadonlySet<number>;
 }
 
 const striking = 3_000;
@@ -37,26 +39,38 @@ const striking = 3_000;
 const electionMs = 2_500;
 
 export class Nemesis {
+  /** Strikes so far, skipped ones too: the number of the last one. */
   faults = 0;
   readonly #site: SimulatedSite;
-  readonly #random: Random;
+  readonly #source: Random;
+  readonly #skipFaults: ReadonlySet<number>;
   readonly #acknowledged: () => number;
+  /** The strike's own source: what one strike draws, or a skipped one does not, changes no other. */
+  #random: Random;
 
   constructor(options: NemesisOptions) {
     this.#site = options.site;
+    this.#source = options.random;
     this.#random = options.random;
+    this.#skipFaults = options.skipFaults ?? new Set();
     this.#acknowledged = options.acknowledged;
   }
 
   /** Some calm, then one fault from its beginning to its end; now and then a link is cut all the while. */
   async strike(): Promise<void> {
+    this.#random = this.#source.fork();
+    const number = ++this.faults;
     await this.#site.runFor(this.#random.below(3_000));
     const background = this.#random.chance(0.25);
-    if (background) this.#cutPair();
     const kind = this.#random.pick(kinds);
     const victim = this.#random.pick(this.#site.gateways);
-    this.#site.scheduler.note(`fault ${kind} ${victim.id}`);
-    this.faults++;
+    if (this.#skipFaults.has(number)) {
+      this.#site.scheduler.note(`fault ${number} skipped: ${kind} ${victim.id}`);
+      await this.#site.runFor(this.#duration());
+      return;
+    }
+    this.#site.scheduler.note(`fault ${number} ${kind} ${victim.id}`);
+    if (background) this.#cutPair();
     await this.#carryOut(kind, victim);
     if (background) this.#site.network.heal();
     this.#startAll();

@@ -20,6 +20,8 @@ export interface SeedOptions {
   readonly wrapDisk?: WrapDisk;
   /** Virtual time under faults; the calm phases come on top. */
   readonly faultsMs?: number;
+  /** Numbers of the nemesis's strikes (from 1) that do nothing. */
+  readonly skipFaults?: ReadonlySet<number>;
 }
 
 export interface SeedReport {
@@ -61,7 +63,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
       reorderProbability: tuner.pick([0, 0.02, 0.1]),
     },
   });
-  const run = new SeedRun(site, options.faultsMs ?? faultsMsDefault);
+  const run = new SeedRun(site, { faultsMs: options.faultsMs ?? faultsMsDefault, skipFaults: options.skipFaults ?? new Set() });
   let problem: string | undefined;
   try {
     await run.all();
@@ -89,10 +91,15 @@ class SeedRun {
   readonly #faultsMs: number;
   readonly #kv: KvClient[] = [];
 
-  constructor(site: SimulatedSite, faultsMs: number) {
+  constructor(site: SimulatedSite, options: { readonly faultsMs: number; readonly skipFaults: ReadonlySet<number> }) {
     this.#site = site;
-    this.#faultsMs = faultsMs;
-    this.#nemesis = new Nemesis({ site, random: site.random.fork(), acknowledged: () => this.acknowledged() });
+    this.#faultsMs = options.faultsMs;
+    this.#nemesis = new Nemesis({
+      site,
+      random: site.random.fork(),
+      acknowledged: () => this.acknowledged(),
+      skipFaults: options.skipFaults,
+    });
     const values = new Map<number, string>();
     for (let i = 0; i < devices; i++) this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork() }));
     for (let i = 0; i < kvClients; i++)
