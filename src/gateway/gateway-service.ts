@@ -1,6 +1,6 @@
 /** `GatewayService` over a gateway in any phase: until it serves, questions are answered `not-ready`. */
 
-import type { ConsistencyLevel, InventoryEntry, JobSettings, ListenAddress } from "../config/settings.ts";
+import type { ConsistencyLevel, GatewaySettings, InventoryEntry, JobSettings } from "../config/settings.ts";
 import { describeSurvival } from "../config/survival.ts";
 import { ownersOf, partitionsOf } from "../core/ring/owner-table.ts";
 import { formatAggregateFunction } from "../lib/aggregate-function.ts";
@@ -17,7 +17,9 @@ import type {
   DeadLettersView,
   DeviceView,
   EventFilter,
+  ForceOption,
   GatewayEvent,
+  GatewayMemberRequest,
   GatewayService,
   GatewayStatus,
   GatewayView,
@@ -25,6 +27,8 @@ import type {
   JobView,
   KvEntry,
   KvExpectation,
+  MemberState,
+  MembershipOperations,
   MetricSample,
   ReadingsAnswer,
   ReadingsQuery,
@@ -118,18 +122,28 @@ export class LocalGatewayService implements GatewayService {
   gateways(): readonly GatewayView[] {
     const serving = this.#gateway.serving();
     const owned = this.#owned(serving);
-    return this.#gateway.settings.gateways.map((settings) => ({
-      id: settings.id,
-      host: settings.host,
-      zone: settings.zone,
-      weight: settings.weight,
-      up: settings.id === this.#gateway.self || this.#gateway.router()?.reachable(settings.id) === true,
-      role: this.#roleOf(serving, settings.id),
-      incarnation: serving?.bootstrap.gateways.find((gateway) => gateway.id === settings.id)?.incarnation,
-      partitions: owned[settings.id] ?? 0,
-      mqtt: endpoint(settings.host, settings.listen.mqtt),
-      http: endpoint(settings.host, settings.listen.http),
-    }));
+    const members = this.#membership()?.members() ?? this.#gateway.settings.gateways.map((settings) => this.#listed(serving, settings));
+    return members.map((member) => this.#gatewayView(serving, member, owned[member.id] ?? 0));
+  }
+
+  async addGateway(request: GatewayMemberRequest): Promise<Result<void>> {
+    const membership = this.#membership();
+    return membership === undefined ? this.#notReady() : membership.add(request);
+  }
+
+  async replaceGateway(id: string, options: ForceOption): Promise<Result<void>> {
+    const membership = this.#membership();
+    return membership === undefined ? this.#notReady() : membership.replace(id, options);
+  }
+
+  async removeGateway(id: string, options: ForceOption): Promise<Result<void>> {
+    const membership = this.#membership();
+    return membership === undefined ? this.#notReady() : membership.remove(id, options);
+  }
+
+  async transferLeadership(to: string | undefined): Promise<Result<{ readonly leader: string }>> {
+    const membership = this.#membership();
+    return membership === undefined ? this.#notReady() : membership.transfer(to);
   }
 
   ring(device: string | undefined): RingView {
@@ -374,6 +388,51 @@ export class LocalGatewayService implements GatewayService {
     };
   }
 
+  #membership(): MembershipOperations | undefined {
+    const serving: (Serving & { readonly membership?: MembershipOperations }) | undefined = this.#gateway.serving();
+    return serving?.membership;
+  }
+
+  /** What the YAML says of a gateway, for as long as the site's own list is not known here. */
+  #listed(serving: Serving | undefined, { id, host, zone, weight, listen }: GatewaySettings): MemberState {
+    const incarnation = serving?.bootstrap.gateways.find((gateway) => gateway.id === id)?.incarnation;
+    return {
+      id,
+      kind: "full",
+      membership: incarnation === undefined ? "expected" : "voter",
+      incarnation,
+      zone,
+      weight,
+      address: { host, mqtt: listen.mqtt.port, mesh: listen.mesh.port, http: listen.http.port },
+      matchIndex: undefined,
+      filling: 0,
+    };
+  }
+
+  #gatewayView(serving: Serving | undefined, member: MemberState, partitions: number): GatewayView {
+    const { id, kind, membership, incarnation, zone, weight, address, filling, matchIndex } = member;
+    const note = this.#gateway.peerNotes().get(id);
+    // Where a listener is bound to one address only the YAML knows it.
+    const listen = this.#gateway.settings.gateways.find((settings) => settings.id === id)?.listen;
+    return {
+      id,
+      host: address.host,
+      zone,
+      weight,
+      up: id === this.#gateway.self || this.#gateway.router()?.reachable(id) === true,
+      role: this.#roleOf(serving, id),
+      kind,
+      membership,
+      incarnation,
+      partitions,
+      filling,
+      ...(matchIndex === undefined ? {} : { matchIndex }),
+      ...(note === undefined ? {} : { note }),
+      mqtt: endpoint(address.host, listen?.mqtt.host, address.mqtt),
+      http: endpoint(address.host, listen?.http.host, address.http),
+    };
+  }
+
   #ownDeadLetters(): DeadLettersView {
     const letters = this.#gateway.serving()?.ingest.deadLetters;
     return letters === undefined ? { counts: {}, letters: [] } : { counts: letters.counts(), letters: letters.newestFirst() };
@@ -476,8 +535,8 @@ function storeStatus(serving: Serving | undefined): GatewayStatus["store"] {
   };
 }
 
-function endpoint(host: string, listen: ListenAddress): string {
-  return `${listen.host === undefined || listen.host === "0.0.0.0" ? host : listen.host}:${listen.port}`;
+function endpoint(host: string, bound: string | undefined, port: number): string {
+  return `${bound === undefined || bound === "0.0.0.0" ? host : bound}:${port}`;
 }
 
 function isDeadLettersView(value: unknown): value is DeadLettersView {

@@ -16,6 +16,14 @@ export interface GatewayService {
   /** Flat numbers for /metrics; monotonic ones end in `_total`. */
   metrics(): readonly MetricSample[];
   gateways(): readonly GatewayView[];
+  /** Registers a gateway that the site does not know, as *expected*; see `MembershipOperations.add`. */
+  addGateway(request: GatewayMemberRequest): Promise<Result<void>>;
+  /** Retires a member's present data folder and expects a new, empty one. */
+  replaceGateway(id: string, options: ForceOption): Promise<Result<void>>;
+  /** Takes a gateway out of the site for good. */
+  removeGateway(id: string, options: ForceOption): Promise<Result<void>>;
+  /** Moves the Raft leadership, to `to` or to whichever voter is closest to the end of the log. Answers who leads now. */
+  transferLeadership(to: string | undefined): Promise<Result<{ readonly leader: string }>>;
   ring(device: string | undefined): RingView;
   devices(): Promise<Result<readonly DeviceView[]>>;
   device(id: string): Promise<Result<DeviceView>>;
@@ -36,6 +44,72 @@ export interface GatewayService {
   kvDelete(key: string, expect: KvExpectation): Promise<Result<{ readonly existed: boolean }>>;
   /** Site-wide events and (on request) readings as they are acknowledged, best effort. Returns the unsubscribe. */
   subscribe(filter: EventFilter, listener: (event: GatewayEvent) => void): () => void;
+}
+
+/** A gateway as the operator describes it. */
+export interface GatewayMemberRequest {
+  readonly id: string;
+  /** A witness votes and keeps the log and the state, and owns no readings. */
+  readonly role: MemberKind;
+  readonly zone: string | undefined;
+  /** 1 … 64. */
+  readonly weight: number;
+  readonly address: MemberAddress;
+}
+
+/** Where the others reach it. */
+export interface MemberAddress {
+  readonly host: string;
+  readonly mqtt: number;
+  readonly mesh: number;
+  readonly http: number;
+}
+
+export type MemberKind = "full" | "witness";
+
+/**
+ * `voter`, `learner`: as Raft's configuration has it. `expected`: registered, and its folder is not admitted yet (its first
+ * start, or the one after `replace`). `leaving`: being taken out.
+ */
+export type Membership = "voter" | "learner" | "expected" | "leaving";
+
+export interface ForceOption {
+  /** Also when readings of another lost gateway are not restored yet: what only the retired folder has is lost then. */
+  readonly force: boolean;
+}
+
+/**
+ * Changes of the site's members, from whichever gateway is asked; each is done once it is committed. What becomes of it
+ * afterwards (the folder's admission, log and readings moving) goes on by itself, and `members` tells how far it is.
+ *
+ * Beside the codes named, each may fail with `not-applied`, `outcome-unknown` or `quorum-unavailable`.
+ */
+export interface MembershipOperations {
+  /** Fails with `member-exists` and `bad-request`. The same request once more is a success. */
+  add(request: GatewayMemberRequest): Promise<Result<void>>;
+  /** Fails with `member-unknown`, `under-replicated` and `member-change-pending`. */
+  replace(id: string, options: ForceOption): Promise<Result<void>>;
+  /** Fails with `member-unknown`, `under-replicated`, `member-change-pending` and `member-needed`. */
+  remove(id: string, options: ForceOption): Promise<Result<void>>;
+  /** Fails with `member-unknown`, and `bad-request` when `to` is no voter. */
+  transfer(to: string | undefined): Promise<Result<{ readonly leader: string }>>;
+  /** The members as this gateway has applied them, by slot. */
+  members(): readonly MemberState[];
+}
+
+export interface MemberState {
+  readonly id: GatewayId;
+  readonly kind: MemberKind;
+  readonly membership: Membership;
+  /** Of the admitted folder. */
+  readonly incarnation: string | undefined;
+  readonly zone: string | undefined;
+  readonly weight: number;
+  readonly address: MemberAddress;
+  /** How far its log is known to agree with the leader's; only the leader knows. */
+  readonly matchIndex: number | undefined;
+  /** Partitions that it owns, or is to own, and has not filled yet. */
+  readonly filling: number;
 }
 
 export type KvExpectation =
@@ -141,9 +215,16 @@ export interface GatewayView {
   readonly zone: string | undefined;
   readonly weight: number;
   readonly up: boolean;
+  /** What it is to Raft at the moment, as far as this gateway knows: `leader`, `follower`, `unknown`, … */
   readonly role: string;
+  readonly kind: MemberKind;
+  readonly membership: Membership;
   readonly incarnation: string | undefined;
   readonly partitions: number;
+  readonly filling: number;
+  readonly matchIndex?: number;
+  /** What this gateway has to say about it, for a person: why its link is down, that its settings differ. */
+  readonly note?: string;
   readonly mqtt: string;
   readonly http: string;
 }

@@ -7,6 +7,15 @@ import type { GatewayId } from "../lib/ids.ts";
  * under its own id. Contract suite: `test/contracts/transport.ts`.
  */
 export interface Transport {
+  /**
+   * The gateways to keep links to, this one itself left out; may be called before `start` and at any time after. A link to a
+   * new one is opened. One that is not in the list any more is cut off, both ways, and one whose address changed is linked
+   * anew: `down` comes where the link stood, after the call. Before the first call the list is what the transport was made with.
+   *
+   * A gateway of this site that is not listed may still connect, for its hello: its frames are delivered like others, a
+   * bounded number of such gateways at a time, and nothing can be sent to it.
+   */
+  setPeers(peers: readonly PeerAddress[]): void;
   /** Fails with `port-in-use`. Events come until `stop` resolves. */
   start(handlers: TransportHandlers): Promise<Result<void>>;
   /**
@@ -18,6 +27,13 @@ export interface Transport {
   isUp(to: GatewayId): boolean;
   stats(): TransportStats;
   stop(): Promise<void>;
+}
+
+/** Where a gateway's mesh listens. */
+export interface PeerAddress {
+  readonly id: GatewayId;
+  readonly host: string;
+  readonly port: number;
 }
 
 /** `raft` and `bulk` have connections of their own, so that a heartbeat never waits behind a megabyte. */

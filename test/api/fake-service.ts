@@ -1,8 +1,10 @@
 import type {
   EventFilter,
   GatewayEvent,
+  GatewayMemberRequest,
   GatewayService,
   GatewayStatus,
+  GatewayView,
   KvEntry,
   KvExpectation,
   ReadingsAnswer,
@@ -20,6 +22,9 @@ export class FakeService implements GatewayService {
   isReady = true;
   readingsAnswer: Result<ReadingsAnswer> = success({ series: [], complete: true });
   kvFailure: Result<never> | undefined;
+  /** Changes of the members, as they were asked for. */
+  readonly changes: unknown[] = [];
+  memberFailure: Result<never> | undefined;
   #revision = 0;
 
   healthy(): boolean {
@@ -43,7 +48,7 @@ export class FakeService implements GatewayService {
     ];
   }
 
-  gateways() {
+  gateways(): readonly GatewayView[] {
     const common = {
       host: "127.0.0.1",
       zone: undefined,
@@ -53,8 +58,44 @@ export class FakeService implements GatewayService {
       partitions: 1024,
       mqtt: "127.0.0.1:1",
       http: "127.0.0.1:2",
-    };
-    return [{ ...common, id: gatewayId("gw-a"), role: "leader" }];
+      kind: "full",
+      membership: "voter",
+      filling: 0,
+    } as const;
+    return [
+      { ...common, id: gatewayId("gw-a"), role: "leader", matchIndex: 9 },
+      {
+        ...common,
+        id: gatewayId("gw-w"),
+        role: "none",
+        up: false,
+        kind: "witness",
+        membership: "expected",
+        partitions: 0,
+        note: "not seen",
+      },
+    ];
+  }
+
+  async addGateway(request: GatewayMemberRequest) {
+    return this.#change({ add: request }, undefined);
+  }
+
+  async replaceGateway(id: string, { force }: { readonly force: boolean }) {
+    return this.#change({ replace: id, force }, undefined);
+  }
+
+  async removeGateway(id: string, { force }: { readonly force: boolean }) {
+    return this.#change({ remove: id, force }, undefined);
+  }
+
+  async transferLeadership(to: string | undefined) {
+    return this.#change({ transfer: to }, { leader: to ?? "gw-a" });
+  }
+
+  #change<T>(asked: unknown, answer: T): Result<T> {
+    this.changes.push(asked);
+    return this.memberFailure ?? success(answer);
   }
 
   ring(device: string | undefined) {

@@ -4,11 +4,13 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type GatewayId, gatewayId } from "../../src/lib/ids.ts";
-import type { Channel, Transport, TransportHandlers } from "../../src/ports/transport.ts";
+import type { Channel, PeerAddress, Transport, TransportHandlers } from "../../src/ports/transport.ts";
 
 /** The site under test. Each gateway in `ids` (three) may be started, stopped, and started again. */
 export interface TransportSite {
   readonly ids: readonly [GatewayId, GatewayId, GatewayId];
+  /** Where the gateway's mesh listens. */
+  addressOf(id: GatewayId): PeerAddress;
   /** A transport that is not started yet; it replaces an earlier one of the same id, which was stopped. */
   create(id: GatewayId): Transport;
   /** Lets time pass until the condition holds; fails after a few seconds. */
@@ -168,6 +170,53 @@ export function transportContract(name: string, createSite: () => Promise<Transp
     const ups = ofB.flatMap((event, i) => (event.startsWith("up") ? [i] : []));
     assert.is(ups.length, 2);
     assert.ok(ofB.slice(ups[0], ups[1]).includes(`down ${idB}`), "a down between the ups");
+  });
+
+  test("setPeers: who is not listed is cut off, both ways, and linked when listed again; the same list changes nothing", async ({
+    site,
+  }) => {
+    const [idA, idB, idC] = site.ids;
+    const [a, b, c] = [await start(site, idA), await start(site, idB), await start(site, idC)];
+    const linked = () => [a.transport.isUp(idB), a.transport.isUp(idC), b.transport.isUp(idA), c.transport.isUp(idA)].every((up) => up);
+    await site.until("all are linked", linked);
+    a.transport.setPeers([site.addressOf(idA), site.addressOf(idC), site.addressOf(idB), site.addressOf(idB)]);
+    a.transport.setPeers([site.addressOf(idC)]);
+    assert.not(a.transport.isUp(idB));
+    assert.is(a.transport.send(idB, "raft", pattern(3, 0)), false);
+    await site.until("a is told", () => a.recorder.events.includes(`down ${idB}`));
+    await deliver(site, { from: a, to: c, toId: idC, channel: "raft", frame: pattern(3, 1) });
+    a.transport.setPeers([site.addressOf(idB), site.addressOf(idC)]);
+    await site.until("b is linked again", () => a.transport.isUp(idB));
+    await deliver(site, { from: a, to: b, toId: idB, channel: "raft", frame: pattern(3, 2) });
+    // Before the first "up" an attempt may have failed.
+    const since = (id: GatewayId) => {
+      const events = a.recorder.events.filter((event) => event.endsWith(id));
+      return events.slice(events.indexOf(`up ${id}`));
+    };
+    assert.equal(since(idB), [`up ${idB}`, `down ${idB}`, `up ${idB}`]);
+    assert.equal(since(idC), [`up ${idC}`], "nothing happened to the other");
+    assert.is(a.transport.isUp(idA), false, "no link to itself");
+  });
+
+  test("setPeers before start: a gateway that is not listed is heard, and cannot be answered until it is", async ({ site }) => {
+    const [idA, idB] = site.ids;
+    const a = site.create(idA);
+    const recorder = new Recorder();
+    a.setPeers([]);
+    assert.ok((await a.start(recorder)).ok);
+    const heard = { transport: a, recorder };
+    const b = await start(site, idB);
+    await site.until("b reaches a", () => b.transport.isUp(idA));
+    const hello = await deliver(site, { from: b, to: heard, toId: idA, channel: "raft", frame: pattern(300, 1) });
+    assert.is(hello.from, idB);
+    assert.ok(Buffer.compare(hello.frame, pattern(300, 1)) === 0);
+    assert.not(a.isUp(idB));
+    assert.is(a.send(idB, "raft", pattern(3, 0)), false);
+    assert.equal(recorder.events, []);
+    a.setPeers([site.addressOf(idB)]);
+    await site.until("a reaches b", () => a.isUp(idB));
+    await deliver(site, { from: heard, to: b, toId: idB, channel: "raft", frame: pattern(3, 1) });
+    await deliver(site, { from: b, to: heard, toId: idA, channel: "replica", frame: pattern(1024 * 1024, 2) });
   });
 
   test("no event comes after stop", async ({ site }) => {

@@ -25,6 +25,7 @@ transportContract("simulated", async () => {
   const running: Transport[] = [];
   return {
     ids,
+    addressOf: (id) => ({ id, host: "simulated", port: 1 }),
     create(id) {
       const transport = network.transport(id, new SimulatedProcess({ scheduler, name: id }));
       running.push(transport);

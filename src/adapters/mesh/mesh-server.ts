@@ -1,8 +1,8 @@
 /**
  * The mesh broker: Aedes for the other gateways of the site, and for nobody else. It admits the listed peers (with the
- * site's secret, if there is one), takes their frames where Aedes asks whether they may be published, and refuses what a
- * peer never does: subscriptions, retained messages, wills, other topics than its own. A frame is handed up as it was
- * parsed; its bytes are never reused.
+ * site's secret, if there is one) and a few gateways of the site that are not listed, takes their frames where Aedes asks
+ * whether they may be published, and refuses what a peer never does: subscriptions, retained messages, wills, other topics
+ * than its own. A frame is handed up as it was parsed; its bytes are never reused.
  */
 import { createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
@@ -14,14 +14,13 @@ import type { LimitedDiagnostics } from "../device-broker/limited-diagnostics.ts
 import { boundPort, type ListenAddress, listen } from "../device-broker/listen.ts";
 import { capPacketSize, type PacketHeaderScanner, publishOverheadBytes } from "../device-broker/packet-size-cap.ts";
 import { describeHandshakeFailure } from "./connection-failure.ts";
-import { linkRules, parseClientId, parseIdentity, tlsSettings, topicFor } from "./mesh-names.ts";
+import { type LinkName, linkRules, parseClientId, parseIdentity, tlsSettings, topicFor } from "./mesh-names.ts";
 
 export interface MeshServerOptions {
   readonly site: string;
   readonly self: GatewayId;
   readonly listen: ListenAddress;
   readonly psk: Buffer | undefined;
-  readonly peers: readonly GatewayId[];
   readonly diagnostics: LimitedDiagnostics;
   receive(from: GatewayId, channel: Channel, frame: Uint8Array): void;
   /** A peer's connection was accepted. */
@@ -32,6 +31,7 @@ type PublishPacket = Parameters<Aedes["authorizePublish"]>[1];
 type ConnectPacket = Parameters<Aedes["preConnect"]>[1];
 
 interface Connection {
+  readonly socket: Socket;
   readonly remote: string;
   readonly scanner: PacketHeaderScanner;
   /** What the TLS handshake proved; undefined without a secret. */
@@ -43,6 +43,7 @@ interface Connection {
 /** An admitted peer's connection: which topics it may publish on, and the channel of each. */
 interface Sender {
   readonly gateway: GatewayId;
+  readonly link: LinkName;
   readonly channels: ReadonlyMap<string, Channel>;
 }
 
@@ -51,6 +52,10 @@ const handshakeTimeoutMs = 5_000;
 const connectTimeoutMs = 5_000;
 /** Three for each peer; restarts and second processes under one id leave some over for a while. */
 const connectionsPerPeerMax = 16;
+/** Gateways that hold the secret and are not listed: new ones, which say hello, and removed ones, which do not know it yet. */
+const unlistedGatewaysMax = 16;
+/** A hello fits easily, and nobody who is not listed has more to say. */
+const unlistedFrameBytesMax = 64 * 1024;
 const notAuthorised = 5;
 
 class PeerRefusedError extends Error {
@@ -62,15 +67,29 @@ export class MeshServer {
   readonly #options: MeshServerOptions;
   readonly #aedes: Aedes;
   readonly #server: Server;
-  readonly #connections = new WeakMap<Client, Connection>();
+  readonly #connections = new Map<Client, Connection>();
   readonly #pskIdentities = new WeakMap<Socket, string>();
   readonly #sockets = new Set<Socket>();
+  #listed: ReadonlySet<GatewayId> = new Set();
 
   constructor(options: MeshServerOptions) {
     this.#options = options;
     this.#aedes = this.#createAedes();
     this.#server = this.#createServer();
-    this.#server.maxConnections = connectionsPerPeerMax * (options.peers.length + 1);
+    this.list([]);
+  }
+
+  /** The gateways to admit as peers from now on. One that was listed and is not any more is cut off. */
+  list(peers: readonly GatewayId[]): void {
+    const before = this.#listed;
+    this.#listed = new Set(peers);
+    this.#server.maxConnections = connectionsPerPeerMax * (peers.length + unlistedGatewaysMax + 1);
+    for (const { sender, socket, scanner } of this.#connections.values()) {
+      if (sender === undefined) continue;
+      const listed = this.#listed.has(sender.gateway);
+      if (listed) scanner.limit(limitsOf(sender.link, listed));
+      else if (before.has(sender.gateway)) socket.destroy();
+    }
   }
 
   get port(): number {
@@ -159,7 +178,8 @@ export class MeshServer {
     const remote = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
     const pskIdentity = this.#pskIdentities.get(socket);
     const client = this.#aedes.handle(socket);
-    this.#connections.set(client, { remote, scanner, pskIdentity, refused: undefined, sender: undefined });
+    this.#connections.set(client, { socket, remote, scanner, pskIdentity, refused: undefined, sender: undefined });
+    socket.once("close", () => this.#connections.delete(client));
   }
 
   /** Decides, and leaves the answer to `authenticate`, where a refusal reaches the peer as CONNACK 5. */
@@ -172,13 +192,13 @@ export class MeshServer {
       this.#connections.set(client, { ...connection, refused: refused ?? "not a client id of the mesh" });
       return done(null, true);
     }
-    const rules = linkRules[name.link];
     const { site, self } = this.#options;
+    const { link } = name;
     const from = name.peer.gateway;
-    const channels = new Map(rules.channels.map((channel) => [topicFor(site, self, from, channel), channel] as const));
+    const channels = new Map(linkRules[link].channels.map((channel) => [topicFor(site, self, from, channel), channel] as const));
     // Nothing but the CONNECT may have come before its CONNACK, so the frames' cap can wait until here.
-    connection.scanner.limit({ controlBytesMax, publishBytesMax: rules.frameBytesMax + publishOverheadBytes });
-    this.#connections.set(client, { ...connection, sender: { gateway: from, channels } });
+    connection.scanner.limit(limitsOf(link, this.#listed.has(from)));
+    this.#connections.set(client, { ...connection, sender: { gateway: from, link, channels } });
     done(null, true);
   }
 
@@ -190,7 +210,7 @@ export class MeshServer {
       return `client id ${name.identity} under the TLS identity ${connection.pskIdentity}`;
     }
     if (packet.will !== undefined || !packet.clean) return "a will or a persistent session";
-    return this.#identityProblem(name.identity);
+    return this.#identityProblem(name.identity) ?? this.#unlistedProblem(name.peer.gateway);
   }
 
   #identityProblem(identity: string): string | undefined {
@@ -198,8 +218,20 @@ export class MeshServer {
     if (peer === undefined) return "not an identity of the mesh";
     if (peer.site !== this.#options.site) return `a gateway of another site (${peer.site.slice(0, 100)})`;
     if (peer.gateway === this.#options.self) return "this gateway's own id: two gateways have one id";
-    if (!this.#options.peers.includes(peer.gateway)) return `gateway ${peer.gateway.slice(0, 100)} is not in this gateway's list`;
     return undefined;
+  }
+
+  /** The listed have their places; those who are not listed share a few. */
+  #unlistedProblem(gateway: GatewayId): string | undefined {
+    if (this.#listed.has(gateway)) return undefined;
+    const open = new Map<GatewayId, number>();
+    for (const { sender } of this.#connections.values()) {
+      if (sender !== undefined && !this.#listed.has(sender.gateway)) open.set(sender.gateway, (open.get(sender.gateway) ?? 0) + 1);
+    }
+    const own = open.get(gateway) ?? 0;
+    const who = `gateway ${gateway.slice(0, 100)} is not in this gateway's list`;
+    if (own === 0 && open.size >= unlistedGatewaysMax) return `${who}, and neither are ${open.size} others that are connected`;
+    return own >= connectionsPerPeerMax ? `${who}, and has ${own} connections already` : undefined;
   }
 
   #authenticate(client: Client, done: (error: AuthenticateError | null, success: boolean | null) => void): void {
@@ -241,4 +273,8 @@ export class MeshServer {
       reason,
     });
   }
+}
+
+function limitsOf(link: LinkName, listed: boolean): { readonly controlBytesMax: number; readonly publishBytesMax: number } {
+  return { controlBytesMax, publishBytesMax: (listed ? linkRules[link].frameBytesMax : unlistedFrameBytesMax) + publishOverheadBytes };
 }

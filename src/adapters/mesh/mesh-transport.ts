@@ -11,18 +11,12 @@ import { assert } from "../../lib/assert.ts";
 import { failure, type Result } from "../../lib/errors.ts";
 import type { GatewayId } from "../../lib/ids.ts";
 import type { Diagnostics } from "../../ports/diagnostics.ts";
-import type { Channel, Transport, TransportHandlers, TransportStats } from "../../ports/transport.ts";
+import type { Channel, PeerAddress, Transport, TransportHandlers, TransportStats } from "../../ports/transport.ts";
 import { LimitedDiagnostics } from "../device-broker/limited-diagnostics.ts";
 import type { ListenAddress } from "../device-broker/listen.ts";
 import { formatIdentity, type PeerName, presharedKey } from "./mesh-names.ts";
 import { MeshServer } from "./mesh-server.ts";
 import { PeerLink } from "./peer-link.ts";
-
-export interface MeshPeer {
-  readonly id: GatewayId;
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface MeshTransportOptions {
   readonly site: string;
@@ -33,9 +27,14 @@ export interface MeshTransportOptions {
   readonly secret: string | undefined;
   /** Port 0 lets the operating system choose; `port` tells. */
   readonly listen: ListenAddress;
-  /** The other gateways of the site. */
-  readonly peers: readonly MeshPeer[];
+  /** The other gateways of the site, until `setPeers` says otherwise. */
+  readonly peers: readonly PeerAddress[];
   readonly diagnostics: Diagnostics;
+}
+
+interface OpenLink {
+  readonly address: PeerAddress;
+  readonly link: PeerLink;
 }
 
 /** OpenSSL takes no longer identity of a pre-shared key. */
@@ -44,7 +43,9 @@ const identityBytesMax = 128;
 export class MeshTransport implements Transport {
   readonly #options: MeshTransportOptions;
   readonly #name: PeerName;
-  readonly #links = new Map<GatewayId, PeerLink>();
+  readonly #links = new Map<GatewayId, OpenLink>();
+  #peers: readonly PeerAddress[] = [];
+  #handlers: TransportHandlers | undefined;
   #server: MeshServer | undefined;
   #framesSent = 0;
   #framesReceived = 0;
@@ -58,6 +59,7 @@ export class MeshTransport implements Transport {
     const identity = formatIdentity(this.#name);
     assert(identity.split("/").length === 4, `site, gateway id and session part contain no "/": ${identity}`);
     assert(Buffer.byteLength(identity) <= identityBytesMax, `site, gateway id and session part fit ${identityBytesMax} bytes: ${identity}`);
+    this.setPeers(options.peers);
   }
 
   /** The port that the mesh broker listens on; 0 before `start`. */
@@ -72,22 +74,21 @@ export class MeshTransport implements Transport {
    */
   async start(handlers: TransportHandlers): Promise<Result<void>> {
     assert(this.#server === undefined, "the mesh is started once");
-    const { site, self, secret, listen, peers, diagnostics } = this.#options;
+    const { site, self, secret, listen, diagnostics } = this.#options;
     if (secret === undefined && !isLoopback(listen.host)) {
       return failure(
         "configuration-invalid",
         `The mesh cannot listen on ${listen.host} without a secret: give the site one, or bind 127.0.0.1.`,
       );
     }
-    const psk = secret === undefined ? undefined : presharedKey(secret, site);
+    const psk = this.#psk();
     const server = new MeshServer({
       site,
       self,
       listen,
       psk,
-      peers: peers.map((peer) => peer.id),
       diagnostics: new LimitedDiagnostics(diagnostics),
-      connected: (peer) => this.#links.get(peer)?.hurry(),
+      connected: (peer) => this.#links.get(peer)?.link.hurry(),
       receive: (from, channel, frame) => {
         this.#framesReceived++;
         this.#bytesReceived += frame.byteLength;
@@ -97,19 +98,18 @@ export class MeshTransport implements Transport {
     const listening = await server.start();
     if (!listening.ok) return listening;
     this.#server = server;
-    for (const peer of peers) {
-      const link = new PeerLink(
-        { self: this.#name, peer: peer.id, host: peer.host, port: peer.port, psk },
-        { up: () => handlers.up(peer.id), down: (reason) => handlers.down(peer.id, reason) },
-      );
-      this.#links.set(peer.id, link);
-      link.open();
-    }
+    this.#handlers = handlers;
+    this.#relink();
     return listening;
   }
 
+  setPeers(peers: readonly PeerAddress[]): void {
+    this.#peers = [...new Map(peers.map((peer) => [peer.id, peer])).values()].filter((peer) => peer.id !== this.#options.self);
+    if (this.#handlers !== undefined) this.#relink();
+  }
+
   send(to: GatewayId, channel: Channel, frame: Uint8Array): boolean {
-    const sent = this.#links.get(to)?.send(channel, frame) ?? false;
+    const sent = this.#links.get(to)?.link.send(channel, frame) ?? false;
     if (sent) {
       this.#framesSent++;
       this.#bytesSent += frame.byteLength;
@@ -120,7 +120,7 @@ export class MeshTransport implements Transport {
   }
 
   isUp(to: GatewayId): boolean {
-    return this.#links.get(to)?.up ?? false;
+    return this.#links.get(to)?.link.up ?? false;
   }
 
   stats(): TransportStats {
@@ -134,9 +134,46 @@ export class MeshTransport implements Transport {
   }
 
   async stop(): Promise<void> {
-    for (const link of this.#links.values()) link.close();
+    this.#handlers = undefined;
+    for (const { link } of this.#links.values()) link.close();
     this.#links.clear();
     await this.#server?.stop();
+  }
+
+  #psk(): Buffer | undefined {
+    const { secret, site } = this.#options;
+    return secret === undefined ? undefined : presharedKey(secret, site);
+  }
+
+  /** Makes the links those of the list: first who may connect, then whom to call. */
+  #relink(): void {
+    this.#server?.list(this.#peers.map((peer) => peer.id));
+    const wanted = new Map(this.#peers.map((peer) => [peer.id, peer]));
+    for (const [id, { address }] of [...this.#links]) {
+      const next = wanted.get(id);
+      if (next === undefined) this.#unlink(id, "it is no gateway of the site any more");
+      else if (next.host !== address.host || next.port !== address.port) this.#unlink(id, `its address is ${next.host}:${next.port} now`);
+    }
+    for (const address of this.#peers) if (!this.#links.has(address.id)) this.#link(address);
+  }
+
+  #link(address: PeerAddress): void {
+    const { id, host, port } = address;
+    const link = new PeerLink(
+      { self: this.#name, peer: id, host, port, psk: this.#psk() },
+      { up: () => this.#handlers?.up(id), down: (reason) => this.#handlers?.down(id, reason) },
+    );
+    this.#links.set(id, { address, link });
+    link.open();
+  }
+
+  #unlink(id: GatewayId, reason: string): void {
+    const link = this.#links.get(id)?.link;
+    const wasUp = link?.up === true;
+    this.#links.delete(id);
+    link?.close();
+    // Not while the caller is still at it: events come by themselves.
+    if (wasUp) queueMicrotask(() => this.#handlers?.down(id, reason));
   }
 }
 

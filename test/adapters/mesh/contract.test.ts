@@ -13,10 +13,12 @@ for (const secret of [undefined, "a secret of the site"]) {
   transportContract(secret === undefined ? "mesh, plain" : "mesh, TLS-PSK", async () => {
     const ports = await freePorts(ids.length);
     const addresses = ids.map((id, i) => ({ id, host: "127.0.0.1", port: ports[i] ?? 0 }));
+    const addressOf = (id: GatewayId) => addresses.find((address) => address.id === id) ?? { id, host: "127.0.0.1", port: 0 };
     const running = new Map<GatewayId, MeshTransport>();
     let sessions = 0;
     return {
       ids,
+      addressOf,
       until,
       create(id) {
         const transport = new MeshTransport({
@@ -24,7 +26,7 @@ for (const secret of [undefined, "a secret of the site"]) {
           self: id,
           sessionPart: `s${++sessions}`,
           secret,
-          listen: { host: "127.0.0.1", port: addresses.find((address) => address.id === id)?.port ?? 0 },
+          listen: { host: "127.0.0.1", port: addressOf(id).port },
           peers: addresses.filter((address) => address.id !== id),
           diagnostics: new RecordedDiagnostics(),
         });

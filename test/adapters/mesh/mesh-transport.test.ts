@@ -113,11 +113,92 @@ test("a secret on one side only is named", async (context) => {
   await until("b knows", () => b.diagnostics.warned("mesh-peer-refused", "no TLS"));
 });
 
-test("a gateway that is not listed, or of another site, is refused: TLS-PSK", async (context) => {
-  const [a, b] = await pair(context, { secrets: ["s", "s"], listOfB: gatewayId("gw-x") });
+test("a gateway of another site is refused: TLS-PSK", async (context) => {
+  const [a, b] = await pair(context, { secrets: ["s", "s"], siteOfB: "plant-8" });
   await until("a knows", () => a.downs.some((reason) => reason.startsWith("refused")));
-  await until("b knows", () => b.diagnostics.warned("mesh-peer-refused", "gateway gw-a is not in this gateway's list"));
+  await until("b knows", () => b.diagnostics.warned("mesh-peer-refused", "another site (plant-7)"));
   assert.equal(a.ups, []);
+});
+
+for (const secret of [undefined, "s"]) {
+  test(`a gateway that is not listed is heard with small frames only, until it is listed (${secret === undefined ? "plain" : "TLS"})`, async (context) => {
+    const [a, b] = await pair(context, { secrets: [secret, secret], listOfB: gatewayId("gw-x") });
+    await until("a is connected", () => a.transport.isUp(gwB));
+    assert.ok(a.transport.send(gwB, "raft", new Uint8Array(1_000)));
+    await until("b hears", () => b.received.length === 1);
+    a.transport.send(gwB, "raft", new Uint8Array(1_000_000));
+    await until("it is cut off", () => a.downs.length > 0);
+    await until("and back", () => a.transport.isUp(gwB));
+    b.transport.setPeers([{ id: gwA, ...local(context.a) }]);
+    await until("b reaches a", () => b.transport.isUp(gwA));
+    await until("what is larger passes", () => {
+      a.transport.send(gwB, "raft", new Uint8Array(1_000_000));
+      return b.received.some((frame) => frame.bytes === 1_000_000);
+    });
+  });
+}
+
+test("of gateways that are not listed sixteen are let in, and listed ones all the same", async ({ b, running }) => {
+  const gateway = await started(
+    running,
+    new Gateway({ self: gwB, secret: undefined, listen: local(b), peers: [{ id: gwA, ...local(1) }] }),
+  );
+  const clients: RawClient[] = [];
+  for (let i = 0; i < 16; i++) {
+    const client = new RawClient(b);
+    await client.connect(`fogbank/plant-7/new-${i}/s/raft`);
+    clients.push(client);
+  }
+  const oneMore = new RawClient(b);
+  oneMore.send({
+    cmd: "connect",
+    protocolId: "MQTT",
+    protocolVersion: 4,
+    clean: true,
+    keepalive: 0,
+    clientId: "fogbank/plant-7/new-16/s/raft",
+  });
+  await until("the seventeenth is turned away", () => oneMore.closed);
+  assert.ok(gateway.diagnostics.warned("mesh-peer-refused", "new-16"));
+  const peer = new RawClient(b);
+  await peer.connect("fogbank/plant-7/gw-a/s/raft");
+  const second = new RawClient(b);
+  await second.connect("fogbank/plant-7/new-3/s/data");
+  clients[0]?.end();
+  let late = new RawClient(b);
+  const ask = () =>
+    late.send({
+      cmd: "connect",
+      protocolId: "MQTT",
+      protocolVersion: 4,
+      clean: true,
+      keepalive: 0,
+      clientId: "fogbank/plant-7/new-17/s/raft",
+    });
+  ask();
+  await until("another one has the place that is free now", () => {
+    if (late.closed) {
+      late = new RawClient(b);
+      ask();
+    }
+    return late.received.some((packet) => packet.cmd === "connack" && packet.returnCode === 0);
+  });
+  for (const client of [...clients, peer, second, late]) client.end();
+});
+
+test("a gateway that is taken off the list is cut off, may come back to be told, and is called again at its new address", async (context) => {
+  const [a, b] = await pair(context, { secrets: ["s", "s"] });
+  await until("up", () => a.transport.isUp(gwB));
+  b.transport.setPeers([]);
+  await until("a was cut off", () => a.downs.includes("connection closed by the peer"));
+  await until("a is back", () => a.transport.isUp(gwB));
+  assert.equal(b.ups, [], "b called nobody that answers");
+  b.transport.setPeers([{ id: gwA, ...local(1) }]);
+  b.transport.setPeers([{ id: gwA, ...local(context.a) }]);
+  await until("b reaches a at its new address", () => b.ups.length === 1);
+  b.transport.setPeers([{ id: gwA, ...local(1) }]);
+  await until("and lets go of it for another one", () => b.downs.includes("its address is 127.0.0.1:1 now"));
+  await until("which does not answer", () => b.downs.at(-1)?.startsWith("connection refused") === true);
 });
 
 test("a gateway of another site is refused: plain", async (context) => {
