@@ -3,9 +3,9 @@
  * speaks for the disk (a vote, an acknowledgement, a candidacy) waits here until the record behind it is safe.
  */
 import { assert } from "../../lib/assert.ts";
-import type { GatewayId } from "../../lib/ids.ts";
+import type { MemberId } from "../../lib/ids.ts";
 import type { RaftEffect } from "./events-effects.ts";
-import type { HardState, RaftMessage } from "./messages.ts";
+import type { HardState, RaftMessage, SnapshotMeta } from "./messages.ts";
 import { entryBytes, type RaftLog } from "./raft-log.ts";
 
 interface PendingRecord {
@@ -17,7 +17,7 @@ interface PendingRecord {
 
 interface HeldMessage {
   readonly token: number;
-  readonly to: GatewayId;
+  readonly to: MemberId;
   readonly message: RaftMessage;
 }
 
@@ -33,6 +33,8 @@ export class Durability {
   #durableToken = 0;
   /** Token of the newest record that changed term or vote. */
   #voteToken = 0;
+  /** A snapshot that the next record has to name. */
+  #base: SnapshotMeta | undefined;
   readonly #pending: PendingRecord[] = [];
   /** By receiver and type: a newer message of the same kind says everything the older one did. Bounded by the peers. */
   readonly #held = new Map<string, HeldMessage>();
@@ -50,23 +52,41 @@ export class Durability {
     for (const record of this.#pending) record.lastIndex = Math.min(record.lastIndex, index - 1);
   }
 
-  /** Hands out one record with everything that is new, if term, vote or log changed. The commit index only rides along. */
-  flush(state: HardState, log: RaftLog, effects: RaftEffect[]): void {
+  /** The log begins anew behind a snapshot, which is on disk itself. */
+  resetTo(snapshot: SnapshotMeta): void {
+    this.#base = snapshot;
+    this.#handedOutIndex = snapshot.index;
+    this.durableIndex = snapshot.index;
+    for (const record of this.#pending) record.lastIndex = 0;
+  }
+
+  /** A snapshot inside the log is on disk: the next record says so. */
+  compactedTo(snapshot: SnapshotMeta): void {
+    this.#base = snapshot;
+  }
+
+  /**
+   * Hands out one record with everything that is new, if term, vote, log or snapshot changed. The commit index only rides
+   * along. `lastIndex`: the greatest that the log has, or is known to have had.
+   */
+  flush(state: HardState, log: RaftLog, lastIndex: number, effects: RaftEffect[]): void {
     const recorded = this.#recorded;
     const voteChanged = state.term !== recorded.term || state.votedFor !== recorded.votedFor;
     const firstIndex = this.#handedOutIndex + 1;
-    if (!voteChanged && firstIndex > log.lastIndex) return;
+    const base = this.#base;
+    if (!voteChanged && firstIndex > log.lastIndex && base === undefined) return;
     const entries = firstIndex > log.lastIndex ? [] : log.slice(firstIndex, log.lastIndex);
     const token = ++this.#token;
     if (voteChanged) this.#voteToken = token;
-    const hardState = voteChanged || state.commitIndex !== recorded.commitIndex ? state : undefined;
-    if (hardState !== undefined) this.#recorded = hardState;
+    this.#recorded = state;
+    this.#base = undefined;
     let bytes = 0;
     for (const entry of entries) bytes += entryBytes(entry);
     this.pendingBytes += bytes;
     this.#handedOutIndex = log.lastIndex;
     this.#pending.push({ token, lastIndex: entries.length === 0 ? 0 : log.lastIndex, bytes });
-    effects.push({ type: "persist", token, record: { hardState, firstIndex: entries.length === 0 ? 0 : firstIndex, entries } });
+    const record = { hardState: state, base, firstIndex: entries.length === 0 ? 0 : firstIndex, entries, lastIndex };
+    effects.push({ type: "persist", token, record });
   }
 
   /** Records up to `token` are fsynced. */
@@ -90,7 +110,7 @@ export class Durability {
   }
 
   /** Sends at once where term and vote are on disk, otherwise as soon as they are. Call after `flush`. */
-  sendWhenVoteDurable(to: GatewayId, message: RaftMessage, effects: RaftEffect[]): void {
+  sendWhenVoteDurable(to: MemberId, message: RaftMessage, effects: RaftEffect[]): void {
     if (this.voteDurable) effects.push({ type: "send", to, message });
     else this.#held.set(`${message.type} ${to}`, { token: this.#voteToken, to, message });
   }

@@ -1,14 +1,15 @@
 /**
  * Elections: pre-vote (dissertation §9.6), vote (Raft §5.2, §5.4.1), leader stickiness (dissertation §4.2.3). A
- * candidate asks for votes, and counts its own, only once its candidacy is on disk; so does a voter with its answer.
+ * candidate asks for votes, and counts its own, only once its candidacy is on disk; so does a voter with its answer. A
+ * learner that is asked votes: the candidate may know, as it does not yet, that it is a voter (dissertation §4.2.2).
  */
-import type { GatewayId } from "../../lib/ids.ts";
+import type { MemberId } from "../../lib/ids.ts";
 import type { PreVoteRequest, PreVoteResponse, RaftMessage, VoteRequest, VoteResponse } from "./messages.ts";
 import type { RaftState } from "./raft-state.ts";
 
 /** Changes of role, which the node carries out. */
 export interface ElectionOutcomes {
-  becomeFollower(term: number, leader: GatewayId | undefined): void;
+  becomeFollower(term: number, leader: MemberId | undefined): void;
   becomeLeader(): void;
 }
 
@@ -16,9 +17,11 @@ export class Election {
   readonly #state: RaftState;
   readonly #outcomes: ElectionOutcomes;
   /** Answers in the current round, this node's own included. */
-  readonly #votes = new Map<GatewayId, boolean>();
+  readonly #votes = new Map<MemberId, boolean>();
   /** As a candidate: the candidacy is on disk and the requests have left. */
   #asked = false;
+  /** As a candidate: the leader asked for it. */
+  #transfer = false;
 
   constructor(state: RaftState, outcomes: ElectionOutcomes) {
     this.#state = state;
@@ -26,7 +29,7 @@ export class Election {
   }
 
   get #mayStand(): boolean {
-    return this.#state.configuration.isVoter(this.#state.self);
+    return this.#state.configuration.isVoter(this.#state.self) && !this.#state.isImpaired;
   }
 
   get nextDeadlineMs(): number {
@@ -48,12 +51,18 @@ export class Election {
     state.leader = undefined;
     this.#votes.clear();
     this.#votes.set(state.self, true);
-    for (const peer of state.peers) state.send(peer, this.#request());
+    for (const voter of state.configuration.otherVoters(state.self)) state.send(voter, this.#request());
     this.#countPreVotes();
   }
 
-  #beginCandidacy(): void {
+  /** The leader passes its leadership on (dissertation §3.10). The question whether an election could be won is not asked. */
+  standAtOnce(): void {
+    if (this.#mayStand) this.#beginCandidacy({ transfer: true });
+  }
+
+  #beginCandidacy(options: { readonly transfer: boolean }): void {
     const state = this.#state;
+    this.#transfer = options.transfer;
     state.enterTerm(state.term + 1);
     state.vote(state.self);
     state.role = "candidate";
@@ -68,7 +77,7 @@ export class Election {
     if (state.role !== "candidate" || this.#asked || !state.durability.voteDurable) return;
     this.#asked = true;
     state.resetElectionTimer();
-    for (const peer of state.peers) state.send(peer, this.#request());
+    for (const voter of state.configuration.otherVoters(state.self)) state.send(voter, this.#request());
     this.#votes.set(state.self, true);
     this.#countVotes();
   }
@@ -76,29 +85,30 @@ export class Election {
   #request(): RaftMessage {
     const { role, term, log } = this.#state;
     const { index: lastLogIndex, term: lastLogTerm } = log.last;
-    if (role === "candidate") return { type: "vote-request", term, lastLogIndex, lastLogTerm };
+    if (role === "candidate") return { type: "vote-request", term, lastLogIndex, lastLogTerm, transfer: this.#transfer };
     return { type: "pre-vote-request", term: term + 1, lastLogIndex, lastLogTerm };
   }
 
   /** A link stands again: asks anew who has not answered. */
-  peerUp(peer: GatewayId): void {
+  peerUp(peer: MemberId): void {
     const { role } = this.#state;
     const asking = role === "pre-candidate" || (role === "candidate" && this.#asked);
-    if (asking && !this.#votes.has(peer)) this.#state.send(peer, this.#request());
+    if (asking && !this.#votes.has(peer) && this.#state.configuration.isVoter(peer)) this.#state.send(peer, this.#request());
   }
 
-  preVoteRequested(from: GatewayId, message: PreVoteRequest): void {
+  preVoteRequested(from: MemberId, message: PreVoteRequest): void {
     const state = this.#state;
     // A vote in that term would be a new one, so none is given away in it yet. An answer with the own term frees a
     // node that has fallen behind; nothing is recorded, and the own timer goes on.
     const granted =
       message.term > state.term &&
       !state.trustsLeader &&
+      !state.isImpaired &&
       state.rules.mayGrantVote({ candidate: from, votedFor: undefined, candidateLog: positionOf(message), ownLog: state.log.last });
     state.reply(from, { type: "pre-vote-response", term: granted ? message.term : state.term, granted });
   }
 
-  preVoteAnswered(from: GatewayId, message: PreVoteResponse): void {
+  preVoteAnswered(from: MemberId, message: PreVoteResponse): void {
     const state = this.#state;
     if (!message.granted && message.term > state.term) {
       this.#outcomes.becomeFollower(message.term, undefined);
@@ -110,18 +120,19 @@ export class Election {
 
   #countPreVotes(): void {
     const { configuration, term } = this.#state;
-    if (configuration.isQuorum((voter) => this.#votes.get(voter) === true)) this.#beginCandidacy();
+    if (configuration.isQuorum((voter) => this.#votes.get(voter) === true)) this.#beginCandidacy({ transfer: false });
     else if (configuration.isBlocked((voter) => this.#votes.get(voter) === false)) this.#outcomes.becomeFollower(term, undefined);
   }
 
-  voteRequested(from: GatewayId, message: VoteRequest): void {
+  voteRequested(from: MemberId, message: VoteRequest): void {
     const state = this.#state;
     // Dissertation §4.2.3: not even the term is taken over from a candidate while a leader is there.
-    if (message.term > state.term && state.trustsLeader) return;
+    if (message.term > state.term && state.trustsLeader && !message.transfer) return;
     if (message.term > state.term) this.#outcomes.becomeFollower(message.term, undefined);
     const granted =
       message.term === state.term &&
       state.leader === undefined &&
+      !state.isImpaired &&
       state.rules.mayGrantVote({ candidate: from, votedFor: state.votedFor, candidateLog: positionOf(message), ownLog: state.log.last });
     if (granted) {
       state.vote(from);
@@ -130,7 +141,7 @@ export class Election {
     state.reply(from, { type: "vote-response", term: state.term, granted });
   }
 
-  voteAnswered(from: GatewayId, message: VoteResponse): void {
+  voteAnswered(from: MemberId, message: VoteResponse): void {
     const state = this.#state;
     if (message.term > state.term) {
       this.#outcomes.becomeFollower(message.term, undefined);

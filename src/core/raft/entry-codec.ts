@@ -9,10 +9,11 @@ import type { Entry, EntryKind } from "./messages.ts";
 import { entryBytes } from "./raft-log.ts";
 
 /** Never renumber. */
-const kindTags: Readonly<Record<EntryKind, number>> = { command: 1, "no-op": 2 };
+const kindTags: Readonly<Record<EntryKind, number>> = { command: 1, "no-op": 2, configuration: 3 };
 const kindOfTag: ReadonlyMap<number, EntryKind> = new Map([
   [kindTags.command, "command"],
   [kindTags["no-op"], "no-op"],
+  [kindTags.configuration, "configuration"],
 ]);
 
 /** Term, kind and length take a byte each at least: bounds a count before anything is allocated for it. */

@@ -2,12 +2,12 @@
  * The follower's side of replication (Raft §5.3). An append is accepted where the logs agree at its `prevIndex`; what
  * conflicts behind it is replaced, what is there already stays. An acknowledgement never claims more than the disk has.
  */
-import type { GatewayId } from "../../lib/ids.ts";
-import type { AppendRequest, Entry } from "./messages.ts";
+import type { MemberId } from "../../lib/ids.ts";
+import type { AppendRequest, Entry, InstallSnapshot } from "./messages.ts";
 import type { RaftState } from "./raft-state.ts";
 
 /** An append of the node's own term, whose sender it follows. */
-export function receiveAppend(state: RaftState, from: GatewayId, message: AppendRequest): void {
+export function receiveAppend(state: RaftState, from: MemberId, message: AppendRequest): void {
   state.readSequenceSeen = Math.max(state.readSequenceSeen, message.readSequence);
   const { log } = state;
   // What is compacted away was committed, and the leader's log has all that is committed (§5.4.3).
@@ -24,7 +24,7 @@ export function receiveAppend(state: RaftState, from: GatewayId, message: Append
     return;
   }
   if (conflict !== undefined && conflict.index <= log.lastIndex) state.truncateFrom(conflict.index);
-  for (const entry of news) log.append(entry);
+  for (const entry of news) state.append(entry);
   // Within a term a leader's log only grows, so an older message never takes back what a newer one has matched.
   state.receivedIndex = Math.max(state.receivedIndex, message.prevIndex + message.entries.length);
   state.commitTo(Math.min(message.commitIndex, state.receivedIndex));
@@ -45,17 +45,35 @@ function firstNew(state: RaftState, message: AppendRequest): readonly Entry[] {
   return known === 0 ? entries : entries.slice(known);
 }
 
-export function acknowledge(state: RaftState, leader: GatewayId): void {
-  state.reply(leader, {
-    type: "append-accepted",
-    term: state.term,
-    matchIndex: Math.min(state.receivedIndex, state.durability.durableIndex),
-    receivedIndex: state.receivedIndex,
-    readSequence: state.readSequenceSeen,
-  });
+export function acknowledge(state: RaftState, leader: MemberId): void {
+  const { receivedIndex, readSequenceSeen: readSequence, term } = state;
+  const heldIndex = Math.min(receivedIndex, state.durability.durableIndex);
+  state.reply(
+    leader,
+    state.isImpaired
+      ? { type: "append-accepted", term, matchIndex: 0, receivedIndex: heldIndex, readSequence }
+      : { type: "append-accepted", term, matchIndex: heldIndex, receivedIndex, readSequence },
+  );
 }
 
-function rejectAppend(state: RaftState, from: GatewayId, message: AppendRequest): void {
+/** The leader's log no longer has what this node lacks. */
+export function receiveInstallSnapshot(state: RaftState, from: MemberId, message: InstallSnapshot): void {
+  const { snapshotIndex: index, snapshotTerm: term } = message;
+  state.readSequenceSeen = Math.max(state.readSequenceSeen, message.readSequence);
+  if (state.log.termAt(index) === term) {
+    // The log has what the snapshot stands for, and all before it (log matching); only that it is committed is news.
+    state.receivedIndex = Math.max(state.receivedIndex, index);
+    state.commitTo(index);
+  } else if (index > state.commitIndex) {
+    state.effects.push({ type: "fetch-snapshot", from, index, term });
+  } else {
+    // What is committed here agrees with the leader's log (§5.4.3).
+    state.receivedIndex = Math.max(state.receivedIndex, state.commitIndex);
+  }
+  acknowledge(state, from);
+}
+
+function rejectAppend(state: RaftState, from: MemberId, message: AppendRequest): void {
   const conflict = state.log.lastWithTermAtMost(message.prevTerm, message.prevIndex);
   state.reply(from, {
     type: "append-rejected",
@@ -68,11 +86,11 @@ function rejectAppend(state: RaftState, from: GatewayId, message: AppendRequest)
 }
 
 /** Answers an append of an earlier term, so that its sender learns of ours and steps down. */
-export function rejectDeposed(state: RaftState, from: GatewayId, message: AppendRequest): void {
+export function rejectDeposed(state: RaftState, from: MemberId, rejectedIndex: number): void {
   state.reply(from, {
     type: "append-rejected",
     term: state.term,
-    rejectedIndex: message.prevIndex,
+    rejectedIndex,
     conflictIndex: 0,
     conflictTerm: 0,
     readSequence: 0,

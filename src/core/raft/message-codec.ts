@@ -22,12 +22,16 @@ const typeTags: Readonly<Record<RaftMessageType, number>> = {
   append: 5,
   "append-accepted": 6,
   "append-rejected": 7,
+  "install-snapshot": 8,
+  "timeout-now": 9,
 };
+/** A vote request that follows a `timeout-now`: a type of its own on the wire, so that the form of type 3 stays what it was. */
+const transferVoteTag = 10;
 
 export function encodeMessage(message: RaftMessage): Uint8Array {
   const writer = new ByteWriter(headerBytesMax + (message.type === "append" ? entriesCapacity(message.entries) : 0));
   writer.u8(version);
-  writer.u8(typeTags[message.type]);
+  writer.u8(message.type === "vote-request" && message.transfer ? transferVoteTag : typeTags[message.type]);
   writer.varint(message.term);
   writeFields(writer, message);
   return writer.view();
@@ -57,6 +61,12 @@ function writeFields(writer: ByteWriter, message: RaftMessage): void {
       writer.varint(message.conflictIndex);
       writer.varint(message.conflictTerm);
       return writer.varint(message.readSequence);
+    case "install-snapshot":
+      writer.varint(message.snapshotIndex);
+      writer.varint(message.snapshotTerm);
+      return writer.varint(message.readSequence);
+    case "timeout-now":
+      return;
     default:
       return unreachable(message);
   }
@@ -83,7 +93,9 @@ function readFields(reader: ByteReader, tag: number, term: number): RaftMessage 
     case typeTags["pre-vote-request"]:
       return { type: "pre-vote-request", term, ...readLast(reader) };
     case typeTags["vote-request"]:
-      return { type: "vote-request", term, ...readLast(reader) };
+      return { type: "vote-request", term, ...readLast(reader), transfer: false };
+    case transferVoteTag:
+      return { type: "vote-request", term, ...readLast(reader), transfer: true };
     case typeTags["pre-vote-response"]:
       return { type: "pre-vote-response", term, granted: readTruth(reader) };
     case typeTags["vote-response"]:
@@ -101,6 +113,16 @@ function readFields(reader: ByteReader, tag: number, term: number): RaftMessage 
         conflictTerm: reader.varint(),
         readSequence: reader.varint(),
       };
+    case typeTags["install-snapshot"]:
+      return {
+        type: "install-snapshot",
+        term,
+        snapshotIndex: reader.varint(),
+        snapshotTerm: reader.varint(),
+        readSequence: reader.varint(),
+      };
+    case typeTags["timeout-now"]:
+      return { type: "timeout-now", term };
     default:
       return undefined;
   }

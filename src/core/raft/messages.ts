@@ -2,10 +2,14 @@
  * What Raft nodes of one site say to each other. A closed union; any message may be lost, doubled, late or out of
  * order. The wire format stands in `message-codec.ts`.
  */
-import type { GatewayId } from "../../lib/ids.ts";
+import type { MemberId } from "../../lib/ids.ts";
+import type { ConfigurationRecord } from "./configuration.ts";
 
-/** `no-op`: the entry with which a leader opens its term (Raft §8); its command is empty and it is not for the state machine. */
-export type EntryKind = "command" | "no-op";
+/**
+ * `no-op`: the entry with which a leader opens its term (Raft §8); its command is empty and it is not for the state machine.
+ * `configuration`: its command is a `ConfigurationRecord` (`configuration-codec.ts`), in effect from when it is in the log.
+ */
+export type EntryKind = "command" | "no-op" | "configuration";
 
 export interface Entry {
   /** From 1, without gaps. */
@@ -36,6 +40,8 @@ export interface VoteRequest {
   readonly term: number;
   readonly lastLogIndex: number;
   readonly lastLogTerm: number;
+  /** The leader has asked the sender to take over (dissertation §3.10): whoever trusts that leader votes all the same. */
+  readonly transfer: boolean;
 }
 
 export interface VoteResponse {
@@ -57,7 +63,10 @@ export interface AppendRequest {
   readonly entries: readonly Entry[];
 }
 
-/** The logs agree up to `receivedIndex`, and up to `matchIndex` the follower has them on disk. */
+/**
+ * The logs agree up to `receivedIndex`, and up to `matchIndex` the follower has them on disk. A follower that heals a damaged
+ * log says `matchIndex` 0, for it may not vouch for anything, and what it has on disk as `receivedIndex`.
+ */
 export interface AppendAccepted {
   readonly type: "append-accepted";
   readonly term: number;
@@ -81,13 +90,48 @@ export interface AppendRejected {
   readonly readSequence: number;
 }
 
-export type RaftMessage = PreVoteRequest | PreVoteResponse | VoteRequest | VoteResponse | AppendRequest | AppendAccepted | AppendRejected;
+/**
+ * The follower lacks entries that the leader's log no longer has (Raft §7). The message only names the snapshot; the
+ * follower fetches it, over another channel and in pieces, from the sender. Also the heartbeat as long as that takes.
+ */
+export interface InstallSnapshot {
+  readonly type: "install-snapshot";
+  readonly term: number;
+  readonly snapshotIndex: number;
+  readonly snapshotTerm: number;
+  readonly readSequence: number;
+}
+
+/** Asks the receiver, whose log is complete, to stand for election at once (dissertation §3.10). */
+export interface TimeoutNow {
+  readonly type: "timeout-now";
+  readonly term: number;
+}
+
+export type RaftMessage =
+  | PreVoteRequest
+  | PreVoteResponse
+  | VoteRequest
+  | VoteResponse
+  | AppendRequest
+  | AppendAccepted
+  | AppendRejected
+  | InstallSnapshot
+  | TimeoutNow;
 
 export type RaftMessageType = RaftMessage["type"];
 
 /** What must be on disk before a node speaks in a term. `commitIndex` is a hint: it may lag behind, never run ahead. */
 export interface HardState {
   readonly term: number;
-  readonly votedFor: GatewayId | undefined;
+  readonly votedFor: MemberId | undefined;
   readonly commitIndex: number;
+}
+
+/** What a snapshot stands for: everything up to and including the entry at `index`. Index 0, term 0: the empty beginning. */
+export interface SnapshotMeta {
+  readonly index: number;
+  readonly term: number;
+  /** In effect at `index`. */
+  readonly configuration: ConfigurationRecord;
 }

@@ -27,6 +27,9 @@ export interface RaftLimits {
   readonly backlogBytesMax: number;
   /** Accepted proposals whose fate is open; above it proposals are refused as `busy`. */
   readonly openProposalsMax: number;
+  /** Entries, and bytes of them, that stay in memory behind a snapshot, for followers that are a little late. */
+  readonly trailingEntriesMax: number;
+  readonly trailingBytesMax: number;
   /** Reads that wait for a round; above it they are refused as `busy`. */
   readonly openReadsMax: number;
 }
@@ -38,5 +41,7 @@ export const raftLimits: RaftLimits = {
   inflightBytesMax: 4 << 20,
   backlogBytesMax: 32 << 20,
   openProposalsMax: 65_536,
+  trailingEntriesMax: 5_000,
+  trailingBytesMax: 1 << 20,
   openReadsMax: 65_536,
 };

@@ -1,6 +1,7 @@
 /**
  * What a leader knows about one follower, and how much it may send it. `probe`: where the logs agree is not known, one
  * message at a time looks for it. `replicate`: messages are pipelined ahead of the acknowledgements, within a window.
+ * `snapshot`: the follower lacks entries that are compacted away; until it has the snapshot it gets heartbeats only.
  */
 import type { RaftLimits } from "./options.ts";
 
@@ -10,8 +11,8 @@ interface Inflight {
 }
 
 export class Progress {
-  state: "probe" | "replicate" = "probe";
-  /** Greatest index that the follower is known to have on disk, in agreement with this leader's log. Never falls. */
+  state: "probe" | "replicate" | "snapshot" = "probe";
+  /** Greatest index that the follower is known to have on disk, in agreement with this leader's log. Falls only by `startOver`. */
   matchIndex = 0;
   nextIndex: number;
   /** When the follower last answered in this term. */
@@ -45,29 +46,51 @@ export class Progress {
     this.nextIndex = lastIndex + 1;
   }
 
-  accepted(matchIndex: number, receivedIndex: number): void {
-    if (matchIndex > this.matchIndex) this.matchIndex = matchIndex;
+  /** `firstIndex`: the first entry that the leader's log still has. */
+  accepted(answer: { readonly matchIndex: number; readonly receivedIndex: number; readonly firstIndex: number }): void {
+    const { receivedIndex } = answer;
+    if (answer.matchIndex > this.matchIndex) this.matchIndex = answer.matchIndex;
+    // A follower that heals vouches for nothing, but what it says to have must not fill the window for ever.
+    const held = answer.matchIndex === 0 ? Math.max(this.matchIndex, receivedIndex) : this.matchIndex;
     let freed = 0;
-    while (freed < this.#inflight.length && (this.#inflight[freed] as Inflight).lastIndex <= this.matchIndex) {
+    while (freed < this.#inflight.length && (this.#inflight[freed] as Inflight).lastIndex <= held) {
       this.#inflightBytes -= (this.#inflight[freed] as Inflight).bytes;
       freed++;
     }
     if (freed > 0) this.#inflight.splice(0, freed);
-    this.nextIndex = Math.max(this.nextIndex, this.matchIndex + 1, receivedIndex + 1);
+    const reached = Math.max(this.matchIndex, receivedIndex);
+    // An answer to the heartbeat of a follower that waits for a snapshot says nothing new.
+    if (this.state === "snapshot" && reached + 1 < answer.firstIndex) return;
+    this.nextIndex = Math.max(this.nextIndex, reached + 1);
+    if (this.state === "snapshot") this.nextIndex = reached + 1;
     this.state = "replicate";
     this.probePaused = false;
   }
 
   /** Whether a refusal speaks of the newest question; late and doubled ones do not. */
   isCurrentRejection(rejectedIndex: number): boolean {
+    if (this.state === "snapshot") return false;
     return this.state === "probe"
       ? rejectedIndex === this.nextIndex - 1
       : rejectedIndex > this.matchIndex && rejectedIndex < this.nextIndex;
   }
 
-  /** A refusal at or below what the follower had acknowledged: the probe stays paused until the next heartbeat. */
+  /** A refusal at or below what the follower had acknowledged. */
   deniesWhatItHad(rejectedIndex: number): boolean {
     return rejectedIndex <= this.matchIndex;
+  }
+
+  /** What the follower acknowledged may be gone from its disk: it counts anew from nothing. */
+  startOver(): void {
+    this.matchIndex = 0;
+  }
+
+  /** What it needs next is compacted away. */
+  awaitSnapshot(): void {
+    this.state = "snapshot";
+    this.probePaused = false;
+    this.#inflight.length = 0;
+    this.#inflightBytes = 0;
   }
 
   /** Looks for the point of agreement anew, at `nextIndex` or above what is known to match. */

@@ -46,6 +46,15 @@ export class OpenProposals {
     this.#forgetDecided();
   }
 
+  /** A snapshot took the place of everything up to `index`: what became of proposals there cannot be told from it. */
+  skippedTo(index: number, effects: RaftEffect[]): void {
+    const open = this.#open.slice(this.#head);
+    this.#head = 0;
+    this.#open = open.filter((proposal) => proposal.index > index);
+    for (const { requestId, index: at, term } of open)
+      if (at <= index) effects.push({ type: "proposal-unknown", requestId, index: at, term });
+  }
+
   /** Amortised O(1) per proposal. */
   #forgetDecided(): void {
     if (this.#head < 256 || this.#head * 2 < this.#open.length) return;

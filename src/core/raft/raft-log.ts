@@ -2,7 +2,7 @@
  * The log in memory. Indexes have no gaps and terms never fall; what stands below `firstIndex` is gone (compaction),
  * and only the term of the entry just before it is known. Lookups by index are O(1), by term O(log n).
  */
-import { assert } from "../../lib/assert.ts";
+import { assert, defined } from "../../lib/assert.ts";
 import type { Entry } from "./messages.ts";
 import type { LogPosition } from "./rules.ts";
 
@@ -13,12 +13,17 @@ export function entryBytes(entry: Entry): number {
 
 export class RaftLog {
   /** The entry just before the first one that is kept; index 0, term 0 in a log that was never compacted. */
-  readonly #before: LogPosition;
-  readonly #entries: Entry[] = [];
+  #before: LogPosition;
+  #entries: Entry[] = [];
 
   constructor(before: LogPosition, entries: readonly Entry[]) {
     this.#before = before;
     for (const entry of entries) this.append(entry);
+  }
+
+  /** The position just before the first entry that is kept. */
+  get before(): LogPosition {
+    return this.#before;
   }
 
   get firstIndex(): number {
@@ -56,6 +61,35 @@ export class RaftLog {
   truncateFrom(index: number): void {
     assert(index >= this.firstIndex, `entry ${index} is still kept`);
     this.#entries.length = Math.min(this.#entries.length, index - this.firstIndex);
+  }
+
+  /** Lets go of the entries up to `index`, which stays known with its term. */
+  compactTo(index: number): void {
+    if (index <= this.#before.index) return;
+    const term = defined(this.termAt(index), `term of entry ${index}`);
+    this.#entries = this.#entries.slice(index - this.#before.index);
+    this.#before = { index, term };
+  }
+
+  /** Forgets everything: the log begins behind a snapshot at this position. */
+  reset(before: LogPosition): void {
+    this.#entries = [];
+    this.#before = before;
+  }
+
+  /**
+   * Up to where the log may be compacted behind a snapshot at `index` so that as many of its entries stay as these bounds
+   * allow, for followers that are a little late.
+   */
+  compactionIndex(index: number, keep: { readonly entriesMax: number; readonly bytesMax: number }): number {
+    let bytes = 0;
+    let to = index;
+    while (to > this.#before.index && index - to < keep.entriesMax) {
+      bytes += entryBytes(this.entryAt(to) as Entry);
+      if (bytes > keep.bytesMax) break;
+      to--;
+    }
+    return to;
   }
 
   /** All entries from `from` to `to`, both included. */

@@ -4,26 +4,33 @@
  * say. Messages may be lost, doubled, late and out of order.
  */
 import { assert, unreachable } from "../../lib/assert.ts";
-import type { GatewayId } from "../../lib/ids.ts";
+import type { MemberId } from "../../lib/ids.ts";
 import type { Random } from "../../lib/random.ts";
-import { Configuration } from "./configuration.ts";
+import type { ConfigurationRecord } from "./configuration.ts";
 import { Election } from "./election.ts";
 import type { RaftEffect, RaftEvent, RaftRole } from "./events-effects.ts";
-import { acknowledge, receiveAppend, rejectDeposed } from "./following.ts";
+import { acknowledge, receiveAppend, receiveInstallSnapshot, rejectDeposed } from "./following.ts";
 import { Leadership } from "./leadership.ts";
-import type { AppendAccepted, AppendRejected, AppendRequest, Entry, RaftMessage } from "./messages.ts";
+import type {
+  AppendAccepted,
+  AppendRejected,
+  AppendRequest,
+  Entry,
+  InstallSnapshot,
+  RaftMessage,
+  SnapshotMeta,
+  TimeoutNow,
+} from "./messages.ts";
 import { type RaftLimits, type RaftPreset, type RaftTimings, raftLimits, raftPresets } from "./options.ts";
 import { RaftState, type RestoredState } from "./raft-state.ts";
 import { type RaftRules, raftRules } from "./rules.ts";
 
 export interface RaftNodeOptions {
-  readonly self: GatewayId;
-  /** Distinct; the same on all gateways. */
-  readonly voters: readonly GatewayId[];
+  readonly self: MemberId;
   /** A preset's name, or timings of one's own. */
   readonly timings: RaftPreset | RaftTimings;
   readonly random: Random;
-  /** What `RecordReplay` made of the log. */
+  /** What `RecordReplay` made of the log, or `emptyState(votersOnly([…]))`, or any state that a test wants to begin with. */
   readonly restored: RestoredState;
   /** Monotonic milliseconds, as in `step`. */
   readonly nowMs: number;
@@ -32,13 +39,19 @@ export interface RaftNodeOptions {
 }
 
 export interface RaftView {
-  readonly self: GatewayId;
+  readonly self: MemberId;
   readonly role: RaftRole;
   readonly term: number;
-  readonly leader: GatewayId | undefined;
-  readonly votedFor: GatewayId | undefined;
+  readonly leader: MemberId | undefined;
+  readonly votedFor: MemberId | undefined;
   readonly commitIndex: number;
   readonly appliedIndex: number;
+  /** In effect here. */
+  readonly configuration: ConfigurationRecord;
+  /** Index of the entry that brought it; above `commitIndex` the change is in flight. */
+  readonly configurationIndex: number;
+  readonly snapshotIndex: number;
+  readonly impairedUntil: number | undefined;
   readonly firstIndex: number;
   readonly lastIndex: number;
   readonly lastTerm: number;
@@ -52,8 +65,8 @@ export interface RaftView {
 }
 
 export interface FollowerView {
-  readonly id: GatewayId;
-  readonly state: "probe" | "replicate";
+  readonly id: MemberId;
+  readonly state: "probe" | "replicate" | "snapshot";
   readonly matchIndex: number;
   readonly nextIndex: number;
   readonly inflight: number;
@@ -64,13 +77,12 @@ export class RaftNode {
   readonly #state: RaftState;
   readonly #election: Election;
   #leadership: Leadership | undefined;
-  #announced: { role: RaftRole; term: number; leader: GatewayId | undefined };
+  #announced: { role: RaftRole; term: number; leader: MemberId | undefined };
 
   constructor(options: RaftNodeOptions) {
     const rules: RaftRules = { ...raftRules, ...options.rules };
     this.#state = new RaftState({
       self: options.self,
-      configuration: new Configuration(options.voters, rules),
       rules,
       timings: typeof options.timings === "string" ? raftPresets[options.timings] : options.timings,
       limits: { ...raftLimits, ...options.limits },
@@ -95,10 +107,11 @@ export class RaftNode {
     if (nowMs > state.nowMs) state.nowMs = nowMs;
     this.#handle(event);
     this.#announce();
-    state.durability.flush(state.hardState, state.log, effects);
+    state.durability.flush(state.hardState, state.log, Math.max(state.log.lastIndex, state.impairedUntil ?? 0), effects);
     state.sendReplies();
     this.#apply();
     this.#leadership?.flush();
+    if (this.#leadership?.isDismissed === true) this.#dismiss();
   }
 
   /** When the next `tick` is due; infinite where none is needed. */
@@ -121,6 +134,10 @@ export class RaftNode {
       votedFor: state.votedFor,
       commitIndex: state.commitIndex,
       appliedIndex: state.appliedIndex,
+      configuration: state.configuration.record,
+      configurationIndex: state.configurations.current.index,
+      snapshotIndex: state.snapshot.index,
+      impairedUntil: state.impairedUntil,
       firstIndex: state.log.firstIndex,
       lastIndex: state.log.lastIndex,
       lastTerm: state.log.last.term,
@@ -149,6 +166,14 @@ export class RaftNode {
         return this.#durable(event.token);
       case "read-index":
         return this.#readIndex(event.requestId);
+      case "change-configuration":
+        return this.#changeConfiguration(event.requestId, event.configuration);
+      case "transfer-leadership":
+        return this.#transferLeadership(event.to);
+      case "snapshot-stored":
+        return this.#state.compact(event.index);
+      case "snapshot-received":
+        return this.#snapshotReceived(event.from, event.snapshot);
       case "peer-up":
         this.#leadership?.peerUp(event.peer);
         return this.#election.peerUp(event.peer);
@@ -170,6 +195,33 @@ export class RaftNode {
     for (const { requestId } of event.proposals) effects.push({ type: "proposal-refused", requestId, reason: "not-leader", leader });
   }
 
+  #changeConfiguration(requestId: number, configuration: ConfigurationRecord): void {
+    if (this.#leadership !== undefined) return this.#leadership.changeConfiguration(requestId, configuration);
+    this.#state.effects.push({ type: "proposal-refused", requestId, reason: "not-leader", leader: this.#state.leader });
+  }
+
+  #transferLeadership(to: MemberId | undefined): void {
+    if (this.#leadership !== undefined) return this.#leadership.transferTo(to);
+    this.#state.effects.push({ type: "transfer-ended", to, moved: false });
+  }
+
+  #snapshotReceived(from: MemberId, snapshot: SnapshotMeta): void {
+    const state = this.#state;
+    if (snapshot.index <= state.commitIndex) return;
+    // Only a follower asks for one; who has come to lead since has everything that is committed (§5.4.3).
+    if (this.#leadership !== undefined) return;
+    state.install(snapshot);
+    state.receivedIndex = Math.max(state.receivedIndex, snapshot.index);
+    state.healIfWhole();
+    if (state.role === "follower" && state.leader === from) acknowledge(state, from);
+  }
+
+  /** The news that this leader is none any more is on its way; the best of the others need not wait for its time-out. */
+  #dismiss(): void {
+    this.#becomeFollower(this.#state.term, undefined);
+    this.#announce();
+  }
+
   #readIndex(requestId: number): void {
     if (this.#leadership !== undefined) return this.#leadership.reads.request(requestId);
     this.#state.effects.push({ type: "read-refused", requestId, reason: "not-leader", leader: this.#state.leader });
@@ -181,16 +233,18 @@ export class RaftNode {
     const before = durability.durableIndex;
     durability.confirm(token);
     durability.releaseHeld(state.term, state.effects);
+    state.healIfWhole();
     this.#election.afterDurable();
     this.#leadership?.maybeCommit();
     const more = durability.durableIndex > before && state.receivedIndex > 0;
     if (more && state.role === "follower" && state.leader !== undefined) acknowledge(state, state.leader);
   }
 
-  #receive(from: GatewayId, message: RaftMessage): void {
+  #receive(from: MemberId, message: RaftMessage): void {
     const state = this.#state;
-    if (from === state.self || !state.configuration.isVoter(from))
-      return state.violation(from, `sent ${message.type} without being a member`);
+    // Whether the sender is a member is asked where its answer counts: one who is new to this node's configuration may well
+    // lead, or stand, by a newer one (dissertation §4.2.2).
+    if (from === state.self) return state.violation(from, `sent ${message.type} under this node's own id`);
     switch (message.type) {
       case "pre-vote-request":
         return this.#election.preVoteRequested(from, message);
@@ -202,6 +256,10 @@ export class RaftNode {
         return this.#election.voteAnswered(from, message);
       case "append":
         return this.#receiveAppend(from, message);
+      case "install-snapshot":
+        return this.#receiveInstallSnapshot(from, message);
+      case "timeout-now":
+        return this.#receiveTimeoutNow(from, message);
       case "append-accepted":
       case "append-rejected":
         return this.#receiveAppendAnswer(from, message);
@@ -210,19 +268,39 @@ export class RaftNode {
     }
   }
 
-  #receiveAppend(from: GatewayId, message: AppendRequest): void {
+  #receiveAppend(from: MemberId, message: AppendRequest): void {
     const state = this.#state;
-    if (message.term < state.term) return rejectDeposed(state, from, message);
-    if (message.term === state.term && (state.role === "leader" || (state.leader !== undefined && state.leader !== from))) {
-      return state.violation(from, `leads in term ${message.term}, which has the leader ${state.leader}`);
-    }
-    this.#becomeFollower(message.term, from);
-    state.leaderHeardMs = state.nowMs;
-    state.resetElectionTimer();
+    if (message.term < state.term) return rejectDeposed(state, from, message.prevIndex);
+    if (!this.#follow(from, message.term)) return;
     receiveAppend(state, from, message);
   }
 
-  #receiveAppendAnswer(from: GatewayId, message: AppendAccepted | AppendRejected): void {
+  #receiveInstallSnapshot(from: MemberId, message: InstallSnapshot): void {
+    const state = this.#state;
+    if (message.term < state.term) return rejectDeposed(state, from, message.snapshotIndex);
+    if (!this.#follow(from, message.term)) return;
+    receiveInstallSnapshot(state, from, message);
+  }
+
+  /** Whoever sends the log in a term leads it. False: another one does. */
+  #follow(leader: MemberId, term: number): boolean {
+    const state = this.#state;
+    if (term === state.term && (state.role === "leader" || (state.leader !== undefined && state.leader !== leader))) {
+      state.violation(leader, `leads in term ${term}, which has the leader ${state.leader}`);
+      return false;
+    }
+    this.#becomeFollower(term, leader);
+    state.leaderHeardMs = state.nowMs;
+    state.resetElectionTimer();
+    return true;
+  }
+
+  #receiveTimeoutNow(from: MemberId, message: TimeoutNow): void {
+    const { term, leader, role } = this.#state;
+    if (message.term === term && leader === from && role === "follower") this.#election.standAtOnce();
+  }
+
+  #receiveAppendAnswer(from: MemberId, message: AppendAccepted | AppendRejected): void {
     const state = this.#state;
     // A node that has come to a higher term alone is freed here: this leader steps down, and the next election takes
     // place above that term. Without it, check-quorum and stickiness would keep the node out for ever.
@@ -232,7 +310,7 @@ export class RaftNode {
     else this.#leadership.rejected(from, message);
   }
 
-  #becomeFollower(term: number, leader: GatewayId | undefined): void {
+  #becomeFollower(term: number, leader: MemberId | undefined): void {
     const state = this.#state;
     if (term > state.term) state.enterTerm(term);
     if (state.role !== "follower") state.resetElectionTimer();
@@ -240,7 +318,7 @@ export class RaftNode {
     state.leader = leader;
     const ended = this.#leadership;
     this.#leadership = undefined;
-    ended?.reads.abandon();
+    ended?.abandon();
   }
 
   #becomeLeader(): void {

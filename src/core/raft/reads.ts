@@ -4,7 +4,7 @@
  * one. A round is named by a sequence number which every append carries and every answer echoes, so lost, doubled and
  * late messages do no harm: an echo of n was sent after round n began, by a node that had not left the leader's term.
  */
-import type { GatewayId } from "../../lib/ids.ts";
+import type { MemberId } from "../../lib/ids.ts";
 import type { RequestId } from "./events-effects.ts";
 import type { RaftState } from "./raft-state.ts";
 
@@ -40,9 +40,10 @@ export class ReadRounds {
   }
 
   /** Finishes the round that a quorum has confirmed and begins the next. True: a round began, ask the followers. */
-  advance(confirmedBy: (voter: GatewayId) => number): boolean {
+  advance(confirmedBy: (voter: MemberId) => number): boolean {
     if (this.#round !== undefined) {
-      if (this.#state.configuration.quorumValue(confirmedBy) < this.sequence) return false;
+      const confirmed = this.#state.configuration.quorumValue(confirmedBy) >= this.sequence;
+      if (!this.#state.rules.mayServeRead({ confirmed })) return false;
       this.#finish(this.#round);
       this.#round = undefined;
     }

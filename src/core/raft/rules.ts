@@ -2,7 +2,7 @@
  * The rules on which Raft's safety rests, each a pure function on its own, so that a reader can check them against the
  * paper and a test can replace one and prove that the checkers notice.
  */
-import type { GatewayId } from "../../lib/ids.ts";
+import type { MemberId } from "../../lib/ids.ts";
 
 export interface LogPosition {
   readonly index: number;
@@ -15,9 +15,9 @@ export function isUpToDate(candidate: LogPosition, own: LogPosition): boolean {
 }
 
 export interface VoteQuestion {
-  readonly candidate: GatewayId;
+  readonly candidate: MemberId;
   /** For whom this node has voted in the term in question. */
-  readonly votedFor: GatewayId | undefined;
+  readonly votedFor: MemberId | undefined;
   readonly candidateLog: LogPosition;
   readonly ownLog: LogPosition;
 }
@@ -44,10 +44,43 @@ export function quorumSize(voterCount: number): number {
   return Math.floor(voterCount / 2) + 1;
 }
 
+export interface MembershipQuestion {
+  /** An entry of the leader's own term is committed: what it knows as committed is complete (dissertation §4.1, the bug of 2015). */
+  readonly ownTermCommitted: boolean;
+  /** The configuration in effect is not committed yet. */
+  readonly changeInFlight: boolean;
+}
+
+/** Dissertation §4.1: one change of the membership at a time. */
+export function mayChangeMembership(question: MembershipQuestion): boolean {
+  return question.ownTermCommitted && !question.changeInFlight;
+}
+
+export interface ReadQuestion {
+  /** A quorum has confirmed, after the read was asked, that this node still led. */
+  readonly confirmed: boolean;
+}
+
+/** Dissertation §6.4: a leader answers a read only when it has heard that it still leads. */
+export function mayServeRead(question: ReadQuestion): boolean {
+  return question.confirmed;
+}
+
+/**
+ * Whether a node whose log lost entries that it once had may vote, stand, or acknowledge: never, until it has them again
+ * (Alagappan et al., "Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018).
+ */
+export function mayVoteImpaired(): boolean {
+  return false;
+}
+
 export interface RaftRules {
   readonly mayGrantVote: (question: VoteQuestion) => boolean;
   readonly mayCommit: (question: CommitQuestion) => boolean;
   readonly quorumSize: (voterCount: number) => number;
+  readonly mayChangeMembership: (question: MembershipQuestion) => boolean;
+  readonly mayServeRead: (question: ReadQuestion) => boolean;
+  readonly mayVoteImpaired: () => boolean;
 }
 
-export const raftRules: RaftRules = { mayGrantVote, mayCommit, quorumSize };
+export const raftRules: RaftRules = { mayGrantVote, mayCommit, quorumSize, mayChangeMembership, mayServeRead, mayVoteImpaired };

@@ -8,7 +8,7 @@ import type { RaftLimits } from "../../../src/core/raft/options.ts";
 import { RaftNode } from "../../../src/core/raft/raft-node.ts";
 import type { RaftRules } from "../../../src/core/raft/rules.ts";
 import { defined } from "../../../src/lib/assert.ts";
-import { type GatewayId, gatewayId } from "../../../src/lib/ids.ts";
+import { type MemberId, memberId } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import { SafetyChecker } from "./raft-checkers.ts";
 
@@ -27,8 +27,8 @@ export interface ManualOptions {
 }
 
 export interface Envelope {
-  readonly from: GatewayId;
-  readonly to: GatewayId;
+  readonly from: MemberId;
+  readonly to: MemberId;
   readonly message: RaftMessage;
 }
 
@@ -44,41 +44,41 @@ export class ManualCluster {
   nowMs = 0;
   /** Messages under way, oldest first. */
   readonly wire: Envelope[] = [];
-  readonly #nodes = new Map<GatewayId, RaftNode>();
-  readonly #said = new Map<GatewayId, RaftEffect[]>();
-  readonly #heldDisks = new Map<GatewayId, number[]>();
-  readonly #cut = new Set<GatewayId>();
+  readonly #nodes = new Map<MemberId, RaftNode>();
+  readonly #said = new Map<MemberId, RaftEffect[]>();
+  readonly #heldDisks = new Map<MemberId, number[]>();
+  readonly #cut = new Set<MemberId>();
 
   constructor(specs: readonly NodeSpec[], options: ManualOptions = {}) {
-    const voters = specs.map(({ id }) => gatewayId(id));
+    const voters = specs.map(({ id }) => memberId(id));
     for (const { id, log = [], term, commitIndex = 0 } of specs) {
       const entries = log.map((entryTerm, i) => testEntry(i + 1, entryTerm));
       const node = new RaftNode({
-        self: gatewayId(id),
+        self: memberId(id),
         voters,
         timings: "lan",
-        random: new SeededRandom(voters.indexOf(gatewayId(id)) + 1),
+        random: new SeededRandom(voters.indexOf(memberId(id)) + 1),
         restored: { hardState: { term: term ?? log[log.length - 1] ?? 0, votedFor: undefined, commitIndex }, entries },
         nowMs: 0,
         rules: options.rules ?? {},
         limits: options.limits ?? {},
       });
-      this.#nodes.set(gatewayId(id), node);
-      this.#said.set(gatewayId(id), []);
+      this.#nodes.set(memberId(id), node);
+      this.#said.set(memberId(id), []);
     }
   }
 
   node(id: string): RaftNode {
-    return defined(this.#nodes.get(gatewayId(id)), id);
+    return defined(this.#nodes.get(memberId(id)), id);
   }
 
   /** All effects of a node so far. */
   said(id: string): readonly RaftEffect[] {
-    return defined(this.#said.get(gatewayId(id)), id);
+    return defined(this.#said.get(memberId(id)), id);
   }
 
   step(id: string, event: RaftEvent): readonly RaftEffect[] {
-    const self = gatewayId(id);
+    const self = memberId(id);
     const node = this.node(id);
     const effects: RaftEffect[] = [];
     node.step(this.nowMs, event, effects);
@@ -98,18 +98,18 @@ export class ManualCluster {
 
   /** From now on this node's records stay unsynced until `releaseDisk`. */
   holdDisk(id: string): void {
-    this.#heldDisks.set(gatewayId(id), []);
+    this.#heldDisks.set(memberId(id), []);
   }
 
   releaseDisk(id: string): void {
-    const tokens = this.#heldDisks.get(gatewayId(id)) ?? [];
-    this.#heldDisks.delete(gatewayId(id));
+    const tokens = this.#heldDisks.get(memberId(id)) ?? [];
+    this.#heldDisks.delete(memberId(id));
     for (const token of tokens) this.step(id, { type: "durable", token });
   }
 
   /** Nothing goes to these nodes or comes from them. */
   isolate(...ids: readonly string[]): void {
-    for (const id of ids) this.#cut.add(gatewayId(id));
+    for (const id of ids) this.#cut.add(memberId(id));
   }
 
   heal(): void {

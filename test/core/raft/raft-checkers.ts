@@ -5,7 +5,7 @@
 import type { RaftEffect } from "../../../src/core/raft/events-effects.ts";
 import type { Entry, RaftMessage } from "../../../src/core/raft/messages.ts";
 import type { RaftNode } from "../../../src/core/raft/raft-node.ts";
-import type { GatewayId } from "../../../src/lib/ids.ts";
+import type { MemberId } from "../../../src/lib/ids.ts";
 
 export class SafetyViolation extends Error {
   override readonly name = "SafetyViolation";
@@ -31,32 +31,32 @@ export class SafetyChecker {
   readonly committed: Entry[] = [];
   /** In which term (at the latest) each of them was committed. */
   readonly #committedIn: number[] = [];
-  readonly #leaders = new Map<number, GatewayId>();
+  readonly #leaders = new Map<number, MemberId>();
   readonly #entries = new Map<string, SeenEntry>();
-  readonly #votes = new Map<string, GatewayId>();
-  readonly #spokenTerm = new Map<GatewayId, number>();
-  readonly #applied = new Map<GatewayId, number>();
+  readonly #votes = new Map<string, MemberId>();
+  readonly #spokenTerm = new Map<MemberId, number>();
+  readonly #applied = new Map<MemberId, number>();
   readonly #dropped = new Set<string>();
   readonly #readFloors = new Map<string, number>();
-  readonly #leaderLast = new Map<GatewayId, { readonly term: number; readonly lastIndex: number }>();
+  readonly #leaderLast = new Map<MemberId, { readonly term: number; readonly lastIndex: number }>();
   readsReady = 0;
   proposalsDropped = 0;
 
-  restarted(id: GatewayId): void {
+  restarted(id: MemberId): void {
     this.#applied.set(id, 0);
     this.#leaderLast.delete(id);
   }
 
-  readRequested(id: GatewayId, requestId: number): void {
+  readRequested(id: MemberId, requestId: number): void {
     this.#readFloors.set(`${id} ${requestId}`, this.committed.length);
   }
 
-  afterStep(id: GatewayId, node: RaftNode, effects: readonly RaftEffect[]): void {
+  afterStep(id: MemberId, node: RaftNode, effects: readonly RaftEffect[]): void {
     for (const effect of effects) this.#check(id, node, effect);
     this.#checkAppendOnly(id, node);
   }
 
-  #check(id: GatewayId, node: RaftNode, effect: RaftEffect): void {
+  #check(id: MemberId, node: RaftNode, effect: RaftEffect): void {
     switch (effect.type) {
       case "role-changed":
         if (effect.role === "leader") this.#checkLeader(id, node, effect.term);
@@ -92,7 +92,7 @@ export class SafetyChecker {
     }
   }
 
-  #checkLeader(id: GatewayId, node: RaftNode, term: number): void {
+  #checkLeader(id: MemberId, node: RaftNode, term: number): void {
     const other = this.#leaders.get(term);
     if (other !== undefined && other !== id) throw new SafetyViolation("election-safety", `${other} and ${id} lead in term ${term}`);
     this.#leaders.set(term, id);
@@ -106,7 +106,7 @@ export class SafetyChecker {
   }
 
   /** By induction over (index, term) -> (term before, content), equal pairs mean equal prefixes. */
-  #checkLogMatching(id: GatewayId, node: RaftNode, entry: Entry): void {
+  #checkLogMatching(id: MemberId, node: RaftNode, entry: Entry): void {
     const key = `${entry.index}/${entry.term}`;
     const prevTerm = node.entryAt(entry.index - 1)?.term ?? 0;
     const content = contentOf(entry);
@@ -115,7 +115,7 @@ export class SafetyChecker {
     else if (seen.prevTerm !== prevTerm || seen.content !== content) throw new SafetyViolation("log-matching", `${id} has another ${key}`);
   }
 
-  #checkApplied(id: GatewayId, node: RaftNode, entry: Entry): void {
+  #checkApplied(id: MemberId, node: RaftNode, entry: Entry): void {
     const expected = (this.#applied.get(id) ?? 0) + 1;
     if (entry.index !== expected) throw new SafetyViolation("apply-in-order", `${id} applies ${entry.index}, not ${expected}`);
     this.#applied.set(id, entry.index);
@@ -133,7 +133,7 @@ export class SafetyChecker {
     }
   }
 
-  #checkSpoken(id: GatewayId, to: GatewayId, message: RaftMessage): void {
+  #checkSpoken(id: MemberId, to: MemberId, message: RaftMessage): void {
     if (message.type === "pre-vote-request" || message.type === "pre-vote-response") return;
     if (message.term < (this.#spokenTerm.get(id) ?? 0))
       throw new SafetyViolation("term-never-falls", `${id} sends ${message.type} of term ${message.term}`);
@@ -148,7 +148,7 @@ export class SafetyChecker {
   }
 
   /** Leader append-only: within its term a leader's log never gets shorter (equal entries follow from log matching). */
-  #checkAppendOnly(id: GatewayId, node: RaftNode): void {
+  #checkAppendOnly(id: MemberId, node: RaftNode): void {
     const { role, term, lastIndex } = node.view();
     const before = this.#leaderLast.get(id);
     if (role !== "leader") {

@@ -7,7 +7,7 @@ import * as assert from "uvu/assert";
 import { entryBytes, RaftLog } from "../../../src/core/raft/raft-log.ts";
 import { isUpToDate, mayCommit, mayGrantVote, quorumSize } from "../../../src/core/raft/rules.ts";
 import { InvariantError } from "../../../src/lib/assert.ts";
-import { gatewayId } from "../../../src/lib/ids.ts";
+import { memberId } from "../../../src/lib/ids.ts";
 import { testEntry } from "./manual-cluster.ts";
 
 const logs = suite("RaftLog");
@@ -73,7 +73,7 @@ logs("gaps, terms that fall and cuts below the first entry are bugs", () => {
 logs.run();
 
 const rules = suite("Raft's rules");
-const [a, b] = [gatewayId("a"), gatewayId("b")];
+const [a, b] = [memberId("a"), memberId("b")];
 
 rules("§5.4.1: the later last term is more up to date; with equal terms, the longer log", () => {
   const own = { index: 5, term: 3 };

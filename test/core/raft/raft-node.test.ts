@@ -9,12 +9,12 @@ import { RaftNode } from "../../../src/core/raft/raft-node.ts";
 import { encodeRecord } from "../../../src/core/raft/record-codec.ts";
 import { RecordReplay } from "../../../src/core/raft/replay.ts";
 import { InvariantError } from "../../../src/lib/assert.ts";
-import { gatewayId } from "../../../src/lib/ids.ts";
+import { memberId } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import { ManualCluster, type ManualOptions, testEntry } from "./manual-cluster.ts";
 
 const raft = suite("RaftNode");
-const [a, b, c] = [gatewayId("a"), gatewayId("b"), gatewayId("c")];
+const [a, b, c] = [memberId("a"), memberId("b"), memberId("c")];
 
 const ofType = <T extends RaftEffect["type"]>(effects: readonly RaftEffect[], type: T) =>
   effects.filter((effect): effect is Extract<RaftEffect, { type: T }> => effect.type === type);
@@ -380,7 +380,7 @@ const lies: readonly [string, typeof b, RaftMessage][] = [
     b,
     { type: "append-accepted", term: 1, matchIndex: 1, receivedIndex: 1, readSequence: 4 },
   ],
-  ["sent vote-request without being a member", gatewayId("x"), { type: "vote-request", term: 5, lastLogIndex: 9, lastLogTerm: 4 }],
+  ["sent vote-request without being a member", memberId("x"), { type: "vote-request", term: 5, lastLogIndex: 9, lastLogTerm: 4 }],
 ];
 
 for (const [what, from, message] of lies) {

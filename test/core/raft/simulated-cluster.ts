@@ -12,7 +12,7 @@ import { RaftNode } from "../../../src/core/raft/raft-node.ts";
 import { encodeRecord } from "../../../src/core/raft/record-codec.ts";
 import { RecordReplay } from "../../../src/core/raft/replay.ts";
 import type { RaftRules } from "../../../src/core/raft/rules.ts";
-import { type GatewayId, gatewayId } from "../../../src/lib/ids.ts";
+import { type MemberId, memberId } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import { SafetyChecker, SafetyViolation } from "./raft-checkers.ts";
 
@@ -24,7 +24,7 @@ export interface SimulationOptions {
   /** Planted bug: records are reported as durable before they are. */
   readonly lyingDisk?: boolean;
   /** Planted bug: what a node says, before the network has it; `undefined` stays unsaid. */
-  readonly filter?: (from: GatewayId, effect: RaftEffect) => RaftEffect;
+  readonly filter?: (from: MemberId, effect: RaftEffect) => RaftEffect;
   readonly faultMs?: number;
 }
 
@@ -52,7 +52,7 @@ interface Disk {
 }
 
 interface Slot {
-  readonly id: GatewayId;
+  readonly id: MemberId;
   readonly disk: Disk;
   node: RaftNode | undefined;
   incarnation: number;
@@ -100,7 +100,7 @@ export class SimulatedCluster {
     for (let i = 0; i < count; i++) {
       const disk: Disk = { records: [], durableCount: 0, hardState: { term: 0, votedFor: undefined, commitIndex: 0 }, terms: [] };
       this.#slots.push({
-        id: gatewayId(`gw-${i}`),
+        id: memberId(`gw-${i}`),
         disk,
         node: undefined,
         incarnation: 0,
@@ -294,7 +294,7 @@ export class SimulatedCluster {
   }
 
   /** What is said about the disk is true of the disk. */
-  #checkOnDisk({ id, disk }: Slot, node: RaftNode, to: GatewayId, message: RaftMessage): void {
+  #checkOnDisk({ id, disk }: Slot, node: RaftNode, to: MemberId, message: RaftMessage): void {
     const votedFor = message.type === "vote-request" ? id : message.type === "vote-response" && message.granted ? to : undefined;
     if (votedFor !== undefined && (disk.hardState.term !== message.term || disk.hardState.votedFor !== votedFor)) {
       throw new SafetyViolation("vote-on-disk", `${id} in term ${message.term}`);
@@ -305,7 +305,7 @@ export class SimulatedCluster {
     }
   }
 
-  #send(from: GatewayId, to: GatewayId, frame: Uint8Array): void {
+  #send(from: MemberId, to: MemberId, frame: Uint8Array): void {
     const copies = this.#faulty && this.#random.chance(0.05) ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       if (this.#faulty && this.#random.chance(this.#lossChance)) continue;
@@ -315,7 +315,7 @@ export class SimulatedCluster {
     }
   }
 
-  #deliver(from: GatewayId, to: GatewayId, frame: Uint8Array): void {
+  #deliver(from: MemberId, to: MemberId, frame: Uint8Array): void {
     const slot = this.#slots.find(({ id }) => id === to) as Slot;
     if (this.#cut.has(`${from} ${to}`)) return;
     const decoded = decodeMessage(frame);
@@ -368,7 +368,7 @@ export class SimulatedCluster {
     this.#schedule(20 + this.#random.below(180), () => this.#fault());
   }
 
-  #trace(id: GatewayId, effect: RaftEffect): void {
+  #trace(id: MemberId, effect: RaftEffect): void {
     let text = `${this.#nowMs} ${id} ${effect.type}`;
     if (effect.type === "send") text += ` ${effect.to} ${effect.message.type} ${effect.message.term}`;
     if (effect.type === "persist") text += ` ${effect.token} ${effect.record.firstIndex} ${effect.record.entries.length}`;

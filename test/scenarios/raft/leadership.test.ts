@@ -5,7 +5,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { RaftEffect } from "../../../src/core/raft/events-effects.ts";
 import type { RaftMessage } from "../../../src/core/raft/messages.ts";
-import { gatewayId } from "../../../src/lib/ids.ts";
+import { memberId } from "../../../src/lib/ids.ts";
 import { electionTimeoutMaxMs, ManualCluster } from "../../core/raft/manual-cluster.ts";
 
 const leadership = suite("Raft leadership");
@@ -53,7 +53,7 @@ leadership("nobody votes, or takes over a term, within the minimum timeout of he
   const cluster = threeWithLeader();
   beat(cluster, "a", 150);
   const ask = (type: "vote-request" | "pre-vote-request") =>
-    cluster.step("b", { type: "message", from: gatewayId("c"), message: { type, term: 7, lastLogIndex: 99, lastLogTerm: 6 } });
+    cluster.step("b", { type: "message", from: memberId("c"), message: { type, term: 7, lastLogIndex: 99, lastLogTerm: 6 } });
   assert.equal(ofType(ask("vote-request"), "send"), []);
   assert.is(cluster.node("b").view().term, 1);
   assert.equal(
@@ -123,7 +123,7 @@ leadership("a read at a deposed leader is never confirmed (ReadIndex, dissertati
   cluster.propose("b", 1);
   cluster.deliver();
   assert.is(cluster.node("a").view().role, "leader", "it does not know yet");
-  cluster.checker.readRequested(gatewayId("a"), 7);
+  cluster.checker.readRequested(memberId("a"), 7);
   cluster.step("a", { type: "read-index", requestId: 7 });
   cluster.deliver();
   cluster.heal();
@@ -132,7 +132,7 @@ leadership("a read at a deposed leader is never confirmed (ReadIndex, dissertati
   cluster.deliver();
   assert.equal(ofType(cluster.said("a"), "read-ready"), []);
   assert.equal(ofType(cluster.said("a"), "read-refused"), [
-    { type: "read-refused", requestId: 7, reason: "not-leader", leader: gatewayId("b") },
+    { type: "read-refused", requestId: 7, reason: "not-leader", leader: memberId("b") },
   ]);
 });
 
@@ -140,7 +140,7 @@ leadership("old and doubled answers confirm no read: only echoes of its own roun
   const cluster = threeWithLeader();
   cluster.step("a", { type: "read-index", requestId: 1 });
   const answers: { from: typeof a; message: RaftMessage }[] = [];
-  const a = gatewayId("a");
+  const a = memberId("a");
   cluster.deliver(({ from, to, message }) => {
     if (to === "a") answers.push({ from, message });
     return true;
@@ -205,7 +205,7 @@ leadership("a vote whose record became durable after the term had passed is neve
   const cluster = new ManualCluster([{ id: "a" }, { id: "b" }, { id: "c" }]);
   cluster.holdDisk("b");
   const request = (from: string, term: number) =>
-    cluster.step("b", { type: "message", from: gatewayId(from), message: { type: "vote-request", term, lastLogIndex: 0, lastLogTerm: 0 } });
+    cluster.step("b", { type: "message", from: memberId(from), message: { type: "vote-request", term, lastLogIndex: 0, lastLogTerm: 0 } });
   request("a", 1);
   request("c", 2);
   cluster.releaseDisk("b");
