@@ -1,17 +1,14 @@
 // `node --import tsx scripts/sim-bugs.ts [--bug WORD] [--seeds N] [--from S] [--faults SECONDS]`: searches, for each planted bug of
 // test/sim/planted-bugs.ts, the first seed whose run the checkers object to while the seed holds without the bug. Exit 1 when one has none.
 import { parseArgs } from "node:util";
-import { NodeCron } from "../src/adapters/node-cron.ts";
-import { loadHash64 } from "../src/adapters/xxhash.ts";
 import { runSeed } from "../src/sim/run-seed.ts";
-import type { SimulatorWorld } from "../src/sim/site.ts";
 import { type PlantedBug, plantedBugs } from "../test/sim/planted-bugs.ts";
+import { simulatorWorld } from "./sim-world.ts";
 
 const { values } = parseArgs({
   options: { bug: { type: "string" }, seeds: { type: "string" }, from: { type: "string" }, faults: { type: "string" } },
 });
-const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
-const world: SimulatorWorld = { hash64: await loadHash64(), cron: new NodeCron(), settle };
+const world = await simulatorWorld();
 const seeds = Number(values.seeds ?? 500);
 const first = Number(values.from ?? 1);
 

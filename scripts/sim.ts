@@ -1,16 +1,11 @@
 // `npm run sim -- --seeds N [--from S] | --seed S`: sweeps seeds of the simulated site, or replays one. Exit 1 when a seed fails.
 import { parseArgs } from "node:util";
-import { NodeCron } from "../src/adapters/node-cron.ts";
-import { loadHash64 } from "../src/adapters/xxhash.ts";
 import { runSeed, type SeedReport } from "../src/sim/run-seed.ts";
-import type { SimulatorWorld } from "../src/sim/site.ts";
+import { simulatorWorld } from "./sim-world.ts";
 
 const { values } = parseArgs({
   options: { seeds: { type: "string" }, from: { type: "string" }, seed: { type: "string" }, faults: { type: "string" } },
 });
-
-/** `setImmediate` runs when no promise is left that could go on. */
-const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 function number(text: string | undefined, name: string, fallback: number): number {
   if (text === undefined) return fallback;
@@ -28,7 +23,7 @@ function reportFailure(report: SeedReport): void {
   console.error(report.recent.map((line) => `  ${line}`).join("\n"));
 }
 
-const world: SimulatorWorld = { hash64: await loadHash64(), cron: new NodeCron(), settle };
+const world = await simulatorWorld();
 const faultsMs = number(values.faults, "faults", 60) * 1_000;
 const startedMs = performance.now();
 const seeds = values.seed === undefined ? number(values.seeds, "seeds", 20) : 1;

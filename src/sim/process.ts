@@ -14,6 +14,9 @@ export class SimulatedProcess {
   #alive = true;
   #paused = false;
   readonly #held: (() => void)[] = [];
+  readonly #ended = new Set<() => void>();
+  /** Whether it did anything since somebody looked. */
+  touched = true;
 
   constructor(options: { readonly scheduler: Scheduler; readonly name: string }) {
     this.#scheduler = options.scheduler;
@@ -28,13 +31,25 @@ export class SimulatedProcess {
   /** Runs `work` now, later when the process is paused, never when it was killed. */
   deliver(work: () => void): void {
     if (!this.#alive) return;
-    if (this.#paused) this.#held.push(work);
-    else work();
+    if (this.#paused) {
+      this.#held.push(work);
+      return;
+    }
+    this.touched = true;
+    work();
   }
 
   kill(): void {
     this.#alive = false;
     this.#held.length = 0;
+    for (const ended of [...this.#ended]) ended();
+    this.#ended.clear();
+  }
+
+  /** Calls `ended` when the process is killed. What comes back stops that. */
+  whenEnded(ended: () => void): () => void {
+    this.#ended.add(ended);
+    return () => this.#ended.delete(ended);
   }
 
   alive(): boolean {

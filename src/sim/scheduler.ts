@@ -11,14 +11,22 @@ export interface ScheduledEvent {
   cancelled: boolean;
 }
 
+/** Events kept for a failure's report; a power of two. */
+const recentMax = 256;
+
 export class Scheduler {
   #nowMs = 0;
   #order = 0;
   #hashLow = 0x811c9dc5;
   #hashHigh = 0x1b873593;
   #steps = 0;
+  #notes = 0;
   readonly #heap: ScheduledEvent[] = [];
-  readonly #recent: string[] = [];
+  /** A ring of the last notes, made into lines only when somebody asks. */
+  readonly #recentMs = new Float64Array(recentMax);
+  readonly #recentLabels: string[] = [];
+  readonly #time = new Float64Array(1);
+  readonly #timeBits = new Uint32Array(this.#time.buffer);
 
   nowMs(): number {
     return this.#nowMs;
@@ -60,24 +68,34 @@ export class Scheduler {
     return this.#heap[0]?.atMs;
   }
 
-  /** Mixes what happened into the trace hash, and keeps the last lines for a failure's report. */
+  /** Mixes what happened, and when, into the trace hash, and keeps the last ones for a failure's report. */
   note(label: string): void {
-    const line = `${this.#nowMs.toFixed(3)} ${label}`;
-    for (let i = 0; i < line.length; i++) {
-      const unit = line.charCodeAt(i);
-      this.#hashLow = Math.imul(this.#hashLow ^ unit, 0x01000193);
-      this.#hashHigh = Math.imul(this.#hashHigh ^ unit, 0x85ebca6b) ^ (this.#hashLow >>> 15);
-    }
-    this.#recent.push(line);
-    if (this.#recent.length > 200) this.#recent.splice(0, 150);
+    this.#time[0] = this.#nowMs;
+    this.#mix(this.#timeBits[0] as number);
+    this.#mix(this.#timeBits[1] as number);
+    for (let i = 0; i < label.length; i++) this.#mix(label.charCodeAt(i));
+    const at = this.#notes++ % recentMax;
+    this.#recentMs[at] = this.#nowMs;
+    this.#recentLabels[at] = label;
   }
 
+  /** The last lines, at most 256: when, and what. */
   recent(count: number): readonly string[] {
-    return this.#recent.slice(-count);
+    const lines: string[] = [];
+    for (let note = Math.max(0, this.#notes - Math.min(count, recentMax)); note < this.#notes; note++) {
+      const at = note % recentMax;
+      lines.push(`${(this.#recentMs[at] as number).toFixed(3)} ${this.#recentLabels[at] ?? ""}`);
+    }
+    return lines;
   }
 
   traceHash(): string {
     return (this.#hashHigh >>> 0).toString(16).padStart(8, "0") + (this.#hashLow >>> 0).toString(16).padStart(8, "0");
+  }
+
+  #mix(unit: number): void {
+    this.#hashLow = Math.imul(this.#hashLow ^ unit, 0x01000193);
+    this.#hashHigh = Math.imul(this.#hashHigh ^ unit, 0x85ebca6b) ^ (this.#hashLow >>> 15);
   }
 
   #push(event: ScheduledEvent): void {

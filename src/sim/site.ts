@@ -2,7 +2,6 @@
  * A whole site in one process: real gateways on a simulated network, disks, clocks and devices, all from one seed.
  */
 
-import { loadSite } from "../config/load-site.ts";
 import type { SiteSettings } from "../config/settings.ts";
 import { defaultTuning, type GatewayTuning } from "../gateway/context.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
@@ -14,14 +13,19 @@ import type { DiagnosticDetails, Diagnostics } from "../ports/diagnostics.ts";
 import { RaftChecker } from "./checkers.ts";
 import { type NetworkTuning, SimulatedNetwork } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
+import type { SimulatedSettings } from "./settings.ts";
 import { SimulatedGateway, type WrapDisk } from "./simulated-gateway.ts";
 
-/** What the simulator cannot make itself: pure functions that load asynchronously, and a way to let promises settle. */
+/** What the simulator cannot make itself: pure functions that load asynchronously, and a way to let promises go on. */
 export interface SimulatorWorld {
   readonly hash64: Hash64;
   readonly cron: Cron;
-  /** Resolves when all promises that could go on have gone on. */
-  readonly settle: () => Promise<void>;
+  readonly settings: SimulatedSettings;
+  /**
+   * Calls `step` until it answers false, and before each call lets all promises go on that can. Rejects with what
+   * `step` throws.
+   */
+  readonly drive: (step: () => boolean) => Promise<void>;
 }
 
 export interface SiteOptions {
@@ -46,11 +50,12 @@ export class SimulatedSite {
   readonly gateways: readonly SimulatedGateway[];
   readonly checker = new RaftChecker();
   readonly #world: SimulatorWorld;
+  #failed: { readonly cause: unknown } | undefined;
 
   constructor(options: SiteOptions) {
     this.random = new SeededRandom(options.seed);
     this.#world = options.world;
-    this.settings = simulatedSettings(options.gateways);
+    this.settings = options.world.settings.of(options.gateways);
     this.network = new SimulatedNetwork({
       scheduler: this.scheduler,
       random: this.random.fork(),
@@ -98,6 +103,11 @@ export class SimulatedSite {
     return this.gateways.find((gateway) => gateway.running()?.gateway.serving()?.consensus.isLeader() === true);
   }
 
+  /** Ends the run with what went wrong out of its sight, before the next event. */
+  fail(cause: unknown): void {
+    this.#failed ??= { cause };
+  }
+
   /** Takes events until the condition holds. Throws when it does not within `withinMs` of virtual time. */
   async until(condition: () => boolean, options: { readonly withinMs: number; readonly what?: string }): Promise<void> {
     if (!(await this.reaches(condition, options.withinMs)))
@@ -107,16 +117,21 @@ export class SimulatedSite {
   /** Like `until`; false when the condition does not hold within that time. */
   async reaches(condition: () => boolean, withinMs: number): Promise<boolean> {
     const deadline = this.nowMs() + withinMs;
-    while (!condition()) {
-      if ((this.scheduler.nextMs() ?? Number.POSITIVE_INFINITY) > deadline) return false;
-      await this.#step();
-    }
-    return true;
+    let reached = false;
+    await this.#world.drive(() => {
+      this.#look();
+      reached = condition();
+      return !reached && this.#stepBy(deadline);
+    });
+    return reached;
   }
 
   async runFor(ms: number): Promise<void> {
     const deadline = this.nowMs() + ms;
-    while ((this.scheduler.nextMs() ?? Number.POSITIVE_INFINITY) <= deadline) await this.#step();
+    await this.#world.drive(() => {
+      this.#look();
+      return this.#stepBy(deadline);
+    });
     this.scheduler.advanceTo(deadline);
   }
 
@@ -131,18 +146,26 @@ export class SimulatedSite {
         settled = { cause };
       },
     );
-    await this.#world.settle();
     await this.until(() => settled !== undefined, { withinMs, what: "an answer" });
     if (settled !== undefined && "value" in settled) return settled.value;
     throw settled !== undefined && "cause" in settled ? settled.cause : new Error("no answer");
   }
 
-  async #step(): Promise<void> {
-    this.scheduler.step();
-    await this.#world.settle();
+  /** Takes the next event; false when none is due by then. */
+  #stepBy(deadline: number): boolean {
+    const next = this.scheduler.nextMs();
+    return next !== undefined && next <= deadline && this.scheduler.step();
+  }
+
+  /** Whether all is well with the gateways that the last event, and the promises behind it, may have changed. */
+  #look(): void {
+    if (this.#failed !== undefined) throw this.#failed.cause;
     for (const gateway of this.gateways) {
       const stopped = gateway.stoppedItself();
       if (stopped?.code === "internal") throw new InvariantError(`${gateway.id}: ${stopped.message}`);
+      const process = gateway.running()?.process;
+      if (process?.touched !== true) continue;
+      process.touched = false;
       this.checker.observe(gateway);
     }
   }
@@ -154,48 +177,4 @@ export class SimulatedSite {
         this.scheduler.note(`${id} ${level} ${event} ${details === undefined ? "" : JSON.stringify(details)}`);
     return { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") };
   }
-}
-
-/** A site on loopback, as a YAML file would give it. */
-function simulatedSettings(count: number): SiteSettings {
-  const gateways = Array.from(
-    { length: count },
-    (_, i) =>
-      `  gw-${String.fromCharCode(97 + i)}: { host: 127.0.0.1, listen: { mqtt: ${1000 + i * 10}, mesh: ${1001 + i * 10}, http: ${1002 + i * 10} } }`,
-  );
-  const files: Record<string, string> = {
-    "site.yaml": [
-      "site: simulated",
-      "gateways:",
-      ...gateways,
-      "devices: devices",
-      "jobs: jobs",
-      "sinks:",
-      "  archive: { type: file }",
-      "",
-    ].join("\n"),
-    "devices/sensor.yaml":
-      "profile: sensor\ntopic: sensors/{device}/data\npayload: json\ntimestamp: { path: ts, unit: ms }\nmetrics:\n  value: { path: v }\n",
-    "devices/plain.yaml": "profile: plain\ntopic: plain/{device}\npayload: number\nmetrics:\n  value: {}\n",
-    "jobs/mean.yaml":
-      'name: mean\nschedule: "*/10 * * * * *"\nwindow: 10s\nsource: { metric: value }\ngroupBy: [device]\naggregate: { mean: mean, n: count }\nsinks: [archive]\n',
-  };
-  const loaded = loadSite(
-    {
-      readFile: (path) => {
-        const text = files[path];
-        return text === undefined
-          ? { ok: false, missing: true, reason: "no such file" }
-          : { ok: true, value: new TextEncoder().encode(text) };
-      },
-      listFolder: (path) => ({
-        ok: true,
-        value: Object.keys(files).flatMap((name) => (name.startsWith(`${path}/`) ? [name.slice(path.length + 1)] : [])),
-      }),
-    },
-    "site.yaml",
-    {},
-  );
-  if (!loaded.ok) throw new InvariantError(`the simulated site's settings: ${JSON.stringify(loaded)}`);
-  return loaded.settings;
 }

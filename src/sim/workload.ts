@@ -3,10 +3,11 @@
  * Both remember what they were told, for the checkers.
  */
 
-import type { KvExpectation } from "../gateway/service.ts";
+import type { GatewayService, KvExpectation } from "../gateway/service.ts";
 import type { Random } from "../lib/random.ts";
 import type { DeviceLink } from "./broker.ts";
 import type { HistoryEntry, RegisterOperation, RegisterOutcome } from "./linearizability.ts";
+import type { RunningGateway } from "./simulated-gateway.ts";
 import type { SimulatedSite } from "./site.ts";
 
 export interface PublishedReading {
@@ -16,7 +17,12 @@ export interface PublishedReading {
 }
 
 const windowMax = 5;
+const burstProbability = 0.3;
 const giveUpMs = 25_000;
+/** A broken connection shows within this time. */
+const brokenMs = 200;
+/** Then a client of the kv space takes it that no answer will come. */
+const kvTimeoutMs = 12_000;
 
 /** Publishes with its own timestamps at QoS 1, a few in flight; after a disconnect it resends what was not acknowledged. */
 export class SimulatedDevice {
@@ -53,10 +59,12 @@ export class SimulatedDevice {
   }
 
   #tick(): void {
-    if (!this.#stopped && this.#unacknowledged.length < windowMax) this.#make();
+    const burst = this.#random.chance(burstProbability) ? windowMax : 1;
+    for (let i = 0; i < burst && !this.#stopped && this.#unacknowledged.length < windowMax; i++) this.#make();
     if (this.#link === undefined) this.#connect();
     else this.#send();
-    this.#site.scheduler.schedule(50 + this.#random.below(400), `${this.id} tick`, () => this.#tick());
+    if (this.#stopped && this.idle()) return;
+    this.#site.scheduler.schedule(200 + this.#random.below(1_600), `${this.id} tick`, () => this.#tick());
   }
 
   #make(): void {
@@ -80,13 +88,11 @@ export class SimulatedDevice {
     this.#send();
     // A device notices a dead or silent gateway by its keep-alive.
     this.#site.scheduler.schedule(giveUpMs, `${this.id} keep-alive`, () => this.#checkLink(connection, this.acknowledged.length));
-    const process = gateway.running()?.process;
-    const watch = (): void => {
-      if (this.#connection !== connection) return;
-      if (process?.alive() === true) this.#site.scheduler.schedule(200, `${this.id} watch`, watch);
-      else this.#disconnected(connection);
-    };
-    watch();
+    gateway
+      .running()
+      ?.process.whenEnded(() =>
+        this.#site.scheduler.schedule(this.#random.below(brokenMs), `${this.id} connection broken`, () => this.#disconnected(connection)),
+      );
   }
 
   #checkLink(connection: number, before: number): void {
@@ -152,7 +158,10 @@ export class KvClient {
   start(): void {
     this.#site.scheduler.schedule(500 + this.#random.below(2_500), `${this.#name} next`, () => {
       if (this.#stopped) return;
-      void this.#operate().then(() => this.start());
+      this.#operate().then(
+        () => this.start(),
+        (cause: unknown) => this.#site.fail(cause),
+      );
     });
   }
 
@@ -177,19 +186,41 @@ export class KvClient {
       finish({ kind: "unknown" });
     };
     if (kind < 4) {
-      const answer = await running.service.kvGet(key);
-      if (answer.ok) finish({ kind: "done", read: answer.value === undefined ? undefined : new TextDecoder().decode(answer.value.value) });
+      const answer = await this.#ask(running, (service) => service.kvGet(key));
+      if (answer?.ok === true)
+        finish({ kind: "done", read: answer.value === undefined ? undefined : new TextDecoder().decode(answer.value.value) });
     } else if (kind < 9) {
       const value = `${this.#name}-${++this.#counter}`;
       const chosen = this.#expectation();
       describe({ kind: "put", value, expect: chosen.expect });
-      const answer = await running.service.kvPut(key, new TextEncoder().encode(value), chosen.expectation);
-      if (answer.ok) this.#values.set(answer.value.revision, value);
-      finishChange(answer, finish);
+      const answer = await this.#ask(running, (service) => service.kvPut(key, new TextEncoder().encode(value), chosen.expectation));
+      if (answer?.ok === true) this.#values.set(answer.value.revision, value);
+      if (answer !== undefined) finishChange(answer, finish);
     } else {
       describe({ kind: "delete" });
-      finishChange(await running.service.kvDelete(key, { kind: "any" }), finish);
+      const answer = await this.#ask(running, (service) => service.kvDelete(key, { kind: "any" }));
+      if (answer !== undefined) finishChange(answer, finish);
     }
+  }
+
+  /** What the gateway answers; `undefined` when its process ends before, or nothing comes for too long. */
+  #ask<T>(running: RunningGateway, ask: (service: GatewayService) => Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      const { process, service } = running;
+      const { scheduler } = this.#site;
+      const patience = scheduler.schedule(kvTimeoutMs, `${this.#name} gives up`, () => settle(() => resolve(undefined)));
+      const forget = process.whenEnded(() => settle(() => resolve(undefined)));
+      const settle = (how: () => void): void => {
+        patience.cancelled = true;
+        forget();
+        how();
+      };
+      process.deliver(() => {
+        ask(service).then((answer) => {
+          if (process.alive()) settle(() => resolve(answer));
+        }, reject);
+      });
+    });
   }
 
   #expectation(): { readonly expectation: KvExpectation; readonly expect: (RegisterOperation & { kind: "put" })["expect"] } {

@@ -1,14 +1,9 @@
 /** What the stories in this folder share: a founded site, and a person's view of devices and answers. */
-import { NodeCron } from "../../src/adapters/node-cron.ts";
-import { loadHash64 } from "../../src/adapters/xxhash.ts";
+import { simulatorWorld } from "../../scripts/sim-world.ts";
 import type { ReadingsAnswer } from "../../src/gateway/service.ts";
 import type { DeviceLink } from "../../src/sim/broker.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
-import { SimulatedSite, type SimulatorWorld } from "../../src/sim/site.ts";
-
-export async function simulatorWorld(): Promise<SimulatorWorld> {
-  return { hash64: await loadHash64(), cron: new NodeCron(), settle: () => new Promise((resolve) => setImmediate(resolve)) };
-}
+import { SimulatedSite } from "../../src/sim/site.ts";
 
 export async function foundedSite(seed = 1, gateways = 3): Promise<SimulatedSite> {
   const site = new SimulatedSite({ seed, gateways, world: await simulatorWorld() });

@@ -2,9 +2,10 @@
 // real gateways on simulated disks, links and clocks; each story says what is done and what must be seen.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { simulatorWorld } from "../../scripts/sim-world.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import { SimulatedSite } from "../../src/sim/site.ts";
-import { Device, foundedSite, isServing, readingsAt, simulatorWorld } from "./harness.ts";
+import { Device, foundedSite, isServing, readingsAt } from "./harness.ts";
 
 const counters = (gateway: SimulatedGateway) => gateway.running()?.gateway.serving()?.counters;
 const startMs = Date.UTC(2026, 0, 1);

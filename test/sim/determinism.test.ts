@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { simulatorWorld } from "../../scripts/sim-world.ts";
 import { runSeed } from "../../src/sim/run-seed.ts";
-import { simulatorWorld } from "../scenarios/harness.ts";
 
 const faultsSeconds = 5;
 const seed = 11;

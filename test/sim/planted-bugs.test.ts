@@ -2,8 +2,8 @@
 // each bug of planted-bugs.ts, run with it (must fail as recorded) and without (must hold). `scripts/sim-bugs.ts` searches anew.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { simulatorWorld } from "../../scripts/sim-world.ts";
 import { runSeed } from "../../src/sim/run-seed.ts";
-import { simulatorWorld } from "../scenarios/harness.ts";
 import { plantedBugs } from "./planted-bugs.ts";
 
 const test = suite("planted bugs are found");

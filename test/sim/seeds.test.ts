@@ -2,8 +2,8 @@
 // of the gateway shift what a seed does, so it stands for its kind of run rather than for the very event.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { simulatorWorld } from "../../scripts/sim-world.ts";
 import { runSeed } from "../../src/sim/run-seed.ts";
-import { simulatorWorld } from "../scenarios/harness.ts";
 
 const test = suite("sim: seeds that once failed");
 

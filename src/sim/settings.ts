@@ -1,0 +1,65 @@
+/**
+ * The settings of a simulated site, read from YAML like those of a real one. Reading them takes longer than many a
+ * simulated second, so a world keeps them for all its seeds.
+ */
+
+import { loadSite } from "../config/load-site.ts";
+import type { SiteSettings } from "../config/settings.ts";
+import { InvariantError } from "../lib/assert.ts";
+
+/** Settings by number of gateways, each read once. */
+export class SimulatedSettings {
+  readonly #read = new Map<number, SiteSettings>();
+
+  of(gateways: number): SiteSettings {
+    const known = this.#read.get(gateways);
+    if (known !== undefined) return known;
+    const settings = simulatedSettings(gateways);
+    this.#read.set(gateways, settings);
+    return settings;
+  }
+}
+
+/** A site on loopback, as a YAML file would give it. */
+function simulatedSettings(count: number): SiteSettings {
+  const gateways = Array.from(
+    { length: count },
+    (_, i) =>
+      `  gw-${String.fromCharCode(97 + i)}: { host: 127.0.0.1, listen: { mqtt: ${1000 + i * 10}, mesh: ${1001 + i * 10}, http: ${1002 + i * 10} } }`,
+  );
+  const files: Record<string, string> = {
+    "site.yaml": [
+      "site: simulated",
+      "gateways:",
+      ...gateways,
+      "devices: devices",
+      "jobs: jobs",
+      "sinks:",
+      "  archive: { type: file }",
+      "",
+    ].join("\n"),
+    "devices/sensor.yaml":
+      "profile: sensor\ntopic: sensors/{device}/data\npayload: json\ntimestamp: { path: ts, unit: ms }\nmetrics:\n  value: { path: v }\n",
+    "devices/plain.yaml": "profile: plain\ntopic: plain/{device}\npayload: number\nmetrics:\n  value: {}\n",
+    "jobs/mean.yaml":
+      'name: mean\nschedule: "*/10 * * * * *"\nwindow: 10s\nsource: { metric: value }\ngroupBy: [device]\naggregate: { mean: mean, n: count }\nsinks: [archive]\n',
+  };
+  const loaded = loadSite(
+    {
+      readFile: (path) => {
+        const text = files[path];
+        return text === undefined
+          ? { ok: false, missing: true, reason: "no such file" }
+          : { ok: true, value: new TextEncoder().encode(text) };
+      },
+      listFolder: (path) => ({
+        ok: true,
+        value: Object.keys(files).flatMap((name) => (name.startsWith(`${path}/`) ? [name.slice(path.length + 1)] : [])),
+      }),
+    },
+    "site.yaml",
+    {},
+  );
+  if (!loaded.ok) throw new InvariantError(`the simulated site's settings: ${JSON.stringify(loaded)}`);
+  return loaded.settings;
+}
