@@ -11,7 +11,10 @@ import { type GatewayId, gatewayId, type Partition, partition, partitionCount } 
 export interface OwnerTable {
   /** Counts up from 1. */
   readonly epoch: number;
-  /** The effective factor: every owner list is this long. */
+  /**
+   * The effective factor: the length of every owner list as planned. A list that is shorter has lost an owner and got none
+   * in its place yet (`owner-changes.ts`); none is empty.
+   */
   readonly factor: number;
   /** Distinct owner lists in order of preference: the first is the one to ask first. */
   readonly ownerSets: readonly (readonly GatewayId[])[];
@@ -77,7 +80,17 @@ export function encodeOwnerTable(table: OwnerTable): OwnerTableRecord {
   return { version: 1, epoch: table.epoch, factor: table.factor, sets: table.ownerSets, partitions };
 }
 
+/** A table as it was planned: every list is `factor` long. */
 export function decodeOwnerTable(record: unknown): Decoded<OwnerTable> {
+  return decodeTable(record, { shortest: "factor" });
+}
+
+/** A table that may have lost owners since: no list is empty, none is longer than `factor`. */
+export function decodeChangedOwnerTable(record: unknown): Decoded<OwnerTable> {
+  return decodeTable(record, { shortest: 1 });
+}
+
+function decodeTable(record: unknown, length: { readonly shortest: 1 | "factor" }): Decoded<OwnerTable> {
   if (!isObject(record)) return decodeError("damaged", "an owner table is an object");
   const { version, epoch, factor, sets, partitions } = record;
   if (version !== 1) return decodeError("unsupported-version", `owner table format ${String(version)}; this version reads 1`);
@@ -85,8 +98,10 @@ export function decodeOwnerTable(record: unknown): Decoded<OwnerTable> {
   if (!(partitions instanceof Uint8Array) || partitions.length !== partitionCount * 2) {
     return decodeError("damaged", `an owner table has ${partitionCount} partitions`);
   }
-  const ownerSets = decodeSets(sets, factor);
-  if (ownerSets === undefined) return decodeError("damaged", `an owner table's lists have ${factor} different gateways each`);
+  const shortest = length.shortest === "factor" ? factor : length.shortest;
+  const ownerSets = decodeSets(sets, { shortest, longest: factor });
+  if (ownerSets === undefined)
+    return decodeError("damaged", `an owner table's lists have ${shortest} to ${factor} different gateways each`);
   const partitionSets = new Uint16Array(partitionCount);
   const view = new DataView(partitions.buffer, partitions.byteOffset, partitions.byteLength);
   for (let i = 0; i < partitionCount; i++) {
@@ -97,11 +112,12 @@ export function decodeOwnerTable(record: unknown): Decoded<OwnerTable> {
   return success({ epoch, factor, ownerSets, partitionSets });
 }
 
-function decodeSets(sets: unknown, factor: number): GatewayId[][] | undefined {
-  if (!Array.isArray(sets)) return undefined;
+function decodeSets(sets: unknown, length: { readonly shortest: number; readonly longest: number }): GatewayId[][] | undefined {
+  if (!Array.isArray(sets) || sets.length > partitionCount) return undefined;
   const ownerSets: GatewayId[][] = [];
   for (const owners of sets as unknown[]) {
-    if (!Array.isArray(owners) || owners.length !== factor || new Set(owners).size !== factor) return undefined;
+    if (!Array.isArray(owners) || owners.length < length.shortest || owners.length > length.longest) return undefined;
+    if (new Set(owners).size !== owners.length) return undefined;
     const ids: GatewayId[] = [];
     for (const owner of owners as unknown[]) {
       if (typeof owner !== "string" || owner === "") return undefined;
