@@ -1,39 +1,127 @@
 /**
- * Folds the records of a log into the state that a node starts from. A record that cannot follow the ones before it is
- * damage: the node must not start then, since it might vote or acknowledge against what it once promised.
+ * Folds the records of a log into the state that a node starts from. A record that cannot follow the ones before it is a
+ * contradiction: the node must not start then, since it might vote or acknowledge against what it once promised.
+ *
+ * A log may also have lost records to damage of its disk; the gaps in the sequence numbers tell. What is folded is then,
+ * at any point, a prefix of the log that the node had there: at a gap everything behind the commit index goes (the lost
+ * records may have overwritten it), and entries behind a hole are set aside until a record closes it. So no entry is ever
+ * put behind another one than it was created behind (log matching, Raft §5.3). What is missing at the end is said by the
+ * newest record, and the node must take no part in decisions until it has it again.
  */
-import type { RaftRecord } from "./events-effects.ts";
-import type { Entry, HardState } from "./messages.ts";
+import { defined } from "../../lib/assert.ts";
+import { FoldedLog } from "./folded-log.ts";
+import type { HardState, SnapshotMeta } from "./messages.ts";
 import type { RestoredState } from "./raft-state.ts";
-import { decodeRecord } from "./record-codec.ts";
+import { type DecodedRecord, decodeRecord } from "./record-codec.ts";
+
+/** From this record on the log on disk has its entries from `firstIndex` on. */
+export interface RecordPosition {
+  readonly sequence: number;
+  readonly firstIndex: number;
+}
+
+export interface ReplayedLog extends RestoredState {
+  /** In order of the log; a record that dropped all entries for a snapshot stands for the snapshot's index. */
+  readonly recordsAt: readonly RecordPosition[];
+}
 
 export type ReplayResult =
-  | { readonly ok: true; readonly value: RestoredState }
-  /** `record` counts from 1. */
+  | { readonly ok: true; readonly value: ReplayedLog }
+  /** `record`: its sequence number. */
   | { readonly ok: false; readonly record: number; readonly message: string };
 
+/**
+ * Below which sequence number a log may be trimmed once a snapshot at `snapshotIndex` is durable, and the record that
+ * states it as `base` too: the record with the entry at the snapshot's index stays, so that a replay can compare its term.
+ */
+export function trimPosition(recordsAt: readonly RecordPosition[], snapshotIndex: number): number {
+  return recordsAt.findLast(({ firstIndex }) => firstIndex <= snapshotIndex)?.sequence ?? 0;
+}
+
+const nothingSaid: HardState = { term: 0, votedFor: undefined, commitIndex: 0 };
+
 export class RecordReplay {
-  #hardState: HardState = { term: 0, votedFor: undefined, commitIndex: 0 };
-  readonly #entries: Entry[] = [];
-  #records = 0;
-  #damage: Extract<ReplayResult, { ok: false }> | undefined;
+  readonly #snapshot: SnapshotMeta;
+  /** `undefined` until it is known what the log holds from some index on: its beginning was trimmed, or lost. */
+  #log: FoldedLog | undefined;
+  /** The log that the node had at this point is exactly `#log`; otherwise it may have had more behind. */
+  #exact = true;
+  /** No record is missing, from the first one on. */
+  #complete = true;
+  #hardState = nothingSaid;
+  #newest: DecodedRecord | undefined;
+  #sequence = 0;
+  #recordsAt: RecordPosition[] = [];
+  #problem: { readonly record: number; readonly message: string } | undefined;
+
+  /** `snapshot`: the newest one on disk; index 0, term 0 and the founding configuration where there is none. */
+  constructor(options: { readonly snapshot: SnapshotMeta }) {
+    this.#snapshot = options.snapshot;
+  }
 
   /** One record, in the order of the log; `payload` may be reused afterwards. */
-  visit(payload: Uint8Array): void {
-    this.#records++;
-    if (this.#damage !== undefined) return;
+  visit(sequence: number, payload: Uint8Array): void {
+    if (this.#problem !== undefined) return;
+    if (this.#sequence === 0 && sequence === 1) this.#log = new FoldedLog({ index: 0, term: 0 }, []);
+    else if (sequence !== this.#sequence + 1) this.#missing();
+    this.#sequence = sequence;
     const decoded = decodeRecord(payload);
-    const problem = decoded.ok ? this.#fold(decoded.value) : decoded.message;
-    if (problem !== undefined) this.#damage = { ok: false, record: this.#records, message: problem };
+    const message = decoded.ok ? this.#fold(decoded.value) : decoded.message;
+    if (message !== undefined) this.#problem = { record: sequence, message };
+    else if (decoded.ok) this.#newest = decoded.value;
   }
 
   result(): ReplayResult {
-    return this.#damage ?? { ok: true, value: { hardState: this.#hardState, entries: this.#entries } };
+    const message = this.#problem?.message ?? this.#endProblem();
+    if (message !== undefined) return { ok: false, record: this.#problem?.record ?? this.#sequence, message };
+    const { index, term } = this.#snapshot;
+    const entries = this.#log?.entriesBehind(this.#snapshot) ?? [];
+    const lastIndex = index + entries.length;
+    const hardState = this.#hardState.term < term ? { ...this.#hardState, term, votedFor: undefined } : this.#hardState;
+    // A commit index is a hint that may lag (a damaged log has less than it says).
+    const commitIndex = Math.min(Math.max(hardState.commitIndex, index), lastIndex);
+    const known = this.#knownLastIndex();
+    const impairedUntil = known > lastIndex ? known : undefined;
+    return {
+      ok: true,
+      value: { hardState: { ...hardState, commitIndex }, snapshot: this.#snapshot, entries, impairedUntil, recordsAt: this.#recordsAt },
+    };
   }
 
-  #fold(record: RaftRecord): string | undefined {
+  /** The greatest index that the node's log had, and that is not known to have been wrong. */
+  #knownLastIndex(): number {
+    const lastIndex = this.#newest?.lastIndex ?? 0;
+    // Entries that contradict the snapshot were never committed: they are overwritten by it, not lost.
+    const overwritten = this.#exact && this.#log?.lastIndex === lastIndex && this.#log.contradicts(this.#snapshot);
+    return overwritten ? this.#snapshot.index : lastIndex;
+  }
+
+  #endProblem(): string | undefined {
+    const { index, term } = this.#snapshot;
+    if (this.#newest === undefined) return index > 0 ? `there is no record, but a snapshot at entry ${index}` : undefined;
+    if (!this.#complete && this.#newest.version === 1)
+      return "records are missing, and the newest one is too old to say which term, vote and entries had been there";
+    if (this.#log?.contradicts(this.#snapshot) === true && index <= this.#hardState.commitIndex)
+      return `committed entry ${index} is not of term ${term}, as the snapshot says`;
+    return undefined;
+  }
+
+  /** Records are missing here: only what was committed before is certain not to have been overwritten by them. */
+  #missing(): void {
+    this.#complete = false;
+    this.#exact = false;
+    if (this.#log !== undefined) this.#log = this.#log.cutBehind(this.#hardState.commitIndex);
+  }
+
+  #fold(record: DecodedRecord): string | undefined {
     const hardState = record.hardState ?? this.#hardState;
-    return this.#termProblem(hardState) ?? this.#foldEntries(record, hardState.term) ?? this.#foldHardState(hardState);
+    return (
+      this.#termProblem(hardState) ??
+      this.#foldBase(record) ??
+      this.#foldEntries(record, hardState) ??
+      this.#foldHardState(hardState) ??
+      this.#foldLastIndex(record)
+    );
   }
 
   #termProblem(next: HardState): string | undefined {
@@ -43,23 +131,82 @@ export class RecordReplay {
     return undefined;
   }
 
-  #foldEntries({ firstIndex, entries }: RaftRecord, term: number): string | undefined {
+  /** Entries up to the snapshot are gone; those behind it stay only when the entry there is the snapshot's (Raft §7). */
+  #foldBase({ base, lastIndex }: DecodedRecord): string | undefined {
+    if (base === undefined) return undefined;
+    const { index, term } = base;
+    const here = this.#log?.holds(base);
+    if (index > this.#snapshot.index && here !== true)
+      return `there was a snapshot at entry ${index}, and the newest that can be read is at entry ${this.#snapshot.index}`;
+    if (index === this.#snapshot.index && term !== this.#snapshot.term)
+      return `the snapshot at entry ${index} was of term ${term}, the one on disk is of term ${this.#snapshot.term}`;
+    if (here === true) return undefined;
+    // The entry there was trimmed: the record's own count tells whether anything behind stayed.
+    if (
+      here === undefined &&
+      this.#exact &&
+      this.#log !== undefined &&
+      this.#log.before.index >= index &&
+      lastIndex === this.#log.lastIndex
+    )
+      return undefined;
+    this.#exact = this.#exact && this.#log !== undefined;
+    this.#log = new FoldedLog(base, []);
+    this.#recordsAt = [{ sequence: this.#sequence, firstIndex: index }];
+    return undefined;
+  }
+
+  #foldEntries({ firstIndex, entries }: DecodedRecord, hardState: HardState): string | undefined {
     const first = entries[0];
     if (first === undefined) return undefined;
-    const before = this.#entries[firstIndex - 2];
-    if (firstIndex > this.#entries.length + 1) return `entry ${firstIndex} follows entry ${this.#entries.length}`;
-    if (firstIndex <= this.#hardState.commitIndex) return `committed entry ${firstIndex} is overwritten`;
-    if (before !== undefined && first.term < before.term) return `term ${first.term} of entry ${firstIndex} follows term ${before.term}`;
-    if ((entries[entries.length - 1] as Entry).term > term) return `an entry of a later term than ${term}`;
-    this.#entries.length = firstIndex - 1;
-    for (const entry of entries) this.#entries.push(entry);
+    const last = defined(entries[entries.length - 1], "last entry");
+    // With records missing, a record of version 1 may be without the hard state that belongs to it.
+    if (last.term > hardState.term && this.#complete) return `an entry of a later term than ${hardState.term}`;
+    const log = this.#log;
+    if (log !== undefined && firstIndex <= Math.min(this.#hardState.commitIndex, log.lastIndex))
+      return `committed entry ${firstIndex} is overwritten`;
+    // What the snapshot overwrote, without a record that says so: the process ended in between.
+    const overwritten = log?.contradicts(this.#snapshot) === true && firstIndex === this.#snapshot.index + 1;
+    if (log === undefined || firstIndex > log.lastIndex + 1 || (overwritten && hardState.commitIndex >= this.#snapshot.index)) {
+      if (firstIndex > this.#snapshot.index + 1) {
+        if (this.#exact && log !== undefined) return `entry ${firstIndex} follows entry ${log.lastIndex}`;
+        return undefined;
+      }
+      this.#log = new FoldedLog(
+        { index: firstIndex - 1, term: hardState.commitIndex >= firstIndex - 1 ? "committed" : undefined },
+        entries,
+      );
+    } else {
+      const before = log.termAt(firstIndex - 1);
+      if (typeof before === "number" && first.term < before) return `term ${first.term} of entry ${firstIndex} follows term ${before}`;
+      this.#log = log.replacedFrom(firstIndex, entries);
+    }
+    this.#exact = true;
+    this.#recordsAt.push({ sequence: this.#sequence, firstIndex });
     return undefined;
   }
 
   #foldHardState(next: HardState): string | undefined {
-    if (next.commitIndex > this.#entries.length) return `commit index ${next.commitIndex} with ${this.#entries.length} entries`;
-    if (next.commitIndex < this.#hardState.commitIndex) return `commit index ${next.commitIndex} follows ${this.#hardState.commitIndex}`;
+    const log = this.#log;
+    if (log !== undefined) {
+      // While entries are missing, the node went on with the commit index of those that it had.
+      if (next.commitIndex < Math.min(this.#hardState.commitIndex, log.lastIndex))
+        return `commit index ${next.commitIndex} follows ${this.#hardState.commitIndex}`;
+      if (this.#exact && next.commitIndex > Math.max(log.lastIndex, this.#snapshot.index))
+        return `commit index ${next.commitIndex} with ${log.lastIndex} entries`;
+    }
     this.#hardState = next;
+    return undefined;
+  }
+
+  #foldLastIndex({ lastIndex }: DecodedRecord): string | undefined {
+    const log = this.#log;
+    if (log === undefined || lastIndex === undefined) return undefined;
+    if (lastIndex < log.lastIndex) {
+      if (!log.contradicts(this.#snapshot)) return `a log that ends at entry ${lastIndex} has entry ${log.lastIndex}`;
+      this.#log = new FoldedLog(this.#snapshot, []);
+    }
+    if (lastIndex <= log.lastIndex) this.#exact = true;
     return undefined;
   }
 }
