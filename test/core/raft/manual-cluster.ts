@@ -2,10 +2,12 @@
  * A few Raft nodes under full control of a test: nothing moves by itself. Messages wait until `deliver`, time passes
  * only for the node that is ticked, disks are instant unless held back. Links can be cut.
  */
+import { votersOnly } from "../../../src/core/raft/configuration.ts";
 import type { RaftEffect, RaftEvent } from "../../../src/core/raft/events-effects.ts";
 import type { Entry, RaftMessage } from "../../../src/core/raft/messages.ts";
 import type { RaftLimits } from "../../../src/core/raft/options.ts";
 import { RaftNode } from "../../../src/core/raft/raft-node.ts";
+import { emptyState } from "../../../src/core/raft/raft-state.ts";
 import type { RaftRules } from "../../../src/core/raft/rules.ts";
 import { defined } from "../../../src/lib/assert.ts";
 import { type MemberId, memberId } from "../../../src/lib/ids.ts";
@@ -55,10 +57,13 @@ export class ManualCluster {
       const entries = log.map((entryTerm, i) => testEntry(i + 1, entryTerm));
       const node = new RaftNode({
         self: memberId(id),
-        voters,
         timings: "lan",
         random: new SeededRandom(voters.indexOf(memberId(id)) + 1),
-        restored: { hardState: { term: term ?? log[log.length - 1] ?? 0, votedFor: undefined, commitIndex }, entries },
+        restored: {
+          ...emptyState(votersOnly(voters)),
+          hardState: { term: term ?? log[log.length - 1] ?? 0, votedFor: undefined, commitIndex },
+          entries,
+        },
         nowMs: 0,
         rules: options.rules ?? {},
         limits: options.limits ?? {},

@@ -85,7 +85,11 @@ export class SafetyChecker {
       }
       case "proposal-accepted":
       case "proposal-refused":
+      case "proposal-unknown":
       case "read-refused":
+      case "fetch-snapshot":
+      case "restore-snapshot":
+      case "transfer-ended":
         break;
       case "peer-violation":
         throw new SafetyViolation("no-violation", `${id} says that ${effect.from} ${effect.what}`);

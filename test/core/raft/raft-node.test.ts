@@ -3,12 +3,14 @@
 
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { votersOnly } from "../../../src/core/raft/configuration.ts";
 import type { RaftEffect } from "../../../src/core/raft/events-effects.ts";
 import type { AppendRequest, RaftMessage } from "../../../src/core/raft/messages.ts";
 import { RaftNode } from "../../../src/core/raft/raft-node.ts";
+import { emptyState } from "../../../src/core/raft/raft-state.ts";
 import { encodeRecord } from "../../../src/core/raft/record-codec.ts";
 import { RecordReplay } from "../../../src/core/raft/replay.ts";
-import { InvariantError } from "../../../src/lib/assert.ts";
+import { defined, InvariantError } from "../../../src/lib/assert.ts";
 import { memberId } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import { ManualCluster, type ManualOptions, testEntry } from "./manual-cluster.ts";
@@ -95,14 +97,15 @@ raft("the commit index rides along with the next record, and a restart applies u
   cluster.deliver();
   cluster.propose("a", 2);
   cluster.deliver();
-  const replay = new RecordReplay();
-  for (const { record } of ofType(cluster.said("a"), "persist")) replay.visit(encodeRecord(record));
+  const replay = new RecordReplay({ snapshot: emptyState(votersOnly([a, b, c])).snapshot });
+  ofType(cluster.said("a"), "persist").forEach(({ record }, i) => {
+    replay.visit(i + 1, encodeRecord(record));
+  });
   const restored = replay.result();
   assert.ok(restored.ok);
   assert.equal(restored.value.hardState, { term: 1, votedFor: a, commitIndex: 2 });
   const node = new RaftNode({
     self: a,
-    voters: [a, b, c],
     timings: "lan",
     random: new SeededRandom(1),
     restored: restored.value,
@@ -328,26 +331,26 @@ raft("an acknowledgement of an earlier term counts for nothing in a later leader
   assert.is(before.commitIndex, 1);
 });
 
-raft("a refusal that comes twice, or late, does not send replication back", () => {
+raft("a refusal that comes late is a question anew at the next heartbeat, and takes nothing committed back", () => {
   const cluster = threeWithLeader();
   cluster.propose("a", 1);
   cluster.deliver();
-  const followers = () =>
-    cluster
-      .node("a")
-      .view()
-      .followers.map(({ id, state, nextIndex }) => [id, state, nextIndex]);
-  const before = followers();
-  assert.equal(before, [
-    ["b", "replicate", 3],
-    ["c", "replicate", 3],
-  ]);
-  cluster.step("a", {
+  const ofB = () => {
+    const { state, matchIndex, nextIndex } = defined(cluster.node("a").view().followers[0], "b");
+    return [state, matchIndex, nextIndex];
+  };
+  assert.equal(ofB(), ["replicate", 2, 3]);
+  // It might as well come from a follower whose disk was damaged since: it counts for nothing until it has answered again.
+  const effects = cluster.step("a", {
     type: "message",
     from: b,
     message: { type: "append-rejected", term: 1, rejectedIndex: 1, conflictIndex: 0, conflictTerm: 0, readSequence: 0 },
   });
-  assert.equal(followers(), before);
+  assert.equal(ofB(), ["probe", 0, 1]);
+  assert.equal(effects, [], "nothing is sent at once, so that two nodes cannot keep each other busy");
+  assert.is(cluster.node("a").view().commitIndex, 2);
+  heartbeat(cluster);
+  assert.equal(ofB(), ["replicate", 2, 3]);
 });
 
 raft("who follows a leader gives no vote away in its term, even when it has one", () => {
@@ -358,7 +361,11 @@ raft("who follows a leader gives no vote away in its term, even when it has one"
     message: { type: "append", term: 4, prevIndex: 0, prevTerm: 0, commitIndex: 0, readSequence: 0, entries: [] },
   });
   cluster.elapse(5_000);
-  cluster.step("c", { type: "message", from: b, message: { type: "vote-request", term: 4, lastLogIndex: 9, lastLogTerm: 3 } });
+  cluster.step("c", {
+    type: "message",
+    from: b,
+    message: { type: "vote-request", term: 4, lastLogIndex: 9, lastLogTerm: 3, transfer: false },
+  });
   assert.is(cluster.node("c").view().votedFor, undefined);
   assert.equal(ofType(cluster.said("c"), "send").at(-1)?.message, { type: "vote-response", term: 4, granted: false });
 });
@@ -380,7 +387,6 @@ const lies: readonly [string, typeof b, RaftMessage][] = [
     b,
     { type: "append-accepted", term: 1, matchIndex: 1, receivedIndex: 1, readSequence: 4 },
   ],
-  ["sent vote-request without being a member", memberId("x"), { type: "vote-request", term: 5, lastLogIndex: 9, lastLogTerm: 4 }],
 ];
 
 for (const [what, from, message] of lies) {

@@ -4,11 +4,13 @@
  * real replay. Same seed, same trace. Timings are a tenth of `lan`, windows small, so that a few virtual seconds hold
  * many elections.
  */
+import { votersOnly } from "../../../src/core/raft/configuration.ts";
 import type { RaftEffect, RaftEvent, RaftRecord } from "../../../src/core/raft/events-effects.ts";
 import { decodeMessage, encodeMessage } from "../../../src/core/raft/message-codec.ts";
 import type { HardState, RaftMessage } from "../../../src/core/raft/messages.ts";
 import type { RaftLimits } from "../../../src/core/raft/options.ts";
 import { RaftNode } from "../../../src/core/raft/raft-node.ts";
+import { emptyState } from "../../../src/core/raft/raft-state.ts";
 import { encodeRecord } from "../../../src/core/raft/record-codec.ts";
 import { RecordReplay } from "../../../src/core/raft/replay.ts";
 import type { RaftRules } from "../../../src/core/raft/rules.ts";
@@ -193,15 +195,16 @@ export class SimulatedCluster {
   }
 
   #start(slot: Slot): void {
-    const replay = new RecordReplay();
-    for (const { bytes } of slot.disk.records) replay.visit(bytes);
+    const replay = new RecordReplay({ snapshot: emptyState(votersOnly(this.#slots.map(({ id }) => id))).snapshot });
+    slot.disk.records.forEach(({ bytes }, i) => {
+      replay.visit(i + 1, bytes);
+    });
     const restored = replay.result();
     if (!restored.ok) throw new SafetyViolation("replay", `${slot.id}: ${restored.message}`);
     slot.incarnation++;
     slot.durableAtMs = this.#nowMs;
     slot.node = new RaftNode({
       self: slot.id,
-      voters: this.#slots.map(({ id }) => id),
       timings,
       limits: this.#limits,
       random: this.#random.fork(),
@@ -287,7 +290,7 @@ export class SimulatedCluster {
   #becomeDurable(slot: Slot): void {
     const { disk } = slot;
     const { record } = disk.records[disk.durableCount++] as { record: RaftRecord };
-    if (record.hardState !== undefined) disk.hardState = record.hardState;
+    disk.hardState = record.hardState;
     if (record.entries.length === 0) return;
     disk.terms.length = record.firstIndex - 1;
     for (const entry of record.entries) disk.terms.push(entry.term);

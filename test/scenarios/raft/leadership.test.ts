@@ -53,7 +53,11 @@ leadership("nobody votes, or takes over a term, within the minimum timeout of he
   const cluster = threeWithLeader();
   beat(cluster, "a", 150);
   const ask = (type: "vote-request" | "pre-vote-request") =>
-    cluster.step("b", { type: "message", from: memberId("c"), message: { type, term: 7, lastLogIndex: 99, lastLogTerm: 6 } });
+    cluster.step("b", {
+      type: "message",
+      from: memberId("c"),
+      message: { ...(type === "vote-request" ? { type, transfer: false } : { type }), term: 7, lastLogIndex: 99, lastLogTerm: 6 },
+    });
   assert.equal(ofType(ask("vote-request"), "send"), []);
   assert.is(cluster.node("b").view().term, 1);
   assert.equal(
@@ -205,7 +209,11 @@ leadership("a vote whose record became durable after the term had passed is neve
   const cluster = new ManualCluster([{ id: "a" }, { id: "b" }, { id: "c" }]);
   cluster.holdDisk("b");
   const request = (from: string, term: number) =>
-    cluster.step("b", { type: "message", from: memberId(from), message: { type: "vote-request", term, lastLogIndex: 0, lastLogTerm: 0 } });
+    cluster.step("b", {
+      type: "message",
+      from: memberId(from),
+      message: { type: "vote-request", term, lastLogIndex: 0, lastLogTerm: 0, transfer: false },
+    });
   request("a", 1);
   request("c", 2);
   cluster.releaseDisk("b");
