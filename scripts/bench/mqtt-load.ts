@@ -1,5 +1,6 @@
 // A load of MQTT publishers that costs little itself: raw sockets, packets made by hand, PUBACKs found by scanning.
 import { connect, type Socket } from "node:net";
+import { Latencies } from "./latencies.ts";
 
 export interface LoadOptions {
   readonly ports: readonly number[];
@@ -19,29 +20,6 @@ export interface LoadFigures {
   readonly acknowledged: number;
   /** Connections that broke. */
   readonly broken: number;
-}
-
-const bucketsPerMs = 20;
-const bucketsMax = 200_000;
-
-class Latencies {
-  readonly #buckets = new Uint32Array(bucketsMax);
-  count = 0;
-
-  add(ms: number): void {
-    const at = Math.min(bucketsMax - 1, Math.floor(ms * bucketsPerMs));
-    this.#buckets[at] = (this.#buckets[at] as number) + 1;
-    this.count++;
-  }
-
-  quantile(q: number): number {
-    let left = Math.floor(q * (this.count - 1));
-    for (let at = 0; at < bucketsMax; at++) {
-      left -= this.#buckets[at] as number;
-      if (left < 0) return (at + 0.5) / bucketsPerMs;
-    }
-    return Number.NaN;
-  }
 }
 
 function remainingLength(bytes: number): number[] {
