@@ -7,33 +7,35 @@ import { failure, type Result, success } from "../../lib/errors.ts";
 import type { Packing } from "../../lib/packing.ts";
 import { decodeOwnerTable } from "../ring/owner-table.ts";
 import type { SiteCommand } from "./commands.ts";
+import { featureLevels, levelOf } from "./features.ts";
+import { bytes, type Check, count, fields, flag, list, oneOf, optional, positive, text, whole } from "./shapes.ts";
 
-type Fields = Readonly<Record<string, unknown>>;
-type Check = (value: unknown) => boolean;
+const role = oneOf("full", "witness");
+const port: Check = (value) => count(value) && (value as number) <= 0xffff;
 
-const text: Check = (value) => typeof value === "string";
-const whole: Check = (value) => typeof value === "number" && Number.isSafeInteger(value);
-const count: Check = (value) => whole(value) && (value as number) >= 0;
-const bytes: Check = (value) => value instanceof Uint8Array;
-const list =
-  (item: Check): Check =>
-  (value) =>
-    Array.isArray(value) && value.every(item);
-const fields =
-  (checks: Readonly<Record<string, Check>>): Check =>
-  (value) =>
-    typeof value === "object" && value !== null && Object.entries(checks).every(([name, check]) => check((value as Fields)[name]));
+/** Shape of a `MemberAddress`. */
+export const memberAddress = fields({ host: text, mqtt: port, mesh: port, http: port });
 
 /** The shape of every command, by its type. */
 const shapes: Readonly<Record<SiteCommand["t"], Check>> = {
   bootstrap: fields({
     clusterId: text,
     site: text,
-    gateways: list(fields({ id: text, incarnation: text, slot: count })),
+    gateways: list(
+      fields({
+        id: text,
+        incarnation: text,
+        slot: count,
+        role: optional(role),
+        zone: optional(text),
+        weight: optional(positive),
+        address: optional(memberAddress),
+      }),
+    ),
     factor: count,
     owners: (value) => decodeOwnerTable(value).ok,
   }),
-  "gateway-started": fields({ gateway: text, startCount: count, session: text }),
+  "gateway-started": fields({ gateway: text, startCount: count, session: text, incarnation: optional(text) }),
   "register-devices": fields({ devices: list(fields({ id: text, profile: text, metrics: list(text), firstSeenMs: whole })) }),
   "kv-put": fields({ key: text, value: bytes, expect: whole }),
   "kv-delete": fields({ key: text, expect: whole }),
@@ -44,7 +46,23 @@ const shapes: Readonly<Record<SiteCommand["t"], Check>> = {
     sinks: list(text),
     windows: list(fields({ fromMs: whole, toMs: whole, attempt: count, baseRevision: count, rows: count, digest: text })),
   }),
+  "feature-level": fields({ level: count }),
+  "session-open": fields({ gateway: text, session: text }),
+  once: fields({
+    session: text,
+    sequence: count,
+    floor: count,
+    // The type comes first: a hostile nest of wrappings is refused at its second layer.
+    command: (value) => !wraps(value) && isSiteCommand(value),
+  }),
+  "gateway-add": fields({ gateway: text, role, zone: optional(text), weight: positive, address: memberAddress }),
+  "gateway-admit": fields({ gateway: text, incarnation: text }),
+  "gateway-replace": fields({ gateway: text, force: flag }),
+  "gateway-remove": fields({ gateway: text, force: flag }),
+  "results-stored": fields({ gateway: text, ordinal: count }),
 };
+
+const wraps = fields({ t: oneOf("once", "session-open") });
 
 /** Whether a value has the shape of a command that this version knows. */
 export function isSiteCommand(value: unknown): value is SiteCommand {
@@ -56,9 +74,11 @@ export function encodeCommand(command: SiteCommand, packing: Packing): Uint8Arra
   return packing.pack(command);
 }
 
-export function decodeCommand(encoded: Uint8Array, packing: Packing): Result<SiteCommand> {
+/** `maxLevel` below this version's own makes it refuse what an older version would not know. */
+export function decodeCommand(encoded: Uint8Array, packing: Packing, maxLevel: number = featureLevels.max): Result<SiteCommand> {
   const unpacked = packing.unpack(encoded);
   if (!unpacked.ok) return unpacked;
-  if (!isSiteCommand(unpacked.value)) return failure("bad-request", `these ${encoded.length} bytes are no command that this version knows`);
+  if (!isSiteCommand(unpacked.value) || levelOf(unpacked.value) > maxLevel)
+    return failure("bad-request", `these ${encoded.length} bytes are no command that this version knows`);
   return success(unpacked.value);
 }

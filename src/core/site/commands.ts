@@ -14,7 +14,15 @@ export type SiteCommand =
   | KvDeleteCommand
   | JobSeenCommand
   | RunClaimCommand
-  | RunCommitCommand;
+  | RunCommitCommand
+  | FeatureLevelCommand
+  | SessionOpenCommand
+  | OnceCommand
+  | GatewayAddCommand
+  | GatewayAdmitCommand
+  | GatewayReplaceCommand
+  | GatewayRemoveCommand
+  | ResultsStoredCommand;
 
 /** Log entry 1: who the site is. */
 export interface BootstrapCommand {
@@ -31,6 +39,23 @@ export interface BootstrapGateway {
   readonly incarnation: Incarnation;
   /** 0 … 999: the last three digits of this gateway's timestamps. */
   readonly slot: number;
+  /** `full` where it is not said. */
+  readonly role?: MemberRole;
+  readonly zone?: string;
+  /** 1 where it is not said. */
+  readonly weight?: number;
+  readonly address?: MemberAddress;
+}
+
+/** A witness votes and keeps log and state, but owns no readings. */
+export type MemberRole = "full" | "witness";
+
+/** Where a gateway's listeners are reached. */
+export interface MemberAddress {
+  readonly host: string;
+  readonly mqtt: number;
+  readonly mesh: number;
+  readonly http: number;
 }
 
 /** A process start, so that an older copy of a data folder is recognised. */
@@ -39,6 +64,8 @@ export interface GatewayStartedCommand {
   readonly gateway: GatewayId;
   readonly startCount: number;
   readonly session: SessionId;
+  /** Since level 2: whose start it is. One of an incarnation that is not the gateway's any more is ignored. */
+  readonly incarnation?: Incarnation;
 }
 
 export interface RegisterDevicesCommand {
@@ -98,4 +125,71 @@ export interface RunCommitWindow {
   readonly rows: number;
   /** Digest of the rows' encoding. */
   readonly digest: string;
+}
+
+/** Level 2. All gateways can apply commands up to `level`: from here on they may be proposed. */
+export interface FeatureLevelCommand {
+  readonly t: "feature-level";
+  readonly level: number;
+}
+
+/** Level 2. A process begins a session of commands that are applied once (dissertation §6.3); its gateway's older one ends. */
+export interface SessionOpenCommand {
+  readonly t: "session-open";
+  readonly gateway: GatewayId;
+  readonly session: SessionId;
+}
+
+/** Level 2. A command that is applied once, however often it is committed; later copies get the first one's result. */
+export interface OnceCommand {
+  readonly t: "once";
+  readonly session: SessionId;
+  /** Counts up within the session. */
+  readonly sequence: number;
+  /** Whoever proposed it asks for no result below this any more. */
+  readonly floor: number;
+  readonly command: PlainCommand;
+}
+
+/** What may be wrapped in `once`. */
+export type PlainCommand = Exclude<SiteCommand, { readonly t: "once" | "session-open" }>;
+
+/** Level 2. A gateway is expected: whichever empty data folder comes under this id is admitted. */
+export interface GatewayAddCommand {
+  readonly t: "gateway-add";
+  readonly gateway: GatewayId;
+  readonly role: MemberRole;
+  readonly zone?: string;
+  readonly weight: number;
+  readonly address: MemberAddress;
+}
+
+/** Level 2. A data folder becomes that of an expected gateway. */
+export interface GatewayAdmitCommand {
+  readonly t: "gateway-admit";
+  readonly gateway: GatewayId;
+  readonly incarnation: Incarnation;
+}
+
+/** Level 2. A gateway's data folder is given up, and another one is expected. */
+export interface GatewayReplaceCommand {
+  readonly t: "gateway-replace";
+  readonly gateway: GatewayId;
+  /** Although readings may be lost with it. */
+  readonly force: boolean;
+}
+
+/** Level 2. A gateway leaves the site. */
+export interface GatewayRemoveCommand {
+  readonly t: "gateway-remove";
+  readonly gateway: GatewayId;
+  /** Although readings may be lost with it. */
+  readonly force: boolean;
+}
+
+/** Level 2. A gateway has stored the rows of all committed runs below this ordinal. */
+export interface ResultsStoredCommand {
+  readonly t: "results-stored";
+  readonly gateway: GatewayId;
+  readonly ordinal: number;
 }

@@ -1,235 +1,326 @@
 /**
  * The state that all gateways of a site agree on: what the committed commands add up to. Applying is deterministic: it
- * reads no clock and draws no random number, so equal logs give equal states, whose digests the simulator compares.
+ * reads no clock and draws no random number, so equal logs give equal states, whose pictures the simulator compares.
+ * A capture is the state at one index, for a snapshot; restoring one replaces the state as a whole or not at all.
  */
 
 import { unreachable } from "../../lib/assert.ts";
-import type { ClusterId, DeviceId, GatewayId, SessionId } from "../../lib/ids.ts";
-import type {
-  BootstrapCommand,
-  GatewayStartedCommand,
-  KvDeleteCommand,
-  KvPutCommand,
-  RegisterDevicesCommand,
-  RunClaimCommand,
-  RunCommitCommand,
-  SiteCommand,
-} from "./commands.ts";
+import { copyBytes } from "../../lib/bytes.ts";
+import { failure, type Result, success } from "../../lib/errors.ts";
+import type { ClusterId, DeviceId, GatewayId, Incarnation, MemberId } from "../../lib/ids.ts";
+import type { Packing } from "../../lib/packing.ts";
+import type { RingState } from "../ring/owner-changes.ts";
+import type { ApplyResult, CommittedRun, MemberResult } from "./apply-result.ts";
+import { isSiteCommand } from "./command-codec.ts";
+import type { BootstrapCommand, GatewayStartedCommand, PlainCommand, RunCommitCommand, SiteCommand } from "./commands.ts";
+import { firstFeatureLevel, levelOf } from "./features.ts";
+import { JobRuns, type JobState } from "./job-runs.ts";
+import { type KvRecord, KvSpace } from "./kv-space.ts";
+import { type Member, Membership } from "./membership.ts";
+import { Outbox } from "./outbox.ts";
+import { type RegisteredDevice, type RegisteredStart, Registry } from "./registry.ts";
+import { Sessions } from "./sessions.ts";
+import { count, oneOf, tuple } from "./shapes.ts";
+import { decodeParts, encodeParts, type Part, Section, stateFormatVersion } from "./state-format.ts";
 
-export interface RegisteredDevice {
-  readonly id: DeviceId;
-  readonly profile: string;
-  readonly metrics: readonly string[];
-  readonly firstSeenMs: number;
+/** Bounds of the state. All gateways of a site must have the same, because they decide what applying a command does. */
+export interface SiteStateOptions {
+  /** Log entries without a command after which a session expires. */
+  readonly sessionEntriesMax?: number;
+  /** Runs in the outbox. */
+  readonly outboxRunsMax?: number;
 }
 
-export interface KvRecord {
-  readonly value: Uint8Array;
-  readonly revision: number;
+/** The state at one log index, whatever is applied later. */
+export interface StateCapture {
+  readonly appliedIndex: number;
+  /** The snapshot piece by piece, each of about 64 KiB (a larger one holds one large value), encoded when asked for. */
+  blocks(packing: Packing): Iterable<Uint8Array>;
 }
-
-export interface WindowState {
-  readonly toMs: number;
-  /** The highest attempt claimed, and by whom. */
-  attempt: number;
-  claimedBy: GatewayId | undefined;
-  /** Revision of the last commit; 0 when there is none. */
-  revision: number;
-  /** The attempt that made that commit: a runner whose answer was lost recognises its own. */
-  committedAttempt: number;
-}
-
-export interface JobState {
-  sinceMs: number | undefined;
-  /** By window start. */
-  readonly windows: Map<number, WindowState>;
-  commits: number;
-  lastCommitted: { readonly fromMs: number; readonly toMs: number } | undefined;
-}
-
-/** A committed run, in commit order: what sinks follow. */
-export interface CommittedRun {
-  readonly index: number;
-  readonly job: string;
-  readonly fromMs: number;
-  readonly toMs: number;
-  readonly attempt: number;
-  readonly revision: number;
-  readonly rows: number;
-  readonly digest: string;
-  readonly sinks: readonly string[];
-}
-
-export type ApplyResult =
-  | { readonly t: "done" }
-  | { readonly t: "kv"; readonly ok: true; readonly revision: number; readonly existed: boolean }
-  | { readonly t: "kv"; readonly ok: false; readonly revision: number }
-  /** In the order of the windows asked for. */
-  | { readonly t: "claim"; readonly claims: readonly { readonly attempt: number; readonly baseRevision: number }[] }
-  /** The windows that were committed; the others had another commit before. */
-  | { readonly t: "commit"; readonly runs: readonly CommittedRun[] };
 
 export class SiteState {
-  #appliedIndex = 0;
-  #bootstrap: BootstrapCommand | undefined;
-  readonly #starts = new Map<GatewayId, { startCount: number; session: SessionId }>();
-  readonly #devices = new Map<DeviceId, RegisteredDevice>();
-  readonly #kv = new Map<string, KvRecord>();
-  readonly #jobs = new Map<string, JobState>();
+  readonly #options: SiteStateOptions;
+  #areas: Areas;
+
+  constructor(options: SiteStateOptions = {}) {
+    this.#options = options;
+    this.#areas = new Areas(options);
+  }
 
   appliedIndex(): number {
-    return this.#appliedIndex;
+    return this.#areas.appliedIndex;
+  }
+
+  /** Commands up to this level are applied. */
+  featureLevel(): number {
+    return this.#areas.featureLevel;
   }
 
   bootstrap(): BootstrapCommand | undefined {
-    return this.#bootstrap;
+    return this.#areas.bootstrap;
   }
 
   clusterId(): ClusterId | undefined {
-    return this.#bootstrap?.clusterId;
+    return this.#areas.bootstrap?.clusterId;
   }
 
-  startOf(gateway: GatewayId): { readonly startCount: number; readonly session: SessionId } | undefined {
-    return this.#starts.get(gateway);
+  /** In the order in which they became members. */
+  members(): ReadonlyMap<GatewayId, Member> {
+    return this.#areas.membership.members();
+  }
+
+  memberOf(id: MemberId): Member | undefined {
+    return this.#areas.membership.memberOf(id);
+  }
+
+  /** Data folders that were given up, the oldest first. */
+  retired(): ReadonlySet<Incarnation> {
+    return this.#areas.membership.retired();
+  }
+
+  /** `undefined` until the site's first entry is applied. */
+  ring(): RingState | undefined {
+    return this.#areas.membership.ring();
+  }
+
+  startOf(gateway: GatewayId): RegisteredStart | undefined {
+    return this.#areas.registry.startOf(gateway);
   }
 
   devices(): ReadonlyMap<DeviceId, RegisteredDevice> {
-    return this.#devices;
+    return this.#areas.registry.devices();
   }
 
   kv(key: string): KvRecord | undefined {
-    return this.#kv.get(key);
+    return this.#areas.kv.get(key);
   }
 
   job(name: string): JobState | undefined {
-    return this.#jobs.get(name);
+    return this.#areas.jobs.jobs().get(name);
   }
 
   jobs(): ReadonlyMap<string, JobState> {
-    return this.#jobs;
+    return this.#areas.jobs.jobs();
+  }
+
+  /** Committed runs that some gateway may not have stored yet, in order; the first is `firstOrdinal`. */
+  outbox(): { readonly firstOrdinal: number; readonly runs: readonly CommittedRun[] } {
+    const { outbox } = this.#areas;
+    return { firstOrdinal: outbox.firstOrdinal(), runs: outbox.runs() };
   }
 
   /** Applies the entry at `index`; entries come in order, each once. `undefined`: a leader's no-op. */
   apply(index: number, command: SiteCommand | undefined): ApplyResult {
-    this.#appliedIndex = index;
+    return this.#areas.apply(index, command);
+  }
+
+  /** Costs a shallow copy; records are never changed, so that later commands do not reach it. */
+  capture(): StateCapture {
+    const parts = this.#areas.capture();
+    return { appliedIndex: this.#areas.appliedIndex, blocks: (packing) => encodeParts(parts, packing) };
+  }
+
+  /** Becomes what the blocks of a capture say, all of them in one; fails with `data-damaged` and changes nothing otherwise. */
+  restore(encoded: Uint8Array, packing: Packing): Result<void> {
+    const areas = new Areas(this.#options);
+    const read = decodeParts(encoded, packing, (section, item) => areas.restore(section, item));
+    if (!read.ok) return read;
+    if (!areas.isHeaded()) return failure("data-damaged", "the snapshot of the site's state is damaged: its header is missing");
+    this.#areas = areas;
+    return success(undefined);
+  }
+
+  /** A plain picture of everything, for comparing the states of gateways that applied the same index. */
+  snapshot(): unknown {
+    return this.#areas.picture();
+  }
+}
+
+type Header = readonly [version: number, appliedIndex: number, featureLevel: number];
+const isHeader = tuple(oneOf(stateFormatVersion), count, count);
+
+/** All parts of the state together, so that a restore can replace them at once. */
+class Areas {
+  appliedIndex = 0;
+  featureLevel: number = firstFeatureLevel;
+  bootstrap: BootstrapCommand | undefined;
+  readonly registry = new Registry();
+  readonly kv = new KvSpace();
+  readonly membership = new Membership();
+  readonly jobs = new JobRuns();
+  readonly outbox: Outbox;
+  readonly #sessions: Sessions;
+  #headed = false;
+
+  constructor(options: SiteStateOptions) {
+    this.outbox = new Outbox(options.outboxRunsMax);
+    this.#sessions = new Sessions(options.sessionEntriesMax);
+  }
+
+  apply(index: number, command: SiteCommand | undefined): ApplyResult {
+    this.appliedIndex = index;
+    this.#sessions.expire(index);
     if (command === undefined) return { t: "done" };
+    // An older version does not know it and passes over it: what the site has not agreed on is applied nowhere.
+    if (command.t !== "feature-level" && levelOf(command) > this.featureLevel) return { t: "passed-over" };
+    switch (command.t) {
+      case "session-open":
+        return this.#sessions.open(index, command);
+      case "once":
+        return this.#sessions.once(index, command, (plain) => this.#applyPlain(index, plain));
+      default:
+        return this.#applyPlain(index, command);
+    }
+  }
+
+  #applyPlain(index: number, command: PlainCommand): ApplyResult {
     switch (command.t) {
       case "bootstrap":
-        this.#bootstrap = command;
+        this.bootstrap = command;
+        this.membership.found(command);
         return { t: "done" };
       case "gateway-started":
-        return this.#gatewayStarted(command);
-      case "register-devices":
-        return this.#registerDevices(command);
-      case "kv-put":
-        return this.#kvPut(index, command);
-      case "kv-delete":
-        return this.#kvDelete(command);
-      case "job-seen":
-        this.#jobOf(command.job).sinceMs ??= command.sinceMs;
+        if (this.#isOwnStart(command)) this.registry.started(command);
         return { t: "done" };
+      case "register-devices":
+        this.registry.register(command);
+        return { t: "done" };
+      case "kv-put":
+        return this.kv.put(index, command);
+      case "kv-delete":
+        return this.kv.delete(command);
+      case "job-seen":
+        return this.jobs.seen(command);
       case "run-claim":
-        return this.#runClaim(command);
+        return this.jobs.claim(command);
       case "run-commit":
         return this.#runCommit(index, command);
+      case "feature-level":
+        this.featureLevel = Math.max(this.featureLevel, command.level);
+        return { t: "done" };
+      case "gateway-add":
+        return this.membership.add(command);
+      case "gateway-admit":
+        return this.membership.admit(command, this.bootstrap?.factor ?? 1);
+      case "gateway-replace":
+        return this.#folderGivenUp(command.gateway, () => this.membership.replace(command));
+      case "gateway-remove":
+        return this.#folderGivenUp(command.gateway, () => this.membership.remove(command));
+      case "results-stored":
+        if (this.membership.fullGateways().includes(command.gateway)) {
+          this.outbox.stored(command.gateway, command.ordinal);
+          this.#pruneOutbox();
+        }
+        return { t: "done" };
       default:
         return unreachable(command);
     }
   }
 
-  #gatewayStarted(command: GatewayStartedCommand): ApplyResult {
-    const known = this.#starts.get(command.gateway);
-    if (known === undefined || command.startCount > known.startCount) {
-      this.#starts.set(command.gateway, { startCount: command.startCount, session: command.session });
-    }
-    return { t: "done" };
-  }
-
-  #registerDevices(command: RegisterDevicesCommand): ApplyResult {
-    for (const seen of command.devices) {
-      const known = this.#devices.get(seen.id);
-      const metrics = known === undefined ? seen.metrics : [...new Set([...known.metrics, ...seen.metrics])].sort();
-      this.#devices.set(seen.id, {
-        id: seen.id,
-        profile: seen.profile,
-        metrics,
-        firstSeenMs: Math.min(seen.firstSeenMs, known?.firstSeenMs ?? seen.firstSeenMs),
-      });
-    }
-    return { t: "done" };
-  }
-
-  #kvPut(index: number, command: KvPutCommand): ApplyResult {
-    const known = this.#kv.get(command.key);
-    if (!expectationHolds(command.expect, known)) return { t: "kv", ok: false, revision: known?.revision ?? 0 };
-    // The log index as revision grows over deletions too, so that an ETag never comes back for other content.
-    this.#kv.set(command.key, { value: command.value, revision: index });
-    return { t: "kv", ok: true, revision: index, existed: known !== undefined };
-  }
-
-  #kvDelete(command: KvDeleteCommand): ApplyResult {
-    const known = this.#kv.get(command.key);
-    if (!expectationHolds(command.expect, known)) return { t: "kv", ok: false, revision: known?.revision ?? 0 };
-    this.#kv.delete(command.key);
-    return { t: "kv", ok: true, revision: known?.revision ?? 0, existed: known !== undefined };
-  }
-
-  #runClaim(command: RunClaimCommand): ApplyResult {
-    const job = this.#jobOf(command.job);
-    const claims = command.windows.map(({ fromMs, toMs }) => {
-      const window = job.windows.get(fromMs) ?? { toMs, attempt: 0, claimedBy: undefined, revision: 0, committedAttempt: 0 };
-      window.attempt++;
-      window.claimedBy = command.gateway;
-      job.windows.set(fromMs, window);
-      return { attempt: window.attempt, baseRevision: window.revision };
-    });
-    return { t: "claim", claims };
+  /** Not of a data folder that the gateway gave up; before membership changes nobody says whose start it is. */
+  #isOwnStart(command: GatewayStartedCommand): boolean {
+    if (command.incarnation === undefined) return true;
+    return this.membership.members().get(command.gateway)?.incarnation === command.incarnation;
   }
 
   #runCommit(index: number, command: RunCommitCommand): ApplyResult {
-    const job = this.#jobOf(command.job);
-    const runs: CommittedRun[] = [];
-    for (const { fromMs, toMs, attempt, baseRevision, rows, digest } of command.windows) {
-      const window = job.windows.get(fromMs);
-      // The first commit on a base wins; a slower attempt, or the same command applied twice, finds the base gone.
-      if (window === undefined || attempt > window.attempt || window.revision !== baseRevision) continue;
-      window.revision++;
-      window.committedAttempt = attempt;
-      job.commits++;
-      if (job.lastCommitted === undefined || fromMs > job.lastCommitted.fromMs) job.lastCommitted = { fromMs, toMs };
-      runs.push({ index, job: command.job, fromMs, toMs, attempt, revision: window.revision, rows, digest, sinks: command.sinks });
-    }
+    const runs = this.jobs.commit({ index, firstOrdinal: this.outbox.nextOrdinal() }, command);
+    this.outbox.push(runs);
     return { t: "commit", runs };
   }
 
-  #jobOf(name: string): JobState {
-    let job = this.#jobs.get(name);
-    if (job === undefined) {
-      job = { sinceMs: undefined, windows: new Map(), commits: 0, lastCommitted: undefined };
-      this.#jobs.set(name, job);
-    }
-    return job;
+  #folderGivenUp(gateway: GatewayId, change: () => MemberResult): MemberResult {
+    const before = this.membership.members().get(gateway)?.incarnation;
+    const result = change();
+    if (before === undefined || this.membership.members().get(gateway)?.incarnation !== undefined) return result;
+    this.registry.forgetStart(gateway);
+    this.outbox.forget(gateway);
+    this.#pruneOutbox();
+    return result;
   }
 
-  /** A plain picture of everything, for comparing the states of gateways that applied the same index. */
-  snapshot(): unknown {
+  #pruneOutbox(): void {
+    this.outbox.prune(this.membership.fullGateways());
+  }
+
+  capture(): Part[] {
+    const header: Header = [stateFormatVersion, this.appliedIndex, this.featureLevel];
+    const { bootstrap } = this;
+    return [
+      { section: Section.Header, size: 1, item: () => header },
+      { section: Section.Bootstrap, size: bootstrap === undefined ? 0 : 1, item: () => bootstrap },
+      ...this.registry.capture(),
+      ...this.kv.capture(),
+      ...this.membership.capture(),
+      ...this.jobs.capture(),
+      ...this.outbox.capture(),
+      ...this.#sessions.capture(),
+    ];
+  }
+
+  /** False for an item that is malformed or in the wrong place. */
+  restore(section: number, item: unknown): boolean {
+    if (this.#headed !== (section !== Section.Header)) return false;
+    switch (section) {
+      case Section.Header:
+        if (!isHeader(item)) return false;
+        [, this.appliedIndex, this.featureLevel] = item as Header;
+        this.#headed = true;
+        return true;
+      case Section.Bootstrap:
+        return this.#restoreBootstrap(item);
+      case Section.Start:
+        return this.registry.restoreStart(item);
+      case Section.Device:
+        return this.registry.restoreDevice(item);
+      case Section.Kv:
+        return this.kv.restore(item);
+      case Section.Member:
+        return this.membership.restoreMember(item);
+      case Section.Membership:
+        return this.membership.restoreRest(item);
+      case Section.Job:
+        return this.jobs.restoreJob(item);
+      case Section.Window:
+        return this.jobs.restoreWindow(item);
+      case Section.WindowRange:
+        return this.jobs.restoreRange(item);
+      case Section.Outbox:
+        return this.outbox.restoreHead(item);
+      case Section.Run:
+        return this.outbox.restoreRun(item);
+      case Section.Session:
+        return this.#sessions.restoreSession(item);
+      case Section.Remembered:
+        return this.#sessions.restoreRemembered(item);
+      case Section.EndedSessions:
+        return this.#sessions.restoreEnded(item);
+      default:
+        return false;
+    }
+  }
+
+  isHeaded(): boolean {
+    return this.#headed;
+  }
+
+  #restoreBootstrap(item: unknown): boolean {
+    if (!isSiteCommand(item) || item.t !== "bootstrap") return false;
+    this.bootstrap = { ...item, owners: { ...item.owners, partitions: copyBytes(item.owners.partitions) } };
+    return true;
+  }
+
+  picture(): unknown {
     return {
-      appliedIndex: this.#appliedIndex,
-      clusterId: this.#bootstrap?.clusterId,
-      starts: sorted(this.#starts),
-      devices: sorted(this.#devices),
-      kv: sorted(this.#kv).map(([key, record]) => [key, record.revision, [...record.value]]),
-      jobs: sorted(this.#jobs).map(([name, job]) => [name, job.sinceMs, job.commits, [...job.windows].sort((a, b) => a[0] - b[0])]),
+      appliedIndex: this.appliedIndex,
+      featureLevel: this.featureLevel,
+      bootstrap: this.bootstrap && [this.bootstrap, [...this.bootstrap.owners.partitions]],
+      registry: this.registry.picture(),
+      kv: this.kv.picture(),
+      membership: this.membership.picture(),
+      jobs: this.jobs.picture(),
+      outbox: this.outbox.picture(),
+      sessions: this.#sessions.picture(),
     };
   }
-}
-
-function expectationHolds(expect: number, known: KvRecord | undefined): boolean {
-  if (expect === -1) return true;
-  if (expect === -2) return known !== undefined;
-  return (known?.revision ?? 0) === expect;
-}
-
-function sorted<V>(map: ReadonlyMap<string, V>): [string, V][] {
-  return [...map].sort((a, b) => (a[0] < b[0] ? -1 : 1));
 }

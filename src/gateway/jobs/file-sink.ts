@@ -4,7 +4,7 @@
  */
 
 import type { SinkSettings } from "../../config/settings.ts";
-import type { CommittedRun } from "../../core/site/site-state.ts";
+import type { CommittedRun } from "../../core/site/apply-result.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import type { ResultFile } from "../../ports/result-file.ts";
 import type { GatewayContext } from "../context.ts";

@@ -4,7 +4,7 @@
  * once: its position is a document, and what a crash left behind the position is cut off.
  */
 
-import type { CommittedRun } from "../../core/site/site-state.ts";
+import type { CommittedRun } from "../../core/site/apply-result.ts";
 import { copyBytes } from "../../lib/bytes.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import type { GatewayId } from "../../lib/ids.ts";

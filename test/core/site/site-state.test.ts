@@ -3,9 +3,10 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { ApplyResult } from "../../../src/core/site/apply-result.ts";
 import { decodeCommand, encodeCommand } from "../../../src/core/site/command-codec.ts";
 import type { SiteCommand } from "../../../src/core/site/commands.ts";
-import { type ApplyResult, SiteState } from "../../../src/core/site/site-state.ts";
+import { SiteState } from "../../../src/core/site/site-state.ts";
 import { deviceId, gatewayId, sessionId } from "../../../src/lib/ids.ts";
 import { Packing } from "../../../src/lib/packing.ts";
 
