@@ -54,6 +54,7 @@ export function buildSettings({ site, profiles, inventories, jobs }: SiteParts):
 function digestOf(settings: Omit<SiteSettings, "digest" | "listDigest">): string {
   return stableDigest({
     ...settings,
+    gateways: settings.gateways.map(({ role, ...gateway }) => ({ ...gateway, ...roleInDigest(role) })),
     secret: settings.secret !== undefined,
     http: { token: settings.http.token !== undefined },
     mqtt: { anonymous: settings.mqtt.anonymous, users: settings.mqtt.users.map((user) => user.name) },
@@ -64,8 +65,20 @@ function listDigestOf({ site, gateways, replication }: Pick<SiteSettings, "site"
   return stableDigest({
     site,
     replication,
-    gateways: gateways.map(({ id, host, zone, weight, listen }) => ({ id, host, zone, weight, mesh: listen.mesh.port })),
+    gateways: gateways.map(({ id, host, zone, weight, listen, role }) => ({
+      id,
+      host,
+      zone,
+      weight,
+      mesh: listen.mesh.port,
+      ...roleInDigest(role),
+    })),
   });
+}
+
+/** Said only where it is not the default: a version that knew no roles has the same digest for the same file. */
+function roleInDigest(role: GatewaySettings["role"]): { readonly role?: "witness" } {
+  return role === "witness" ? { role } : {};
 }
 
 function buildGateway(id: string, gateway: SiteFile["gateways"][string]): GatewaySettings {
@@ -76,6 +89,7 @@ function buildGateway(id: string, gateway: SiteFile["gateways"][string]): Gatewa
   return {
     id: gatewayId(id),
     host: gateway.host,
+    role: gateway.role ?? "full",
     zone: gateway.zone,
     weight: gateway.weight ?? 1,
     listen: { mqtt: address("mqtt"), mesh: address("mesh"), http: address("http") },

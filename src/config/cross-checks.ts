@@ -1,4 +1,5 @@
 import { suggest } from "../lib/suggest.ts";
+import { majorityOf, votersWanted } from "../lib/voters.ts";
 import type { Draft } from "./check-node.ts";
 import { bindHost, defaultPorts, listeners } from "./listen.ts";
 import type { Place, ProblemList } from "./problem.ts";
@@ -11,6 +12,7 @@ import { topicFault, topicsOverlap } from "./topic-filter.ts";
 /** What no single value can show: names that must be unique or known, ports that collide, a site open without a secret. */
 export function checkSite(draft: SiteDraft, problems: ProblemList): void {
   checkPorts(draft.site, problems);
+  checkWitnesses(draft.site, problems);
   checkSecret(draft.site, problems);
   checkMeshNames(draft.site, problems);
   checkUsers(draft, problems);
@@ -33,6 +35,7 @@ export function findWarnings(draft: SiteDraft, settings: SiteSettings, warnings:
       'set "mqtt.users", passwords in the inventory, or "mqtt.anonymous: true"',
     );
   }
+  warnOfWitnesses(site, settings, warnings);
   const labels = new Set(settings.inventory.flatMap((entry) => Object.keys(entry.labels)));
   for (const job of draft.jobs) {
     for (const [index, key] of (job.draft.groupBy ?? []).entries()) {
@@ -45,6 +48,24 @@ export function findWarnings(draft: SiteDraft, settings: SiteSettings, warnings:
         );
     }
   }
+}
+
+/** A witness is worth its place where it lets one more gateway be away. */
+function warnOfWitnesses({ places }: Located<SiteFile>, { gateways }: SiteSettings, warnings: ProblemList): void {
+  const witness = gateways.find((gateway) => gateway.role === "witness");
+  const count = gateways.length;
+  if (witness === undefined || awayMax(count) > awayMax(count - 1)) return;
+  warnings.add(
+    places.key("gateways", witness.id, "role"),
+    `of ${count} gateways no more may be away than of ${count - 1}: ${witness.id} adds nothing but its vote`,
+    "a witness helps where it is the third or the fifth gateway",
+  );
+}
+
+/** How many may be away while the others still agree. */
+function awayMax(gateways: number): number {
+  const voters = votersWanted(gateways);
+  return voters - majorityOf(voters);
 }
 
 function checkPorts({ draft, places }: Located<SiteFile>, problems: ProblemList): void {
@@ -68,6 +89,25 @@ function checkPorts({ draft, places }: Located<SiteFile>, problems: ProblemList)
       users.set(machine, [...others, { who: `${id} ${name}`, bind }]);
     }
   }
+}
+
+/** A witness votes and owns nothing: somebody must keep the readings. */
+function checkWitnesses({ draft, places }: Located<SiteFile>, problems: ProblemList): void {
+  const gateways = Object.entries(draft.gateways ?? {});
+  for (const [id, gateway] of gateways) {
+    if (gateway?.role === "witness" && gateway.weight !== undefined)
+      problems.add(
+        places.key("gateways", id, "weight"),
+        `${id} is a witness, which owns no readings: a weight says nothing`,
+        'remove it, or use "role: full"',
+      );
+  }
+  if (gateways.length > 0 && gateways.every(([, gateway]) => gateway?.role === "witness"))
+    problems.add(
+      places.key("gateways"),
+      "all gateways are witnesses: nobody would keep the readings",
+      "expected at least one full gateway",
+    );
 }
 
 function canonicalHost(host: string): string {

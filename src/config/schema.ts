@@ -48,7 +48,7 @@ const gatewaySchema = Type.Object(
     listen: Type.Optional(
       Type.Object({ mqtt: Type.Optional(listenEntry), mesh: Type.Optional(listenEntry), http: Type.Optional(listenEntry) }, closed),
     ),
-    role: later(),
+    role: Type.Optional(choice(["full", "witness"])),
   },
   closed,
 );

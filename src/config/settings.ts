@@ -8,7 +8,10 @@ export interface SiteSettings {
   readonly timeZone: string;
   /** The mesh's pre-shared secret; without one, all listeners bind loopback. */
   readonly secret: string | undefined;
-  /** In the order of the file. Index = slot (0 … 999). */
+  /**
+   * In the order of the file. They seed the site's first start (index = slot, 0 … 999); afterwards who is a member is
+   * replicated state, and this list says how this host's own gateway listens.
+   */
   readonly gateways: readonly GatewaySettings[];
   readonly replication: ReplicationSettings;
   readonly raft: { readonly preset: "lan" | "slow-disk" };
@@ -20,13 +23,15 @@ export interface SiteSettings {
   readonly sinks: readonly SinkSettings[];
   /** Stable digest (16 hex digits) of everything above but secrets; gateways compare it to warn about differing files. */
   readonly digest: string;
-  /** Stable digest of site name, gateway list (ids, hosts, mesh ports, zones, weights) and replication: what bootstrap compares. */
+  /** Stable digest of site name, gateway list (ids, hosts, roles, mesh ports, zones, weights) and replication: what bootstrap compares. */
   readonly listDigest: string;
 }
 
 export interface GatewaySettings {
   readonly id: GatewayId;
   readonly host: string;
+  /** A witness votes and keeps the log and the state, and owns no readings. */
+  readonly role: "full" | "witness";
   readonly zone: string | undefined;
   readonly weight: number;
   readonly listen: { readonly mqtt: ListenAddress; readonly mesh: ListenAddress; readonly http: ListenAddress };
@@ -41,7 +46,7 @@ export interface ListenAddress {
 export type ConsistencyLevel = "one" | "quorum" | "all";
 
 export interface ReplicationSettings {
-  /** 1 … number of gateways at most takes effect: effective factor = min(factor, gateways). */
+  /** What takes effect is min(factor, full gateways): a witness keeps no readings. */
   readonly factor: number;
   readonly write: ConsistencyLevel;
   readonly read: ConsistencyLevel;

@@ -1,4 +1,5 @@
-import type { ConsistencyLevel, SiteSettings } from "./settings.ts";
+import { majorityOf, votersWanted } from "../lib/voters.ts";
+import type { ConsistencyLevel, GatewaySettings, ReplicationSettings } from "./settings.ts";
 
 /** How many copies a write waits for, or a read asks, at a level. A quorum is more than half of the owners. */
 export function copiesAt(level: ConsistencyLevel, factor: number): number {
@@ -6,20 +7,36 @@ export function copiesAt(level: ConsistencyLevel, factor: number): number {
   return level === "all" ? factor : Math.floor(factor / 2) + 1;
 }
 
-/** One sentence for `check` and `status`: what may be lost, and what goes on meanwhile, from the settings alone. */
-export function describeSurvival({ gateways, replication }: Pick<SiteSettings, "gateways" | "replication">): string {
-  const count = gateways.length;
-  const factor = Math.min(replication.factor, count);
-  if (count === 1) return "one gateway: nothing is replicated; the loss of its disk loses its readings";
+export interface SiteShape {
+  readonly gateways: readonly Pick<GatewaySettings, "role">[];
+  readonly replication: ReplicationSettings;
+}
+
+/** One sentence for `check` and `status`: what may be lost, and what goes on meanwhile. */
+export function describeSurvival({ gateways, replication }: SiteShape): string {
+  const full = gateways.filter((gateway) => gateway.role === "full").length;
+  const witnesses = gateways.length - full;
+  const head = `${counted(full, "gateway")}${witnesses === 0 ? "" : ` and ${witnesses === 1 ? "a witness" : `${word(witnesses)} witnesses`}`}`;
+  const voting = settingsNeed(gateways.length);
+  if (full === 1) {
+    const lonely = "nothing is replicated; the loss of its disk loses its readings";
+    return witnesses === 0 ? `${head}: ${lonely}` : `${head}: of readings, ${lonely}; ${voting}`;
+  }
+  const factor = Math.min(replication.factor, full);
   const write = copiesAt(replication.write, factor);
   const read = copiesAt(replication.read, factor);
-  // Every gateway of the list votes in this version.
-  const majority = Math.floor(count / 2) + 1;
-  const head = `${word(count)} gateways, factor ${factor}, write ${replication.write} = ${write}, read ${replication.read} = ${read}`;
+  const levels = `factor ${factor}, write ${replication.write} = ${write}, read ${replication.read} = ${read}`;
   const parts = [loss(write), goesOn("ingest", factor - write), goesOn("complete answers", factor - read)];
   if (write + read <= factor) parts.push(`an answer may miss acknowledged readings (${write} + ${read} is not more than ${factor})`);
-  parts.push(`settings and jobs need ${majority} of ${count} gateways`);
-  return `${head}: ${parts.join("; ")}`;
+  return `${head}, ${levels}: ${[...parts, voting].join("; ")}`;
+}
+
+function settingsNeed(gateways: number): string {
+  const voters = votersWanted(gateways);
+  const need = `settings and jobs need ${majorityOf(voters)} of ${voters}`;
+  if (voters === gateways) return `${need} gateways`;
+  // Whoever does not vote takes the place of a voter that stays away.
+  return `${need} voting gateways (${gateways - voters === 1 ? "another one stands" : `${word(gateways - voters)} others stand`} by)`;
 }
 
 /** `write` copies were on disk before the acknowledgement, so that one less may go. */
@@ -34,6 +51,8 @@ function goesOn(what: string, away: number): string {
 }
 
 const words = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+
+const counted = (count: number, noun: string): string => `${word(count)} ${noun}${count === 1 ? "" : "s"}`;
 
 function word(count: number): string {
   return words[count] ?? String(count);

@@ -1,6 +1,6 @@
 /** `GatewayService` over a gateway in any phase: until it serves, questions are answered `not-ready`. */
 
-import type { ConsistencyLevel, GatewaySettings, InventoryEntry, JobSettings } from "../config/settings.ts";
+import type { ConsistencyLevel, GatewaySettings, InventoryEntry, JobSettings, SiteSettings } from "../config/settings.ts";
 import { describeSurvival } from "../config/survival.ts";
 import { ownersOf, partitionsOf } from "../core/ring/owner-table.ts";
 import { formatAggregateFunction } from "../lib/aggregate-function.ts";
@@ -10,6 +10,7 @@ import { mergeRuns } from "../series/merge.ts";
 import { runValueAt } from "../series/run.ts";
 import type { Gateway } from "./gateway.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
+import { listDifferences } from "./member-list.ts";
 import { decodeCursor, encodeCursor } from "./query/cursor.ts";
 import { type LatestRow, mergeLatest } from "./query/latest.ts";
 import type {
@@ -103,9 +104,12 @@ export class LocalGatewayService implements GatewayService {
       },
       ring: {
         epoch: serving?.replication.table().epoch ?? 0,
-        factor: serving?.replication.table().factor ?? Math.min(settings.replication.factor, settings.gateways.length),
+        factor: serving?.replication.table().factor ?? Math.min(settings.replication.factor, fullGateways(settings)),
         partitions: this.#owned(serving),
-        survives: describeSurvival(settings),
+        survives: describeSurvival({
+          gateways: this.#members(serving).map(({ kind }) => ({ role: kind })),
+          replication: settings.replication,
+        }),
       },
       log: logStatus(serving),
       store: storeStatus(serving),
@@ -122,8 +126,7 @@ export class LocalGatewayService implements GatewayService {
   gateways(): readonly GatewayView[] {
     const serving = this.#gateway.serving();
     const owned = this.#owned(serving);
-    const members = this.#membership()?.members() ?? this.#gateway.settings.gateways.map((settings) => this.#listed(serving, settings));
-    return members.map((member) => this.#gatewayView(serving, member, owned[member.id] ?? 0));
+    return this.#members(serving).map((member) => this.#gatewayView(serving, member, owned[member.id] ?? 0));
   }
 
   async addGateway(request: GatewayMemberRequest): Promise<Result<void>> {
@@ -393,12 +396,16 @@ export class LocalGatewayService implements GatewayService {
     return serving?.membership;
   }
 
+  #members(serving: Serving | undefined): readonly MemberState[] {
+    return this.#membership()?.members() ?? this.#gateway.settings.gateways.map((settings) => this.#listed(serving, settings));
+  }
+
   /** What the YAML says of a gateway, for as long as the site's own list is not known here. */
-  #listed(serving: Serving | undefined, { id, host, zone, weight, listen }: GatewaySettings): MemberState {
+  #listed(serving: Serving | undefined, { id, host, role, zone, weight, listen }: GatewaySettings): MemberState {
     const incarnation = serving?.bootstrap.gateways.find((gateway) => gateway.id === id)?.incarnation;
     return {
       id,
-      kind: "full",
+      kind: role,
       membership: incarnation === undefined ? "expected" : "voter",
       incarnation,
       zone,
@@ -441,7 +448,7 @@ export class LocalGatewayService implements GatewayService {
   #owned(serving: Serving | undefined): Record<string, number> {
     if (serving === undefined) return {};
     const table = serving.replication.table();
-    return Object.fromEntries(this.#gateway.settings.gateways.map(({ id }) => [id, partitionsOf(table, id).length]));
+    return Object.fromEntries(this.#members(serving).map(({ id }) => [id, partitionsOf(table, id).length]));
   }
 
   #roleOf(serving: Serving | undefined, id: GatewayId): string {
@@ -465,10 +472,12 @@ export class LocalGatewayService implements GatewayService {
   #warnings(): string[] {
     const serving = this.#gateway.serving();
     const warnings = [...this.#gateway.peerNotes().values(), ...this.readiness().reasons];
+    const members = this.#membership()?.members();
+    if (members !== undefined) warnings.push(...listDifferences(this.#gateway.settings.gateways, members));
     for (const sink of this.sync()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);
     if (serving !== undefined && !this.#gateway.options.ports.clock.synchronised())
       warnings.push("the system clock is not synchronised: timestamps given by this gateway may be wrong");
-    const deviationMs = this.#gateway.router()?.clockDeviationMs(this.#gateway.settings.gateways.length) ?? 0;
+    const deviationMs = this.#gateway.router()?.clockDeviationMs(this.#members(serving).length) ?? 0;
     if (deviationMs > clockWarningMs)
       warnings.push(`the clock of ${this.#gateway.self} is ${(deviationMs / 1_000).toFixed(1)} s away from the other gateways' clocks`);
     return warnings;
@@ -533,6 +542,10 @@ function storeStatus(serving: Serving | undefined): GatewayStatus["store"] {
     headReadings: stats?.headReadings ?? 0,
     checkpoints: stats?.checkpoints ?? 0,
   };
+}
+
+function fullGateways({ gateways }: SiteSettings): number {
+  return gateways.filter((gateway) => gateway.role === "full").length;
 }
 
 function endpoint(host: string, bound: string | undefined, port: number): string {

@@ -146,9 +146,19 @@ export const brokenSites: readonly BrokenSite[] = [
     problems: ['site.yaml:3:1: "retention" is not supported yet, remove it', 'site.yaml:4:1: "store" is not supported yet, remove it'],
   },
   {
-    name: "a witness",
+    name: "witnesses only",
     files: site("site: s\ngateways: { gw-a: { host: 127.0.0.1, role: witness } }\n"),
-    problems: ['site.yaml:2:38: "role" is not supported yet, remove it'],
+    problems: ["site.yaml:2:1: all gateways are witnesses: nobody would keep the readings, expected at least one full gateway"],
+  },
+  {
+    name: "a role that there is not, and a witness with a weight",
+    files: site(
+      "site: s\ngateways:\n  gw-a: { host: 127.0.0.1 }\n  gw-b: { host: 127.0.0.2, role: witnes }\n  gw-c: { host: 127.0.0.3, role: witness, weight: 2 }\n",
+    ),
+    problems: [
+      'site.yaml:4:34: "role" is "witnes", did you mean "witness"?',
+      'site.yaml:5:43: gw-c is a witness, which owns no readings: a weight says nothing, remove it, or use "role: full"',
+    ],
   },
   {
     name: "a site name in topics",

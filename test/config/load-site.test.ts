@@ -74,6 +74,7 @@ good("the defaults", () => {
       {
         id: "gw-a",
         host: "127.0.0.1",
+        role: "full",
         zone: undefined,
         weight: 1,
         listen: {
@@ -130,6 +131,7 @@ jobs:
     {
       id: "gw-b",
       host: "10.0.0.12",
+      role: "full",
       zone: "hall-2",
       weight: 2,
       listen: { mqtt: { host: undefined, port: 2883 }, mesh: { host: undefined, port: 9883 }, http: { host: "::1", port: 80 } },
@@ -137,6 +139,7 @@ jobs:
     {
       id: "gw-a",
       host: "gw-a.local",
+      role: "full",
       zone: undefined,
       weight: 1,
       listen: { mqtt: { host: undefined, port: 1883 }, mesh: { host: undefined, port: 7883 }, http: { host: undefined, port: 7880 } },
@@ -240,6 +243,34 @@ good("the digests see what matters, and no secrets", () => {
   ] as const) {
     assert.is.not(digests(base.replace(from, to))[1], listDigest, `${from} -> ${to}`);
   }
+});
+
+good("a role is seen by both digests where it is not the default, and a witness owns no readings", () => {
+  const of = (role: string) =>
+    settingsOf({ "site.yaml": `site: s\ngateways: { a: { host: 127.0.0.1 }, b: { host: 127.0.0.2 }, c: { host: 127.0.0.3${role} } }\n` });
+  assert.equal(
+    of(", role: witness").gateways.map((gateway) => gateway.role),
+    ["full", "full", "witness"],
+  );
+  const [unsaid, full, witness] = [of(""), of(", role: full"), of(", role: witness")];
+  assert.equal([full.digest, full.listDigest], [unsaid.digest, unsaid.listDigest]);
+  assert.is.not(witness.digest, full.digest);
+  assert.is.not(witness.listDigest, full.listDigest);
+});
+
+good("warnings: a witness that lets no more gateways be away", () => {
+  const warningsOf = (full: number, witnesses: number) => {
+    const roles = [...Array<string>(full).fill("full"), ...Array<string>(witnesses).fill("witness")];
+    const lines = roles.map((role, i) => `  g${i}: { host: 127.0.0.${i + 1}, role: ${role} }\n`);
+    const result = load({ "site.yaml": `site: s\ngateways:\n${lines.join("")}` });
+    return result.ok ? result.warnings.map(({ line, what }) => `${line}: ${what}`) : ["broken"];
+  };
+  assert.equal(warningsOf(2, 1), []);
+  assert.equal(warningsOf(4, 1), []);
+  assert.equal(warningsOf(3, 2), []);
+  assert.equal(warningsOf(1, 1), ["4: of 2 gateways no more may be away than of 1: g1 adds nothing but its vote"]);
+  assert.equal(warningsOf(3, 1), ["6: of 4 gateways no more may be away than of 3: g3 adds nothing but its vote"]);
+  assert.is(warningsOf(6, 1).length, 1);
 });
 
 good("warnings: nobody can connect, and a label that no device has", () => {

@@ -6,8 +6,9 @@ import { settingsOf } from "./memory-site.ts";
 
 const test = suite("config: survival");
 
-function survival(gateways: number, replication = "{}"): string {
-  const list = Array.from({ length: gateways }, (_, i) => `  g${i}: { host: 127.0.0.${i + 1} }\n`).join("");
+function survival(gateways: number, replication = "{}", witnesses = 0): string {
+  const role = (i: number) => (i < gateways ? "full" : "witness");
+  const list = Array.from({ length: gateways + witnesses }, (_, i) => `  g${i}: { host: 127.0.0.${i + 1}, role: ${role(i)} }\n`).join("");
   return describeSurvival(settingsOf({ "site.yaml": `site: s\ngateways:\n${list}replication: ${replication}\n` }));
 }
 
@@ -39,9 +40,26 @@ test("what each shape of site survives", () => {
   );
   assert.match(
     survival(7, "{ factor: 5 }"),
-    /^seven gateways, factor 5, write quorum = 3, read quorum = 3: the loss of any two gateways, .* while two are away; settings and jobs need 4 of 7 gateways$/,
+    /^seven gateways, factor 5, write quorum = 3, read quorum = 3: the loss of any two gateways, .* while two are away; settings and jobs need 3 of 5 voting gateways \(two others stand by\)$/,
   );
-  assert.match(survival(6), /^six gateways, .*; settings and jobs need 4 of 6 gateways$/);
+  assert.match(survival(5), /; settings and jobs need 3 of 5 gateways$/);
+  assert.match(survival(4), /^four gateways, .*; settings and jobs need 2 of 3 voting gateways \(another one stands by\)$/);
   assert.match(survival(3, "{ factor: 1 }"), /the loss of any one gateway may lose acknowledged readings; ingest pauses/);
 });
+
+test("a witness votes, and keeps no copy", () => {
+  assert.is(
+    survival(2, "{}", 1),
+    "two gateways and a witness, factor 2, write quorum = 2, read quorum = 2: the loss of any one gateway, disk included, loses no acknowledged reading; ingest pauses while one of a device's gateways is away; complete answers pause while one of a device's gateways is away; settings and jobs need 2 of 3 gateways",
+  );
+  assert.match(
+    survival(3, "{}", 2),
+    /^three gateways and two witnesses, factor 3, .* go on while one is away; settings and jobs need 3 of 5 gateways$/,
+  );
+  assert.is(
+    survival(1, "{}", 2),
+    "one gateway and two witnesses: of readings, nothing is replicated; the loss of its disk loses its readings; settings and jobs need 2 of 3 gateways",
+  );
+});
+
 test.run();
