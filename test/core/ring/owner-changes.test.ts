@@ -1,0 +1,299 @@
+// Goal: whatever gateways come and go, every partition keeps distinct owners and one that has its readings, no reading that a
+// write quorum stored is without a whole owner, and the ring survives its way through a snapshot. Method: histories of changes
+// (fast-check) with a model of single readings' copies beside the ring, and pinned sites.
+import fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { copiesRequired } from "../../../src/core/replica/rules.ts";
+import {
+  addOwner,
+  decodeRing,
+  encodeRing,
+  foundRing,
+  isWhole,
+  mayLose,
+  ownerFilled,
+  type RingState,
+  removeOwner,
+  replaceOwner,
+  wholeOwnersOf,
+} from "../../../src/core/ring/owner-changes.ts";
+import { encodeOwnerTable, ownersOf, partitionsOf } from "../../../src/core/ring/owner-table.ts";
+import { planOwners } from "../../../src/core/ring/planner.ts";
+import { type GatewayId, gatewayId, partition, partitionCount } from "../../../src/lib/ids.ts";
+import { testHash64 } from "./test-hash.ts";
+
+const names = ["gw-a", "gw-b", "gw-c", "gw-d", "gw-e"].map(gatewayId);
+const [a, b, c, d] = names as [GatewayId, GatewayId, GatewayId, GatewayId];
+const everywhere = Array.from({ length: partitionCount }, (_, at) => at);
+
+function founded(gateways: number, factor: number): RingState {
+  const plan = names.slice(0, gateways).map((id) => ({ id, weight: 1, zone: undefined }));
+  const ring = foundRing(encodeOwnerTable(planOwners({ gateways: plan, factor, epoch: 1, hash64: testHash64 })));
+  assert.ok(ring.ok);
+  return ring.value;
+}
+
+const owners = (ring: RingState, at: number) => ownersOf(ring.table, partition(at));
+
+type Step =
+  | { readonly kind: "remove" | "replace"; readonly gateway: GatewayId }
+  | { readonly kind: "add"; readonly gateway: GatewayId; readonly factor: number }
+  | { readonly kind: "filled"; readonly gateway: GatewayId; readonly upTo: number };
+
+const gateway = fc.constantFrom(...names);
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ kind: fc.constantFrom("remove" as const, "replace" as const), gateway }),
+  fc.record({ kind: fc.constant("add" as const), gateway, factor: fc.integer({ min: 1, max: 5 }) }),
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("filled" as const), gateway, upTo: fc.constantFrom(0, 1, 500, partitionCount) }) },
+);
+const history = fc.record({
+  gateways: fc.integer({ min: 1, max: 5 }),
+  factor: fc.integer({ min: 1, max: 5 }),
+  steps: fc.array(step, { maxLength: 14 }),
+});
+
+function take(ring: RingState, next: Step): RingState {
+  switch (next.kind) {
+    case "remove":
+      return mayLose(ring, next.gateway).ok ? removeOwner(ring, next.gateway) : ring;
+    case "replace":
+      return mayLose(ring, next.gateway).ok ? replaceOwner(ring, next.gateway) : ring;
+    case "add":
+      return addOwner(ring, next);
+    case "filled":
+      return ownerFilled(ring, { gateway: next.gateway, partitions: everywhere.slice(0, next.upTo) });
+  }
+}
+
+const changes = suite("owner changes");
+
+changes("in any history that mayLose allows: distinct owners, one of them whole, growing epochs, and a faithful snapshot", () => {
+  fc.assert(
+    fc.property(history, ({ gateways, factor, steps }) => {
+      let ring = founded(gateways, factor);
+      for (const next of steps) {
+        const before = ring;
+        ring = take(ring, next);
+        if (ring !== before) assert.is(ring.table.epoch, before.table.epoch + 1);
+        for (const at of everywhere) {
+          const list = owners(ring, at);
+          assert.is(new Set(list).size, list.length);
+          assert.ok(list.length <= ring.table.factor);
+          const filling = ring.filling.get(at) ?? [];
+          assert.ok(filling.every((id) => list.includes(id)));
+          assert.ok(wholeOwnersOf(ring, at).length >= 1);
+          assert.is(wholeOwnersOf(ring, at).length + filling.length, list.length);
+        }
+        assert.equal(decodeRing(encodeRing(ring)), { ok: true, value: ring });
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+changes("equal rings have equal encodings, whatever way a gateway of them took", () => {
+  const one = encodeRing(addOwner(removeOwner(founded(3, 3), c), { gateway: d, factor: 3 }));
+  const other = decodeRing(encodeRing(removeOwner(founded(3, 3), c)));
+  assert.ok(other.ok);
+  assert.equal(encodeRing(addOwner(other.value, { gateway: d, factor: 3 })), one);
+});
+
+changes("a removed gateway owns nothing, and the lists are shorter", () => {
+  const ring = removeOwner(founded(4, 3), b);
+  assert.is(ring.table.epoch, 2);
+  assert.is(ring.table.factor, 3);
+  assert.equal(partitionsOf(ring.table, b), []);
+  const short = everywhere.filter((at) => owners(ring, at).length === 2);
+  assert.equal(short, partitionsOf(founded(4, 3).table, b));
+  for (const at of everywhere) assert.is(isWhole(ring, at), !short.includes(at));
+});
+
+changes("a new gateway takes the places that are free, as the last choice, filling", () => {
+  const removed = removeOwner(founded(4, 3), b);
+  const ring = addOwner(removed, { gateway: b, factor: 3 });
+  assert.is(ring.table.epoch, 3);
+  for (const at of everywhere) {
+    if (owners(removed, at).length === 3) assert.equal(owners(ring, at), owners(removed, at));
+    else {
+      assert.equal(owners(ring, at), [...owners(removed, at), b]);
+      assert.equal(ring.filling.get(at), [b]);
+      assert.equal(wholeOwnersOf(ring, at), owners(removed, at));
+    }
+  }
+  const site = founded(3, 3);
+  assert.is(addOwner(site, { gateway: d, factor: 3 }), site, "no place is free: nothing changes");
+  const grown = addOwner(founded(2, 3), { gateway: c, factor: 3 });
+  assert.is(grown.table.factor, 3, "the effective factor grows with the site");
+  assert.ok(everywhere.every((at) => owners(grown, at).length === 3 && !isWhole(grown, at)));
+});
+
+changes("a replaced gateway keeps its places and is filling in all of them; again replaced, the epoch still grows", () => {
+  const ring = replaceOwner(founded(4, 3), a);
+  assert.equal([...ring.filling.keys()], partitionsOf(founded(4, 3).table, a));
+  for (const at of everywhere) assert.equal(owners(ring, at), owners(founded(4, 3), at));
+  assert.is(replaceOwner(ring, a).table.epoch, 3);
+});
+
+changes("filled partition by partition, and a repeated report changes nothing", () => {
+  let ring = replaceOwner(founded(3, 3), a);
+  ring = ownerFilled(ring, { gateway: a, partitions: [1, 2, 3] });
+  assert.is(ring.table.epoch, 3);
+  assert.ok(isWhole(ring, 2) && !isWhole(ring, 4));
+  assert.is(ownerFilled(ring, { gateway: a, partitions: [1, 2, 3] }), ring);
+  assert.is(ownerFilled(ring, { gateway: b, partitions: everywhere }), ring);
+  ring = ownerFilled(ring, { gateway: a, partitions: [...everywhere, 5_000] });
+  assert.is(ring.filling.size, 0);
+});
+
+changes("mayLose: not the only owner, not beside a filling one, not after a loss; whoever is filling itself may go", () => {
+  assert.equal(mayLose(founded(1, 3), a), { ok: false, why: "partition 0: gw-a is its only owner" });
+  assert.ok(mayLose(founded(3, 3), a).ok);
+  assert.ok(mayLose(founded(3, 3), d).ok, "it owns nothing");
+  const replaced = replaceOwner(founded(3, 3), c);
+  assert.not(mayLose(replaced, a).ok);
+  assert.ok(mayLose(replaced, c).ok);
+  const removed = removeOwner(founded(3, 3), c);
+  assert.not(mayLose(removed, a).ok);
+  assert.ok(mayLose(ownerFilled(addOwner(removed, { gateway: d, factor: 3 }), { gateway: d, partitions: everywhere }), a).ok);
+});
+
+changes("the last whole owner of a partition cannot be removed or replaced", () => {
+  assert.throws(() => removeOwner(founded(1, 1), a), /keeps an owner/);
+  assert.throws(() => replaceOwner(founded(1, 1), a), /keeps an owner/);
+  const grown = addOwner(founded(1, 3), { gateway: b, factor: 3 });
+  assert.throws(() => removeOwner(grown, a), /keeps an owner/);
+});
+
+interface ModelRing {
+  readonly ring: RingState;
+  readonly list: readonly string[];
+  readonly whole: readonly string[];
+}
+
+/**
+ * Readings of one partition, stored with as few copies as the rule of `replica/rules.ts` allows. A disk is a gateway's
+ * incarnation; one that was removed or replaced may live on where the change is not known. A disk knows the epoch
+ * of the last ring under which it took a round or served a filling gateway, and nothing older can be asked of it.
+ */
+class ModelPartition {
+  readonly at = 7;
+  readonly #incarnations = new Map<GatewayId, number>();
+  readonly #knownEpoch = new Map<string, number>();
+  readonly #readings: Set<string>[] = [];
+  readonly #rings: ModelRing[] = [];
+
+  ringIs(ring: RingState): void {
+    this.#rings.push({ ring, list: this.#disks(owners(ring, this.at)), whole: this.#disks(wholeOwnersOf(ring, this.at)) });
+  }
+
+  replaced(id: GatewayId): void {
+    this.#incarnations.set(id, (this.#incarnations.get(id) ?? 0) + 1);
+  }
+
+  /** The filling gateway fetches the union of the whole owners, all of which know of the ring by then. */
+  filled(id: GatewayId, ring: RingState): void {
+    const whole = this.#disks(wholeOwnersOf(ring, this.at));
+    const disk = this.#disk(id);
+    for (const from of [...whole, disk]) this.#knownEpoch.set(from, ring.table.epoch);
+    for (const copies of this.#readings) if (whole.some((from) => copies.has(from))) copies.add(disk);
+  }
+
+  /** A coordinator that is `behind` rings late writes; without enough owners that know no newer ring, nothing is acknowledged. */
+  store(seed: number, behind: number): void {
+    const { ring, list, whole } = this.#rings[Math.max(0, this.#rings.length - 1 - behind)] as ModelRing;
+    const taking = (of: readonly string[]) =>
+      of.map((_, i) => of[(i + seed) % of.length] as string).filter((disk) => (this.#knownEpoch.get(disk) ?? 0) <= ring.table.epoch);
+    const wanted = (of: readonly string[]) => copiesRequired({ level: "quorum", owners: of.length });
+    const copies = new Set(taking(whole).slice(0, wanted(whole)));
+    if (copies.size < wanted(whole)) return;
+    for (const disk of taking(list)) if (copies.size < wanted(list)) copies.add(disk);
+    if (copies.size < wanted(list)) return;
+    for (const disk of copies) this.#knownEpoch.set(disk, ring.table.epoch);
+    this.#readings.push(copies);
+  }
+
+  /** No question of any epoch finds as many answers as it wants and misses a reading. */
+  check(): void {
+    for (const { ring, list, whole } of this.#rings) {
+      const wholeWanted = isWhole(ring, this.at) ? copiesRequired({ level: "quorum", owners: whole.length }) : whole.length;
+      const wanted = copiesRequired({ level: "quorum", owners: list.length });
+      const answering = list.filter((disk) => (this.#knownEpoch.get(disk) ?? 0) <= ring.table.epoch);
+      for (const copies of this.#readings) {
+        const without = answering.filter((disk) => whole.includes(disk) && !copies.has(disk)).length;
+        const filling = answering.filter((disk) => !whole.includes(disk)).length;
+        assert.not(
+          without >= wholeWanted && without + filling >= wanted,
+          `at epoch ${ring.table.epoch} owners ${list}, and only ${[...copies]} have it`,
+        );
+      }
+    }
+  }
+
+  #disks(gateways: readonly GatewayId[]): string[] {
+    return gateways.map((id) => this.#disk(id));
+  }
+
+  #disk(id: GatewayId): string {
+    return `${id}#${this.#incarnations.get(id) ?? 0}`;
+  }
+}
+
+changes("P3: a reading that a write quorum stored is in every complete answer, whatever rings its writer and its asker know", () => {
+  fc.assert(
+    fc.property(
+      history,
+      fc.array(fc.record({ seed: fc.nat(), after: fc.integer({ min: 0, max: 14 }), behind: fc.constantFrom(0, 0, 1, 2, 5) }), {
+        maxLength: 8,
+      }),
+      (site, writes) => {
+        let ring = founded(site.gateways, site.factor);
+        const model = new ModelPartition();
+        const storeAfter = (index: number) => {
+          for (const { seed, behind } of writes.filter((each) => each.after === index)) model.store(seed, behind);
+          model.check();
+        };
+        model.ringIs(ring);
+        storeAfter(0);
+        site.steps.forEach((next, index) => {
+          const before = ring;
+          ring = take(ring, next);
+          if (ring !== before) {
+            if (next.kind === "remove" || next.kind === "replace") model.replaced(next.gateway);
+            if (next.kind === "filled" && ring.filling.get(model.at)?.length !== before.filling.get(model.at)?.length)
+              model.filled(next.gateway, before);
+            model.ringIs(ring);
+          }
+          storeAfter(index + 1);
+        });
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+});
+
+const record = encodeRing(replaceOwner(founded(3, 3), a));
+const bits = record.filling[0]?.partitions as Uint8Array;
+const spoiled: readonly [string, unknown][] = [
+  ["nothing", undefined],
+  ["another version", { ...record, version: 2 }],
+  ["a damaged table", { ...record, table: { ...record.table, epoch: 0 } }],
+  ["an empty owner list", { ...record, table: { ...record.table, sets: record.table.sets.map(() => []) } }],
+  ["an owner list longer than the factor", { ...record, table: { ...record.table, factor: 2 } }],
+  ["no list of filling owners", { version: 1, table: record.table }],
+  ["too few bits", { ...record, filling: [{ gateway: "gw-a", partitions: bits.subarray(1) }] }],
+  ["a filling gateway twice", { ...record, filling: [...record.filling, ...record.filling] }],
+  ["a filling gateway that is no owner", { ...record, filling: [{ gateway: "gw-x", partitions: bits }] }],
+  ["a filling gateway without a name", { ...record, filling: [{ gateway: "", partitions: bits }] }],
+  ["only filling owners", { ...record, filling: names.slice(0, 3).map((gateway) => ({ gateway, partitions: bits })) }],
+];
+
+for (const [what, value] of spoiled) {
+  changes(`refuses ${what}`, () => {
+    const decoded = decodeRing(value);
+    assert.is(decoded.ok, false);
+    if (!decoded.ok) assert.is(decoded.code, "data-damaged");
+  });
+}
+
+changes.run();
