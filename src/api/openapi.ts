@@ -36,7 +36,7 @@ function operation(operationId: string, endpoint: Endpoint): unknown {
     operationId,
     summary: endpoint.summary,
     parameters: [...pathParameters(endpoint.path), ...queryParameters(endpoint)],
-    ...(body === undefined ? {} : { requestBody: { content: { [body]: { schema: {} } } } }),
+    ...(body === undefined ? {} : { requestBody: { content: { [body.mediaType]: { schema: body.schema } } } }),
     responses: { [mediaType === "" ? "204" : "200"]: { description: "Done", ...content }, ...problems(endpoint) },
     ...(endpoint.path.startsWith("/api/") ? { security: [{ token: [] }, {}] } : {}),
   };

@@ -19,7 +19,9 @@ import type { surface } from "../client/surface.ts";
 import type { GatewayService, ReadingsQuery } from "../gateway/service.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import { type Answer, type Call, jsonAnswer } from "./answer.ts";
+import { readObject } from "./json-body.ts";
 import { deleteKv, getKv, putKv } from "./kv-routes.ts";
+import { addGateway, removeGateway, replaceGateway, transferLeadership } from "./member-routes.ts";
 import { formatSamples, metricsMediaType, processMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { quoted } from "./query-reader.ts";
@@ -55,6 +57,10 @@ export function createRoutes({ service, version, now }: RouteContext): Routes {
     openapi: async () => success({ status: 200, mediaType: "application/json; charset=utf-8", body: openApi, headers: {} }),
     status: async () => ok<Status>(service.status()),
     gateways: async () => ok<Gateways>({ gateways: service.gateways() }),
+    gatewayAdd: (call) => addGateway(service, call),
+    gatewayReplace: (call) => replaceGateway(service, call),
+    gatewayRemove: (call) => removeGateway(service, call),
+    raftTransfer: (call) => transferLeadership(service, call),
     ring: async ({ query }) => {
       const device = query.text("device");
       return query.failed ?? ok<Ring>(service.ring(device));
@@ -122,22 +128,15 @@ interface TimeRange {
 
 /** No body at all is an empty range: all closed windows. */
 function readRange(body: Uint8Array | undefined, nowMs: number): Result<TimeRange> {
-  if (body === undefined || body.length === 0) return success({ fromMs: undefined, toMs: undefined });
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  } catch {
-    return failure("bad-request", 'the body is not JSON; expected {"from": TIME, "to": TIME}');
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    return failure("bad-request", 'the body is no object; expected {"from": TIME, "to": TIME}');
+  const given = readObject(body, { keys: ["from", "to"], expected: '{"from": TIME, "to": TIME}' });
+  if (!given.ok) return given;
   const times: Record<"from" | "to", number | undefined> = { from: undefined, to: undefined };
-  for (const [name, given] of Object.entries(value)) {
-    if (name !== "from" && name !== "to") return failure("bad-request", `unknown key ${quoted(name)} in the body; known are from, to`);
-    if (given === undefined || given === null) continue;
-    const ms = typeof given === "string" || typeof given === "number" ? parseTime(String(given), nowMs) : undefined;
+  for (const name of ["from", "to"] as const) {
+    const value = given.value.get(name);
+    if (value === undefined) continue;
+    const ms = typeof value === "string" || typeof value === "number" ? parseTime(String(value), nowMs) : undefined;
     if (ms === undefined)
-      return failure("bad-request", `"${name}": ${quoted(JSON.stringify(given))} is not valid; expected ${timeExpected}`);
+      return failure("bad-request", `"${name}": ${quoted(JSON.stringify(value))} is not valid; expected ${timeExpected}`);
     times[name] = ms;
   }
   if (times.from !== undefined && times.to !== undefined && times.from > times.to)

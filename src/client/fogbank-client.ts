@@ -11,6 +11,9 @@ import {
   type Devices,
   DevicesSchema,
   EventSchema,
+  type GatewayChange,
+  GatewayChangeSchema,
+  type GatewayMember,
   type Gateways,
   GatewaysSchema,
   type JobResults,
@@ -32,6 +35,8 @@ import {
   StatusSchema,
   type Sync,
   SyncSchema,
+  type Transfer,
+  TransferSchema,
 } from "./schema.ts";
 
 export type FetchFunction = (url: string, init?: RequestInit) => Promise<Response>;
@@ -104,6 +109,26 @@ export class FogbankClient {
     return this.#json("/api/v1/gateways", GatewaysSchema);
   }
 
+  /** The same request once more is a success. */
+  addGateway(member: GatewayMember): Promise<Result<GatewayChange>> {
+    return this.#json("/api/v1/gateways", GatewayChangeSchema, this.#post(member));
+  }
+
+  replaceGateway(id: string, options: { readonly force: boolean }): Promise<Result<GatewayChange>> {
+    return this.#json(`/api/v1/gateways/${encodeURIComponent(id)}/replace`, GatewayChangeSchema, {
+      method: "POST",
+      query: forceQuery(options),
+    });
+  }
+
+  removeGateway(id: string, options: { readonly force: boolean }): Promise<Result<GatewayChange>> {
+    return this.#json(`/api/v1/gateways/${encodeURIComponent(id)}`, GatewayChangeSchema, { method: "DELETE", query: forceQuery(options) });
+  }
+
+  transferLeadership(to: string | undefined): Promise<Result<Transfer>> {
+    return this.#json("/api/v1/raft/transfer", TransferSchema, this.#post({ to }));
+  }
+
   ring(device?: string): Promise<Result<Ring>> {
     return this.#json("/api/v1/ring", RingSchema, { method: "GET", query: { device } });
   }
@@ -129,11 +154,7 @@ export class FogbankClient {
   }
 
   runJob(name: string, range: { readonly from?: string | undefined; readonly to?: string | undefined }): Promise<Result<JobRun>> {
-    return this.#json(`/api/v1/jobs/${encodeURIComponent(name)}/run`, JobRunSchema, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(range),
-    });
+    return this.#json(`/api/v1/jobs/${encodeURIComponent(name)}/run`, JobRunSchema, this.#post(range));
   }
 
   results(query: {
@@ -208,6 +229,10 @@ export class FogbankClient {
     } catch (error) {
       if (!signal.aborted) yield failure("unreachable", `the event stream of ${this.baseUrl} broke: ${causeOf(error)}`);
     }
+  }
+
+  #post(body: unknown): RequestDetails {
+    return { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   }
 
   async #json<S extends TSchema>(path: string, schema: S, details: RequestDetails = { method: "GET" }): Promise<Result<Shape<Static<S>>>> {
@@ -290,6 +315,8 @@ function kvPath(key: string): string {
   const hasDots = segments.some((segment) => segment === "." || segment === "..");
   return `/api/v1/kv/${hasDots ? encodeURIComponent(key) : segments.map(encodeURIComponent).join("/")}`;
 }
+
+const forceQuery = ({ force }: { readonly force: boolean }) => (force ? { force: "true" } : {});
 
 function preconditionHeaders(precondition: KvPrecondition): Record<string, string> {
   const headers: Record<string, string> = {};

@@ -112,14 +112,50 @@ export const GatewaySchema = Type.Object({
   zone: Type.Optional(Type.String()),
   weight: Type.Number(),
   up: Type.Boolean(),
-  role: Type.String(),
-  incarnation: Type.Optional(Type.String()),
+  role: text("What it is to Raft at the moment, as far as the gateway asked knows: leader, follower, …; unknown where it does not answer"),
+  // The next five are absent in the answer of a version before them.
+  kind: Type.Optional(Type.Union([Type.Literal("full"), Type.Literal("witness")], { description: "A witness owns no readings" })),
+  membership: Type.Optional(
+    Type.Union([Type.Literal("voter"), Type.Literal("learner"), Type.Literal("expected"), Type.Literal("leaving")], {
+      description: "expected: registered, its data folder not admitted yet",
+    }),
+  ),
+  filling: Type.Optional(count("Partitions that it is to own and has not filled yet")),
+  matchIndex: Type.Optional(count("How far its log agrees with the leader's; only the leader says")),
+  note: Type.Optional(text("What there is to say about it, for a person")),
+  incarnation: Type.Optional(text("Random id of the data folder that is admitted for it")),
   partitions: count("Partitions that it owns"),
   mqtt: text("host:port of its MQTT listener"),
   http: text("host:port of its HTTP listener"),
 });
 
 export const GatewaysSchema = Type.Object({ gateways: Type.Array(GatewaySchema) });
+
+const port = (name: string) => Type.Integer({ description: `Port of its ${name} listener`, minimum: 1, maximum: 65535 });
+
+/** A gateway to be added. */
+export const GatewayMemberSchema = Type.Object(
+  {
+    id: text("Lower-case letters, digits and dashes, at most 32"),
+    role: Type.Optional(Type.Union([Type.Literal("full"), Type.Literal("witness")], { description: "full (the default) | witness" })),
+    zone: Type.Optional(text("Copies go to different zones first")),
+    weight: Type.Optional(Type.Integer({ description: "Its share of the readings; 1 when absent", minimum: 1, maximum: 64 })),
+    address: Type.Object(
+      { host: text("Host name or IP address under which the others reach it"), mqtt: port("MQTT"), mesh: port("mesh"), http: port("HTTP") },
+      { additionalProperties: false },
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const GatewayChangeSchema = Type.Object({ gateway: text("The gateway that was added, replaced or removed") });
+
+export const TransferRequestSchema = Type.Object(
+  { to: Type.Optional(text("The gateway that is to lead; when absent, the voter whose log is furthest")) },
+  { additionalProperties: false },
+);
+
+export const TransferSchema = Type.Object({ leader: text("Who leads now") });
 
 export const RingSchema = Type.Object({
   epoch: Type.Integer(),
@@ -203,6 +239,11 @@ export const ResultSchema = Type.Object({
 
 export const ResultsSchema = Type.Object({ results: Type.Array(ResultSchema) });
 
+const TimeSchema = Type.Union([Type.String(), Type.Number()], { description: "RFC 3339, epoch milliseconds, or relative (-1h)" });
+
+/** Both ends may be absent, and so may the whole body. */
+export const RangeSchema = Type.Object({ from: Type.Optional(TimeSchema), to: Type.Optional(TimeSchema) }, { additionalProperties: false });
+
 export const JobRunSchema = Type.Object({
   job: Type.String(),
   windows: count("Windows computed"),
@@ -233,6 +274,9 @@ export type Readiness = Shape<Static<typeof ReadinessSchema>>;
 export type Status = Shape<Static<typeof StatusSchema>>;
 export type Gateway = Shape<Static<typeof GatewaySchema>>;
 export type Gateways = Shape<Static<typeof GatewaysSchema>>;
+export type GatewayMember = Shape<Static<typeof GatewayMemberSchema>>;
+export type GatewayChange = Shape<Static<typeof GatewayChangeSchema>>;
+export type Transfer = Shape<Static<typeof TransferSchema>>;
 export type Ring = Shape<Static<typeof RingSchema>>;
 export type Device = Shape<Static<typeof DeviceSchema>>;
 export type Devices = Shape<Static<typeof DevicesSchema>>;

@@ -5,17 +5,22 @@ import {
   DeviceSchema,
   DevicesSchema,
   EventSchema,
+  GatewayChangeSchema,
+  GatewayMemberSchema,
   GatewaysSchema,
   HealthSchema,
   JobRunSchema,
   JobsSchema,
   KvRevisionSchema,
+  RangeSchema,
   ReadinessSchema,
   ReadingsSchema,
   ResultsSchema,
   RingSchema,
   StatusSchema,
   SyncSchema,
+  TransferRequestSchema,
+  TransferSchema,
 } from "./schema.ts";
 
 /** The routes of the HTTP surface as data: the API registers exactly these, and the OpenAPI document describes them. */
@@ -32,7 +37,12 @@ export interface Endpoint {
   /** Codes of expected failures beyond `unauthorized`, `bad-request` and `internal`. */
   readonly failures: readonly ErrorCode[];
   readonly changes: boolean;
-  readonly body?: string;
+  readonly body?: BodyDescription;
+}
+
+export interface BodyDescription {
+  readonly mediaType: string;
+  readonly schema: TSchema;
 }
 
 export interface ParameterDescription {
@@ -48,6 +58,19 @@ const timeRange = {
   from: { description: "Start, inclusive: RFC 3339, epoch milliseconds, or relative to now (-1h)", example: "-1h" },
   to: { description: "End, exclusive: the same forms", example: "2026-01-01T00:00:00Z" },
 };
+
+const force = {
+  force: { description: "true: also when readings of another lost gateway are not restored yet, which may lose them", example: "true" },
+};
+const jsonBody = (schema: TSchema): BodyDescription => ({ mediaType: "application/json", schema });
+/** How every change of the members may fail. */
+const changeFailures = [
+  "not-ready",
+  "busy",
+  "quorum-unavailable",
+  "not-applied",
+  "outcome-unknown",
+] as const satisfies readonly ErrorCode[];
 
 const json = (schema: TSchema): AnswerDescription => ({ kind: "json", schema });
 const get = (path: string, summary: string, answer: AnswerDescription, more: Partial<Endpoint> = {}): Endpoint => ({
@@ -68,6 +91,44 @@ export const surface = {
   openapi: get("/openapi.json", "This document", json(Type.Object({}))),
   status: get("/api/v1/status", "Site, this gateway, Raft, ring, log, store, ingest, sync", json(StatusSchema)),
   gateways: get("/api/v1/gateways", "The site's gateways", json(GatewaysSchema)),
+  gatewayAdd: {
+    method: "POST",
+    path: "/api/v1/gateways",
+    summary: "Register a gateway: it is expected until it comes with an empty data folder. The same request again is no error",
+    query: {},
+    body: jsonBody(GatewayMemberSchema),
+    answer: json(GatewayChangeSchema),
+    failures: ["member-exists", ...changeFailures],
+    changes: true,
+  },
+  gatewayReplace: {
+    method: "POST",
+    path: "/api/v1/gateways/{id}/replace",
+    summary: "Retire a gateway's data folder and expect a new, empty one",
+    query: force,
+    answer: json(GatewayChangeSchema),
+    failures: ["member-unknown", "under-replicated", "member-change-pending", ...changeFailures],
+    changes: true,
+  },
+  gatewayRemove: {
+    method: "DELETE",
+    path: "/api/v1/gateways/{id}",
+    summary: "Take a gateway out of the site for good",
+    query: force,
+    answer: json(GatewayChangeSchema),
+    failures: ["member-unknown", "under-replicated", "member-change-pending", "member-needed", ...changeFailures],
+    changes: true,
+  },
+  raftTransfer: {
+    method: "POST",
+    path: "/api/v1/raft/transfer",
+    summary: "Move the Raft leadership",
+    query: {},
+    body: jsonBody(TransferRequestSchema),
+    answer: json(TransferSchema),
+    failures: ["member-unknown", ...changeFailures],
+    changes: true,
+  },
   ring: get("/api/v1/ring", "The owner table, or who owns one device", json(RingSchema), {
     query: { device: { description: "Device id", example: "room-1" } },
   }),
@@ -101,7 +162,7 @@ export const surface = {
     path: "/api/v1/jobs/{name}/run",
     summary: "Run a job now over the closed windows of a range",
     query: {},
-    body: "application/json",
+    body: jsonBody(RangeSchema),
     answer: json(JobRunSchema),
     failures: ["not-found", "quorum-unavailable", "not-ready", "busy", "not-applied", "outcome-unknown"],
     changes: true,
@@ -122,7 +183,7 @@ export const surface = {
     path: "/api/v1/kv/{key+}",
     summary: 'Write a key, linearizable; If-Match: "REVISION" or *, If-None-Match: *',
     query: {},
-    body: "application/octet-stream",
+    body: { mediaType: "application/octet-stream", schema: Type.Unsafe({ type: "string", format: "binary" }) },
     answer: json(KvRevisionSchema),
     failures: ["precondition-failed", "too-large", "not-applied", "outcome-unknown", "not-ready"],
     changes: true,

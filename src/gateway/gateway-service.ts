@@ -2,6 +2,7 @@
 
 import type { ConsistencyLevel, GatewaySettings, InventoryEntry, JobSettings, SiteSettings } from "../config/settings.ts";
 import { describeSurvival } from "../config/survival.ts";
+import { isLoopback } from "../config/text-check.ts";
 import { ownersOf, partitionsOf } from "../core/ring/owner-table.ts";
 import { formatAggregateFunction } from "../lib/aggregate-function.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
@@ -131,7 +132,14 @@ export class LocalGatewayService implements GatewayService {
 
   async addGateway(request: GatewayMemberRequest): Promise<Result<void>> {
     const membership = this.#membership();
-    return membership === undefined ? this.#notReady() : membership.add(request);
+    if (membership === undefined) return this.#notReady();
+    const { host } = request.address;
+    if (this.#gateway.settings.secret === undefined && !isLoopback(host))
+      return failure(
+        "bad-request",
+        `the site has no secret, so that its mesh is bound to loopback: ${request.id} at ${host} could not reach it`,
+      );
+    return membership.add(request);
   }
 
   async replaceGateway(id: string, options: ForceOption): Promise<Result<void>> {

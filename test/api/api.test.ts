@@ -331,6 +331,122 @@ kv("a value of 1 MiB fits, one byte more is 413; a key has 1 to 512 bytes", asyn
 
 kv.run();
 
+const members = suite("api: members");
+
+const address = { host: "10.0.0.14", mqtt: 1883, mesh: 7883, http: 7880 };
+const add = (api: Api, body: unknown) =>
+  api.inject({ method: "POST", url: "/api/v1/gateways", payload: typeof body === "string" ? body : JSON.stringify(body) });
+
+members("what is asked for reaches the service, with the defaults filled in", async () => {
+  const { api, service } = setup();
+  assert.equal((await add(api, { id: "gw-d", address })).json(), { gateway: "gw-d" });
+  await add(api, { id: "gw-e", role: "full", zone: "hall", weight: 3, address: { ...address, host: "gw-e.local" } });
+  await add(api, { id: "gw-f", role: "witness", zone: null, address });
+  await api.inject({ method: "POST", url: "/api/v1/gateways/gw-b/replace" });
+  await api.inject({ method: "POST", url: "/api/v1/gateways/gw-b/replace?force=true" });
+  await api.inject({ method: "DELETE", url: "/api/v1/gateways/gw-b?force=false" });
+  assert.equal((await api.inject({ method: "POST", url: "/api/v1/raft/transfer", payload: '{"to":"gw-c"}' })).json(), { leader: "gw-c" });
+  assert.equal((await api.inject({ method: "POST", url: "/api/v1/raft/transfer" })).json(), { leader: "gw-a" });
+  assert.equal(service.changes, [
+    { add: { id: "gw-d", role: "full", zone: undefined, weight: 1, address } },
+    { add: { id: "gw-e", role: "full", zone: "hall", weight: 3, address: { ...address, host: "gw-e.local" } } },
+    { add: { id: "gw-f", role: "witness", zone: undefined, weight: 1, address } },
+    { replace: "gw-b", force: false },
+    { replace: "gw-b", force: true },
+    { remove: "gw-b", force: false },
+    { transfer: "gw-c" },
+    { transfer: undefined },
+  ]);
+});
+
+members("what no YAML could say is refused, and never reaches the service", async () => {
+  const { api, service } = setup();
+  const bad: readonly (readonly [unknown, string])[] = [
+    ["", 'no \\"id\\"'],
+    ["{", "is not JSON"],
+    ["[]", "is no object"],
+    [{ address }, 'no \\"id\\"'],
+    [{ id: "GW D", address }, "lower-case"],
+    [{ id: 7, address }, "expected a text"],
+    [{ id: "__proto__", address }, "expected"],
+    [{ id: "gw-d" }, "is no object"],
+    [{ id: "gw-d", address: { ...address, host: "a b" } }, "host name"],
+    [{ id: "gw-d", address: { ...address, mesh: 0 } }, "from 1 to 65535"],
+    [{ id: "gw-d", address: { ...address, mesh: 70_000 } }, "from 1 to 65535"],
+    [{ id: "gw-d", address: { ...address, mesh: "7883" } }, "from 1 to 65535"],
+    [{ id: "gw-d", address: { host: "h", mqtt: 1, mesh: 2 } }, "is missing"],
+    [{ id: "gw-d", address: { ...address, mesh: 1883 } }, "are not three"],
+    [{ id: "gw-d", address: { ...address, ports: 1 } }, "unknown key"],
+    [{ id: "gw-d", address, rol: "witness" }, 'did you mean \\"role\\"?'],
+    [{ id: "gw-d", address, role: "voter" }, "full | witness"],
+    [{ id: "gw-d", address, weight: 65 }, "from 1 to 64"],
+    [{ id: "gw-d", address, role: "witness", weight: 1 }, "owns no readings"],
+    [{ id: "gw-d", address, zone: "" }, "1 to 128"],
+  ];
+  for (const [body, expected] of bad) {
+    const response = await add(api, body);
+    assert.is(codeOf(response), "bad-request", JSON.stringify(body));
+    assert.ok(response.body.includes(expected), `${JSON.stringify(body)}: ${response.body}`);
+  }
+  for (const [method, url, payload] of [
+    ["POST", "/api/v1/gateways/gw-b/replace?force=yes", undefined],
+    ["POST", "/api/v1/gateways/gw-b/replace?forced=true", undefined],
+    ["DELETE", "/api/v1/gateways/gw-b?force=1", undefined],
+    ["POST", "/api/v1/raft/transfer", '{"to":1}'],
+    ["POST", "/api/v1/raft/transfer", '{"from":"gw-a"}'],
+  ] as const) {
+    const response = await api.inject({ method, url, ...(payload === undefined ? {} : { payload }) });
+    assert.is(codeOf(response), "bad-request", url);
+  }
+  assert.equal(service.changes, []);
+});
+
+members("each refusal has its status", async () => {
+  const { api, service } = setup();
+  for (const [code, status] of [
+    ["member-exists", 409],
+    ["member-unknown", 404],
+    ["member-needed", 409],
+    ["member-change-pending", 409],
+    ["under-replicated", 409],
+    ["outcome-unknown", 503],
+  ] as const) {
+    service.memberFailure = failure(code, "why");
+    for (const response of [
+      await add(api, { id: "gw-d", address }),
+      await api.inject({ method: "POST", url: "/api/v1/gateways/gw-b/replace" }),
+      await api.inject({ method: "DELETE", url: "/api/v1/gateways/gw-b" }),
+      await api.inject({ method: "POST", url: "/api/v1/raft/transfer" }),
+    ]) {
+      assert.is(response.statusCode, status, code);
+      assert.is(codeOf(response), code);
+    }
+  }
+});
+
+members("names that are too long for the mesh together are refused", async () => {
+  const { api, service } = setup();
+  const status = service.status();
+  service.status = () => ({ ...status, site: "驛".repeat(30) });
+  assert.is((await add(api, { id: "a".repeat(20), address })).statusCode, 200);
+  assert.is(codeOf(await add(api, { id: "a".repeat(21), address })), "bad-request");
+});
+
+members("they are changes: from this machine, or with the token", async () => {
+  const { api, service } = setup();
+  const remoteAddress = "10.0.0.9";
+  for (const [method, url] of [
+    ["POST", "/api/v1/gateways"],
+    ["POST", "/api/v1/gateways/gw-b/replace"],
+    ["DELETE", "/api/v1/gateways/gw-b"],
+    ["POST", "/api/v1/raft/transfer"],
+  ] as const)
+    assert.is(codeOf(await api.inject({ method, url, remoteAddress })), "forbidden", url);
+  assert.equal(service.changes, []);
+});
+
+members.run();
+
 const guard = suite("api: who may");
 
 const change = (api: Api, headers: Record<string, string> = {}, remoteAddress = "127.0.0.1") =>

@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { createApi } from "../../src/api/create-api.ts";
 import { FogbankClient } from "../../src/client/fogbank-client.ts";
 import type { ClientEvent } from "../../src/client/schema.ts";
-import { type Result, success } from "../../src/lib/errors.ts";
+import { failure, type Result, success } from "../../src/lib/errors.ts";
 import { gatewayId } from "../../src/lib/ids.ts";
 import { FakeService, fakeRow } from "../api/fake-service.ts";
 
@@ -43,7 +43,19 @@ calls("every call is understood", () =>
     assert.is(unwrap(await client.status()).site, "plant-7");
     service.isReady = false;
     assert.equal(unwrap(await client.readiness()).reasons, ["no leader is known"]);
-    assert.is(unwrap(await client.gateways()).gateways.length, 1);
+    assert.equal(
+      unwrap(await client.gateways()).gateways.map(({ id, kind, membership, matchIndex, note }) => [
+        id,
+        kind,
+        membership,
+        matchIndex,
+        note,
+      ]),
+      [
+        ["gw-a", "full", "voter", 9, undefined],
+        ["gw-w", "witness", "expected", undefined, "not seen"],
+      ],
+    );
     assert.is(unwrap(await client.ring("a/b")).device?.id, "a/b");
     assert.is(unwrap(await client.devices()).devices[0]?.id, "room-1");
     assert.is(unwrap(await client.device("room-1")).latest?.["temperature"]?.value, 21.5);
@@ -61,6 +73,32 @@ calls("every call is understood", () =>
     assert.is(unwrap(await client.sync()).sinks[0]?.name, "archive");
   }),
 );
+
+calls("members are changed, and a refusal keeps its code", () =>
+  site(async (client, service) => {
+    const address = { host: "10.0.0.14", mqtt: 1883, mesh: 7883, http: 7880 };
+    assert.is(unwrap(await client.addGateway({ id: "gw-d", role: "witness", zone: "x", address })).gateway, "gw-d");
+    assert.is(unwrap(await client.replaceGateway("gw-b", { force: false })).gateway, "gw-b");
+    assert.is(unwrap(await client.removeGateway("gw-b", { force: true })).gateway, "gw-b");
+    assert.is(unwrap(await client.transferLeadership(undefined)).leader, "gw-a");
+    assert.is(unwrap(await client.transferLeadership("gw-c")).leader, "gw-c");
+    assert.equal(service.changes, [
+      { add: { id: "gw-d", role: "witness", zone: "x", weight: 1, address } },
+      { replace: "gw-b", force: false },
+      { remove: "gw-b", force: true },
+      { transfer: undefined },
+      { transfer: "gw-c" },
+    ]);
+    service.memberFailure = failure("under-replicated", "gw-c is not filled yet");
+    assert.equal(await client.removeGateway("gw-b", { force: false }), service.memberFailure);
+  }),
+);
+
+calls("an answer of a version that knew no members is understood", async () => {
+  const old = { id: "gw-a", host: "h", weight: 1, up: true, role: "leader", partitions: 1, mqtt: "h:1", http: "h:2" };
+  const client = new FogbankClient({ fetch: async () => Response.json({ gateways: [old] }), baseUrl: "http://old", token: undefined });
+  assert.is(unwrap(await client.gateways()).gateways[0]?.membership, undefined);
+});
 
 calls("kv round trip with preconditions, keys of any characters", () =>
   site(async (client) => {
