@@ -51,6 +51,12 @@ export class DiskContents {
   documents = new DocumentContents();
   readonly results = new Map<string, ResultContents>();
 
+  /** What a document holds, for checkers; `undefined` when there is none. */
+  document(name: string): unknown {
+    const text = this.documents.texts.get(name);
+    return text === undefined ? undefined : JSON.parse(text);
+  }
+
   copy(): DiskContents {
     const copy = new DiskContents();
     for (const [name, folder] of this.logs) copy.logs.set(name, folder.copy());
@@ -162,6 +168,11 @@ export class SimulatedDisk {
     const exists = this.#contents.documents.texts.has(name);
     if (exists) this.#contents.documents.damaged.add(name);
     return exists;
+  }
+
+  /** What a document holds, for checkers; `undefined` when there is none. */
+  document(name: string): unknown {
+    return this.#contents.document(name);
   }
 
   /** What a result file holds, for checkers. */

@@ -6,6 +6,7 @@
 import type { Random } from "../lib/random.ts";
 import type { Clock, TimerHandle } from "../ports/clock.ts";
 import type { Entropy } from "../ports/entropy.ts";
+import type { MachineClock } from "./machine-clock.ts";
 import type { ScheduledEvent, Scheduler } from "./scheduler.ts";
 
 export class SimulatedProcess {
@@ -56,6 +57,10 @@ export class SimulatedProcess {
     return this.#alive;
   }
 
+  paused(): boolean {
+    return this.#paused;
+  }
+
   pause(): void {
     this.#paused = true;
   }
@@ -66,51 +71,33 @@ export class SimulatedProcess {
   }
 }
 
-/** What makes a gateway's wall clock differ from true time; shared by all processes of one gateway. */
-export interface ClockFault {
-  offsetMs: number;
-  synchronised: boolean;
-}
-
+/** A machine's clock as one process uses it: the process's timers end with it. */
 export class SimulatedClock implements Clock {
-  readonly #scheduler: Scheduler;
   readonly #process: SimulatedProcess;
-  readonly #epochMs: number;
-  readonly #fault: ClockFault;
+  readonly #machine: MachineClock;
   readonly #timers = new Map<number, ScheduledEvent>();
   #nextTimer = 1;
 
-  constructor(options: {
-    readonly scheduler: Scheduler;
-    readonly process: SimulatedProcess;
-    readonly epochMs: number;
-    readonly fault: ClockFault;
-  }) {
-    this.#scheduler = options.scheduler;
+  constructor(options: { readonly process: SimulatedProcess; readonly machine: MachineClock }) {
     this.#process = options.process;
-    this.#epochMs = options.epochMs;
-    this.#fault = options.fault;
+    this.#machine = options.machine;
   }
 
   wallMs(): number {
-    return Math.floor(this.#epochMs + this.#scheduler.nowMs() + this.#fault.offsetMs);
+    return this.#machine.wallMs();
   }
 
   monotonicMs(): number {
-    return this.#scheduler.nowMs();
+    return this.#machine.monotonicMs();
   }
 
   synchronised(): boolean {
-    return this.#fault.synchronised;
+    return this.#machine.synchronised;
   }
 
   schedule(delayMs: number, fire: () => void): TimerHandle {
     const id = this.#nextTimer++;
-    const event = this.#process.schedule(delayMs, "timer", () => {
-      this.#timers.delete(id);
-      fire();
-    });
-    this.#timers.set(id, event);
+    this.#arm(id, this.monotonicMs() + Math.max(0, delayMs), fire);
     return { id };
   }
 
@@ -118,6 +105,19 @@ export class SimulatedClock implements Clock {
     const event = this.#timers.get(timer.id);
     if (event !== undefined) event.cancelled = true;
     this.#timers.delete(timer.id);
+  }
+
+  #arm(id: number, dueMs: number, fire: () => void): void {
+    const event = this.#process.schedule(this.#machine.trueMsUntil(dueMs), "timer", () => {
+      // The clock may have been slowed down since.
+      if (this.monotonicMs() < dueMs) {
+        this.#arm(id, dueMs, fire);
+        return;
+      }
+      this.#timers.delete(id);
+      fire();
+    });
+    this.#timers.set(id, event);
   }
 }
 

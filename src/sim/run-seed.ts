@@ -11,6 +11,7 @@ import { checkRegister, type HistoryEntry } from "./linearizability.ts";
 import { Nemesis } from "./nemesis.ts";
 import type { SimulatedGateway, WrapDisk } from "./simulated-gateway.ts";
 import { SimulatedSite, type SimulatorWorld } from "./site.ts";
+import { drawTunables } from "./tunables.ts";
 import { KvClient, type PublishedReading, SimulatedDevice } from "./workload.ts";
 
 export interface SeedOptions {
@@ -22,6 +23,8 @@ export interface SeedOptions {
   readonly faultsMs?: number;
   /** Numbers of the nemesis's strikes (from 1) that do nothing. */
   readonly skipFaults?: ReadonlySet<number>;
+  /** Families or names of faults (`faults/families.ts`), instead of those that the seed draws. */
+  readonly only?: readonly string[];
 }
 
 export interface SeedReport {
@@ -39,31 +42,25 @@ export interface SeedReport {
 }
 
 const faultsMsDefault = 60_000;
+const tunablesSalt = 0x5eed;
+const compareEveryMs = 5_000;
 const devices = 6;
 const kvClients = 3;
 const startMs = 10_000;
 const healMs = 40_000;
 const sinkMs = 5_000;
+const calmMs = 2_000;
 const settledMs = 10_000;
 
 export async function runSeed(options: SeedOptions): Promise<SeedReport> {
-  const tuner = new SeededRandom(options.seed ^ 0x5eed);
   const site = new SimulatedSite({
     seed: options.seed,
-    gateways: tuner.chance(0.2) ? 5 : 3,
+    ...drawTunables(new SeededRandom(options.seed ^ tunablesSalt)),
     world: options.world,
     rules: options.rules ?? {},
-    tuning: { checkpointLogBytes: 1 << 20, checkpointReadings: tuner.pick([50, 300, 1_000_000]) },
     ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
-    network: {
-      delayMinMs: 0.1,
-      delayMaxMs: tuner.pick([1, 5, 30]),
-      dropProbability: tuner.pick([0, 0.01, 0.1]),
-      duplicateProbability: tuner.pick([0, 0.02]),
-      reorderProbability: tuner.pick([0, 0.02, 0.1]),
-    },
   });
-  const run = new SeedRun(site, { faultsMs: options.faultsMs ?? faultsMsDefault, skipFaults: options.skipFaults ?? new Set() });
+  const run = new SeedRun(site, options);
   let problem: string | undefined;
   try {
     await run.all();
@@ -91,14 +88,15 @@ class SeedRun {
   readonly #faultsMs: number;
   readonly #kv: KvClient[] = [];
 
-  constructor(site: SimulatedSite, options: { readonly faultsMs: number; readonly skipFaults: ReadonlySet<number> }) {
+  constructor(site: SimulatedSite, options: Pick<SeedOptions, "faultsMs" | "skipFaults" | "only">) {
     this.#site = site;
-    this.#faultsMs = options.faultsMs;
+    this.#faultsMs = options.faultsMs ?? faultsMsDefault;
     this.#nemesis = new Nemesis({
       site,
       random: site.random.fork(),
       acknowledged: () => this.acknowledged(),
-      skipFaults: options.skipFaults,
+      ...(options.skipFaults === undefined ? {} : { skipFaults: options.skipFaults }),
+      ...(options.only === undefined ? {} : { only: options.only }),
     });
     const values = new Map<number, string>();
     for (let i = 0; i < devices; i++) this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork() }));
@@ -125,7 +123,7 @@ class SeedRun {
     for (const client of this.#kv) client.start();
     const faultsEndMs = site.nowMs() + this.#faultsMs;
     while (site.nowMs() < faultsEndMs) {
-      await this.#nemesis.strike();
+      await this.#nemesis.during(Math.min(compareEveryMs, faultsEndMs - site.nowMs()));
       site.checker.compareStates(site.gateways);
     }
     await this.#heal();
@@ -135,7 +133,7 @@ class SeedRun {
   /** Faults stop; the site must come back by itself and everything published must be acknowledged. */
   async #heal(): Promise<void> {
     const site = this.#site;
-    this.#nemesis.calm();
+    await this.#nemesis.calm();
     for (const device of this.devices) device.stop();
     for (const client of this.#kv) client.stop();
     await site.until(() => site.leader() !== undefined && this.devices.every((device) => device.idle()), {
@@ -147,7 +145,7 @@ class SeedRun {
       if (stopped !== undefined) throw new SafetyViolation(`${gateway.id} stopped by itself: ${stopped.message}`);
     }
     const applied = () => site.gateways.map((gateway) => gateway.running()?.gateway.serving()?.state.appliedIndex() ?? -1);
-    await site.runFor(settledMs);
+    await site.runFor(calmMs);
     if (!(await site.reaches(() => new Set(applied()).size === 1, settledMs)))
       throw new SafetyViolation(`long after the last fault the gateways have applied ${applied().join(", ")} entries`);
     site.checker.compareStates(site.gateways);

@@ -7,23 +7,29 @@ import { loadSite } from "../config/load-site.ts";
 import type { SiteSettings } from "../config/settings.ts";
 import { InvariantError } from "../lib/assert.ts";
 
-/** Settings by number of gateways, each read once. */
-export class SimulatedSettings {
-  readonly #read = new Map<number, SiteSettings>();
+export interface SettingsChoice {
+  readonly gateways: number;
+  readonly preset: SiteSettings["raft"]["preset"];
+}
 
-  of(gateways: number): SiteSettings {
-    const known = this.#read.get(gateways);
+/** Settings by what they are to be like, each read once. */
+export class SimulatedSettings {
+  readonly #read = new Map<string, SiteSettings>();
+
+  of(choice: SettingsChoice): SiteSettings {
+    const key = `${choice.gateways} ${choice.preset}`;
+    const known = this.#read.get(key);
     if (known !== undefined) return known;
-    const settings = simulatedSettings(gateways);
-    this.#read.set(gateways, settings);
+    const settings = simulatedSettings(choice);
+    this.#read.set(key, settings);
     return settings;
   }
 }
 
 /** A site on loopback, as a YAML file would give it. */
-function simulatedSettings(count: number): SiteSettings {
+function simulatedSettings(choice: SettingsChoice): SiteSettings {
   const gateways = Array.from(
-    { length: count },
+    { length: choice.gateways },
     (_, i) =>
       `  gw-${String.fromCharCode(97 + i)}: { host: 127.0.0.1, listen: { mqtt: ${1000 + i * 10}, mesh: ${1001 + i * 10}, http: ${1002 + i * 10} } }`,
   );
@@ -34,6 +40,7 @@ function simulatedSettings(count: number): SiteSettings {
       ...gateways,
       "devices: devices",
       "jobs: jobs",
+      `raft: { preset: ${choice.preset} }`,
       "sinks:",
       "  archive: { type: file }",
       "",

@@ -13,8 +13,10 @@ import type { Cron } from "../ports/cron.ts";
 import type { Diagnostics } from "../ports/diagnostics.ts";
 import { SimulatedBroker } from "./broker.ts";
 import { type DiskPorts, SimulatedDisk } from "./disk.ts";
+import { EffectBoundary, type EffectKind } from "./effect-boundary.ts";
+import { MachineClock } from "./machine-clock.ts";
 import type { SimulatedNetwork } from "./network.ts";
-import { type ClockFault, SimulatedClock, SimulatedEntropy, SimulatedProcess } from "./process.ts";
+import { SimulatedClock, SimulatedEntropy, SimulatedProcess } from "./process.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 export interface SimulatedGatewayOptions {
@@ -41,12 +43,24 @@ export interface RunningGateway {
   readonly gateway: Gateway;
   readonly service: GatewayService;
   readonly broker: SimulatedBroker;
+  readonly boundary: EffectBoundary;
 }
+
+/** How a gateway dies between two of its effects. */
+export interface EffectCrash {
+  /** Effects that it still makes. */
+  readonly effects: number;
+  readonly kinds?: readonly EffectKind[];
+  readonly power: boolean;
+}
+
+/** A machine that has lost power takes so long, by its own clock, until its gateway starts. */
+const bootMaxMs = 60_000;
 
 export class SimulatedGateway {
   readonly id: GatewayId;
   readonly disk: SimulatedDisk;
-  readonly clockFault: ClockFault = { offsetMs: 0, synchronised: true };
+  readonly clock: MachineClock;
   readonly #options: SimulatedGatewayOptions;
   #running: RunningGateway | undefined;
   #starts = 0;
@@ -55,6 +69,8 @@ export class SimulatedGateway {
   constructor(options: SimulatedGatewayOptions) {
     this.id = options.id;
     this.#options = options;
+    this.clock = new MachineClock({ scheduler: options.scheduler, epochMs: options.epochMs });
+    this.clock.reboot(options.random.below(bootMaxMs));
     this.disk = new SimulatedDisk({
       schedule: (delayMs, fire) => options.scheduler.schedule(delayMs, `${options.id} disk`, () => this.#deliver(fire)),
       random: options.random.fork(),
@@ -74,7 +90,8 @@ export class SimulatedGateway {
     const { scheduler, settings, random, network, id } = this.#options;
     this.#stoppedItself = undefined;
     const process = new SimulatedProcess({ scheduler, name: `${id}.${++this.#starts}` });
-    const disk = this.#options.wrapDisk(this.disk.ports(), id);
+    const boundary = new EffectBoundary();
+    const disk = boundary.guardDisk(this.#options.wrapDisk(this.disk.ports(), id));
     const broker = new SimulatedBroker(process);
     const gateway = new Gateway({
       settings,
@@ -84,13 +101,13 @@ export class SimulatedGateway {
       tuning: this.#options.tuning,
       stopped: (why) => this.#endedItself(process, why),
       ports: {
-        clock: new SimulatedClock({ scheduler, process, epochMs: this.#options.epochMs, fault: this.clockFault }),
+        clock: new SimulatedClock({ process, machine: this.clock }),
         entropy: new SimulatedEntropy(random.fork()),
         logs: disk.logs,
         stores: disk.stores,
         documents: disk.documents,
         resultFiles: disk.results,
-        transport: network.transport(id, process),
+        transport: boundary.guardTransport(network.transport(id, process)),
         broker,
         cron: this.#options.cron,
         diagnostics: this.#options.diagnostics,
@@ -99,7 +116,7 @@ export class SimulatedGateway {
       },
     });
     const service = new LocalGatewayService(gateway);
-    this.#running = { process, gateway, service, broker };
+    this.#running = { process, gateway, service, broker, boundary };
     gateway.start().then(
       (result) => {
         if (!process.alive()) return;
@@ -113,10 +130,17 @@ export class SimulatedGateway {
 
   /** SIGKILL, or the power fails: what was not synced is lost in part. */
   crash(options: { readonly power: boolean }): void {
+    this.#running?.boundary.close();
     this.#running?.process.kill();
     this.#options.network.detach(this.id);
     this.disk.crash(options);
     this.#running = undefined;
+    if (options.power) this.clock.reboot(this.#options.random.below(bootMaxMs));
+  }
+
+  /** The process that runs now will die between two effects; nothing happens when it ends before. */
+  crashAtEffect({ effects, kinds, power }: EffectCrash): void {
+    this.#running?.boundary.sentence({ effects, ...(kinds === undefined ? {} : { kinds }), die: () => this.crash({ power }) });
   }
 
   #endedItself(process: SimulatedProcess, why: Failure): void {

@@ -31,6 +31,8 @@ export interface SimulatorWorld {
 export interface SiteOptions {
   readonly seed: number;
   readonly gateways: number;
+  /** Raft's timings; `lan` when left out. */
+  readonly preset?: SiteSettings["raft"]["preset"];
   readonly world: SimulatorWorld;
   readonly network?: Partial<NetworkTuning>;
   readonly rules?: GatewayRules;
@@ -55,7 +57,7 @@ export class SimulatedSite {
   constructor(options: SiteOptions) {
     this.random = new SeededRandom(options.seed);
     this.#world = options.world;
-    this.settings = options.world.settings.of(options.gateways);
+    this.settings = options.world.settings.of({ gateways: options.gateways, preset: options.preset ?? "lan" });
     this.network = new SimulatedNetwork({
       scheduler: this.scheduler,
       random: this.random.fork(),

@@ -3,6 +3,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { SeededRandom } from "../../src/lib/random.ts";
+import { MachineClock } from "../../src/sim/machine-clock.ts";
 import { SimulatedClock, SimulatedEntropy, SimulatedProcess } from "../../src/sim/process.ts";
 import { Scheduler } from "../../src/sim/scheduler.ts";
 import { clockContract } from "../contracts/clock.ts";
@@ -14,8 +15,8 @@ const epochMs = Date.UTC(2026, 0, 1);
 function simulated() {
   const scheduler = new Scheduler();
   const process = new SimulatedProcess({ scheduler, name: "gw-a.1" });
-  const fault = { offsetMs: 0, synchronised: true };
-  return { scheduler, process, fault, clock: new SimulatedClock({ scheduler, process, epochMs, fault }) };
+  const machine = new MachineClock({ scheduler, epochMs });
+  return { scheduler, process, machine, clock: new SimulatedClock({ process, machine }) };
 }
 
 clockContract("SimulatedClock", () => {
@@ -56,12 +57,58 @@ test("what came while a process stood still happens in order when it goes on, un
   assert.equal(order, [1, 2, 3]);
 });
 
-test("a clock's fault moves the wall, never the monotonic clock", () => {
-  const { clock, fault } = simulated();
-  const before = clock.monotonicMs();
-  fault.offsetMs = -3_600_000;
+test("a jump and a stuck wall clock leave the monotonic one alone", () => {
+  const { scheduler, clock, machine } = simulated();
+  machine.jump(-3_600_000);
   assert.is(clock.wallMs(), epochMs - 3_600_000);
-  assert.is(clock.monotonicMs(), before);
+  assert.is(clock.monotonicMs(), 0);
+  machine.stick();
+  scheduler.advanceTo(5_000);
+  assert.is(clock.wallMs(), epochMs - 3_600_000);
+  assert.is(clock.monotonicMs(), 5_000);
+  machine.jump(1_000);
+  assert.is(clock.wallMs(), epochMs - 3_599_000);
+  machine.unstick();
+  assert.is(clock.wallMs(), epochMs - 3_594_000);
+  machine.set();
+  assert.is(clock.wallMs(), epochMs + 5_000);
+});
+
+test("a clock that drifts runs both clocks and the timers at its own rate, and is continuous when the rate changes", () => {
+  const { scheduler, clock, machine } = simulated();
+  machine.run(1.1);
+  scheduler.advanceTo(1_000);
+  assert.ok(Math.abs(clock.monotonicMs() - 1_100) < 1e-6);
+  assert.is(clock.wallMs(), epochMs + 1_100);
+  machine.run(0.5);
+  assert.ok(Math.abs(clock.monotonicMs() - 1_100) < 1e-6);
+  const fired: number[] = [];
+  clock.schedule(100, () => fired.push(scheduler.nowMs()));
+  while (scheduler.step());
+  assert.ok(Math.abs((fired[0] ?? 0) - 1_200) < 1e-3, `100 own milliseconds are 200: ${fired.join()}`);
+  machine.set();
+  assert.is(clock.wallMs(), Math.floor(epochMs + scheduler.nowMs()), "whoever sets a clock sets it right");
+});
+
+test("a timer is not early on a clock that is slowed down while it waits", () => {
+  const { scheduler, clock, machine } = simulated();
+  const startedMs = clock.monotonicMs();
+  let elapsedMs = 0;
+  clock.schedule(100, () => {
+    elapsedMs = clock.monotonicMs() - startedMs;
+  });
+  scheduler.advanceTo(50);
+  machine.run(0.9);
+  while (scheduler.step());
+  assert.ok(elapsedMs >= 100 && elapsedMs < 100.001, String(elapsedMs));
+});
+
+test("the monotonic clock begins anew when a machine has lost power, the wall clock goes on", () => {
+  const { scheduler, clock, machine } = simulated();
+  scheduler.advanceTo(90_000);
+  machine.reboot(700);
+  assert.is(clock.monotonicMs(), 700);
+  assert.is(clock.wallMs(), epochMs + 90_000);
 });
 
 test.run();

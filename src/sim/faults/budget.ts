@@ -1,0 +1,75 @@
+/**
+ * What may be broken at once: never more than is promised to be survivable, and nothing by two strikes at a time. A
+ * promise holds while a majority of the disks is intact and their gateways come back; so a minority of disks may be
+ * wiped, old or damaged, and everything else (power, links, clocks, full disks) may strike all of them, for a while.
+ */
+
+import type { GatewayId } from "../../lib/ids.ts";
+
+/** Whoever holds a claim; compared by identity. */
+export type Holder = object;
+
+export class FaultBudget {
+  readonly #gateways: readonly GatewayId[];
+  readonly #claims = new Map<GatewayId, Holder>();
+  /** Gateways whose disk does not hold what it promised. */
+  readonly #broken = new Set<GatewayId>();
+  /** Who waits for all gateways: nobody else gets one meanwhile. */
+  #next: Holder | undefined;
+  /** Who has changed how the whole network behaves. */
+  #weather: Holder | undefined;
+
+  constructor(gateways: readonly GatewayId[]) {
+    this.#gateways = gateways;
+  }
+
+  /** A gateway whose process, disk and clock are the holder's to break, and to mend. */
+  claim(gateway: GatewayId, holder: Holder): boolean {
+    if (this.#next !== undefined && this.#next !== holder) return false;
+    const owner = this.#claims.get(gateway);
+    if (owner !== undefined) return owner === holder;
+    this.#claims.set(gateway, holder);
+    return true;
+  }
+
+  isClaimed(gateway: GatewayId): boolean {
+    return this.#claims.has(gateway);
+  }
+
+  /** Has the holder wait for all gateways; false when another one waits already. */
+  queueForAll(holder: Holder): boolean {
+    this.#next ??= holder;
+    return this.#next === holder;
+  }
+
+  /** All gateways for one holder, when nobody else has any. */
+  claimAll(holder: Holder): boolean {
+    if ([...this.#claims.values()].some((owner) => owner !== holder)) return false;
+    if (this.#next === holder) this.#next = undefined;
+    return this.#gateways.every((gateway) => this.claim(gateway, holder));
+  }
+
+  /** May this gateway's disk lose what it promised? Only while a majority of the disks keeps it. */
+  breakDisk(gateway: GatewayId): boolean {
+    if (this.#broken.has(gateway) || this.#broken.size >= Math.floor((this.#gateways.length - 1) / 2)) return false;
+    this.#broken.add(gateway);
+    return true;
+  }
+
+  /** It holds all of it again. */
+  diskMended(gateway: GatewayId): void {
+    this.#broken.delete(gateway);
+  }
+
+  claimWeather(holder: Holder): boolean {
+    this.#weather ??= holder;
+    return this.#weather === holder;
+  }
+
+  /** The holder is done. */
+  release(holder: Holder): void {
+    for (const [gateway, owner] of [...this.#claims]) if (owner === holder) this.#claims.delete(gateway);
+    if (this.#next === holder) this.#next = undefined;
+    if (this.#weather === holder) this.#weather = undefined;
+  }
+}

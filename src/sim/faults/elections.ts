@@ -1,0 +1,115 @@
+/** Faults that wait for the worst moment of an election or a commit. */
+
+import type { SimulatedGateway } from "../simulated-gateway.ts";
+import type { Fault, Strike } from "./strike.ts";
+
+const family = "election";
+/** By then every follower that hears of no leader is due to stand. */
+const electionMs = 2_500;
+const voteMs = 3_000;
+
+/** Term and choice of a gateway's last vote. */
+function voteOf(gateway: SimulatedGateway): string | undefined {
+  const view = gateway.running()?.gateway.serving()?.consensus.view();
+  return view?.votedFor === undefined ? undefined : `${view.term} ${view.votedFor}`;
+}
+
+/** Two groups, without the voter, that do not hear each other. */
+function cutSides(strike: Strike, sides: readonly [readonly SimulatedGateway[], readonly SimulatedGateway[]]): (() => void)[] {
+  return sides[0].flatMap((one) => sides[1].map((other) => strike.cutBoth(one, other)));
+}
+
+/**
+ * Two candidates for one term, and one voter that loses power just after its vote and is back before the election is
+ * over. The candidates hear nothing of each other, or they would not use one term; they stand still until both are due,
+ * and with slow disks one of them asks late.
+ */
+async function voterRestarts(strike: Strike): Promise<void> {
+  const { gateways, random } = strike;
+  if (!(await strike.everybody())) return;
+  const voter = strike.site.leader() ?? random.pick(gateways);
+  const others = gateways.filter((gateway) => gateway !== voter);
+  const sides = [others.filter((_, at) => at % 2 === 0), others.filter((_, at) => at % 2 === 1)] as const;
+  for (const other of others) strike.slowDisk(other);
+  for (let turn = 0; turn < 2; turn++) {
+    const heals = cutSides(strike, sides);
+    const alone = others.map((other) => strike.cutBoth(voter, other));
+    const resumes = others.map((other) => strike.pause(other));
+    await strike.wait(electionMs);
+    for (const heal of alone) heal();
+    for (const resume of resumes) resume();
+    const before = voteOf(voter);
+    await strike.reaches(() => voteOf(voter) !== before && voteOf(voter)?.endsWith(` ${voter.id}`) === false, voteMs);
+    // Its vote reaches the disk, and the candidate.
+    await strike.wait(random.below(20));
+    const vote = voteOf(voter) ?? "";
+    strike.crash(voter, { power: true });
+    // The other side asks first.
+    const favoured = sides.find((side) => side.some((gateway) => vote.endsWith(` ${gateway.id}`))) ?? [];
+    heals.push(...favoured.map((gateway) => strike.cutBoth(voter, gateway)));
+    await strike.wait(random.below(20));
+    strike.start(voter);
+    await strike.wait(random.below(2_000));
+    for (const heal of heals) heal();
+  }
+}
+
+export const elections: readonly Fault[] = [
+  { name: "voter-restarts", family, carryOut: voterRestarts },
+  {
+    // Just after something was committed or acknowledged, for long enough that another takes over.
+    name: "leader-lost-after-commit",
+    family,
+    async carryOut(strike) {
+      await strike.afterPromise();
+      const leader = strike.site.leader();
+      if (leader === undefined) return;
+      if (strike.random.chance(0.3)) {
+        for (const other of strike.gateways) if (other !== leader) strike.cutBoth(leader, other);
+        await strike.wait(2_000 + strike.durationMs());
+        return;
+      }
+      if (strike.claim(leader) === undefined) return;
+      strike.crash(leader, { power: strike.random.chance(0.7) });
+      await strike.wait(2_000 + strike.durationMs());
+    },
+  },
+  {
+    // The leader stands still, is deposed, and goes on as if nothing had happened: what it believes is old.
+    name: "leader-stands-still",
+    family,
+    async carryOut(strike) {
+      const leader = strike.site.leader();
+      if (leader === undefined || strike.claim(leader) === undefined) return;
+      const resume = strike.pause(leader);
+      await strike.wait(electionMs + strike.random.below(3_000));
+      // It hears of its successor late.
+      const heals = strike.gateways.filter((other) => other !== leader).map((other) => strike.site.network.cut(other.id, leader.id));
+      for (const heal of heals) strike.mendLater(heal);
+      resume();
+      await strike.wait(strike.random.below(2_000));
+    },
+  },
+  {
+    // One leader after the other is gone as soon as it leads: terms go by, logs differ (the paper's figure 8).
+    name: "leaders-fall",
+    family,
+    async carryOut(strike) {
+      for (let turns = 3 + strike.random.below(3); turns > 0; turns--) {
+        await strike.reaches(() => strike.site.leader() !== undefined, 5_000);
+        const leader = strike.site.leader();
+        if (leader === undefined) return;
+        await strike.wait(strike.random.below(strike.random.pick([10, 200, 1_000])));
+        if (strike.random.chance(0.5) && strike.claim(leader) !== undefined) {
+          strike.crash(leader, { power: strike.random.chance(0.5) });
+          await strike.wait(strike.random.below(3_000));
+          strike.start(leader);
+          continue;
+        }
+        const heals = strike.gateways.filter((other) => other !== leader).map((other) => strike.cutBoth(leader, other));
+        await strike.wait(electionMs + strike.random.below(1_500));
+        for (const heal of heals) heal();
+      }
+    },
+  },
+];

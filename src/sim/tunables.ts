@@ -1,0 +1,33 @@
+/**
+ * What a seed draws before it begins: how large the site is, how its network behaves on a good day, and bounds so small
+ * that what is rare on a site happens within a minute.
+ */
+
+import { defaultTuning, type GatewayTuning } from "../gateway/context.ts";
+import type { Random } from "../lib/random.ts";
+import type { NetworkTuning } from "./network.ts";
+import type { SettingsChoice } from "./settings.ts";
+
+export interface Tunables extends SettingsChoice {
+  readonly tuning: GatewayTuning;
+  readonly network: NetworkTuning;
+}
+
+export function drawTunables(random: Random): Tunables {
+  return {
+    gateways: random.chance(0.2) ? 5 : 3,
+    preset: random.chance(0.1) ? "slow-disk" : "lan",
+    tuning: {
+      ...defaultTuning,
+      checkpointLogBytes: random.pick([1 << 14, 1 << 20]),
+      checkpointReadings: random.pick([50, 300, 1_000_000]),
+    },
+    network: {
+      delayMinMs: 0.1,
+      delayMaxMs: random.pick([1, 5, 30]),
+      dropProbability: random.pick([0, 0.01, 0.1]),
+      duplicateProbability: random.pick([0, 0.02]),
+      reorderProbability: random.pick([0, 0.02, 0.1]),
+    },
+  };
+}
