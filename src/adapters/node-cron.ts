@@ -27,7 +27,12 @@ export class NodeCron implements Cron {
   readonly #schedules = new Map<string, Schedule>();
 
   matches(expression: string, timeZone: string, instantMs: number): boolean {
-    return this.#schedule(expression, timeZone).task.match(new Date(instantMs));
+    const { task, fields, calendar } = this.#schedule(expression, timeZone);
+    // Asked every second, and mostly in vain: what needs no look at a calendar comes first.
+    const local = new Date(instantMs + calendar.offsetAt(instantMs));
+    if (!fields.second.includes(local.getUTCSeconds())) return false;
+    if (!fields.minute.includes(local.getUTCMinutes()) || !fields.hour.includes(local.getUTCHours())) return false;
+    return task.match(new Date(instantMs));
   }
 
   next(expression: string, timeZone: string, afterMs: number): number | undefined {

@@ -23,14 +23,14 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export class ByteReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  /** Made when it is needed: most messages are varints. */
+  #made: DataView | undefined;
   readonly #end: number;
   #offset: number;
   #problem: DecodeError | undefined;
 
   constructor(bytes: Uint8Array, from = 0, to = bytes.length) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#offset = from;
     this.#end = to;
   }
@@ -66,19 +66,19 @@ export class ByteReader {
   u16(): number {
     if (!this.#has(2)) return 0;
     this.#offset += 2;
-    return this.#view.getUint16(this.#offset - 2, true);
+    return this.#view().getUint16(this.#offset - 2, true);
   }
 
   u32(): number {
     if (!this.#has(4)) return 0;
     this.#offset += 4;
-    return this.#view.getUint32(this.#offset - 4, true);
+    return this.#view().getUint32(this.#offset - 4, true);
   }
 
   f64(): number {
     if (!this.#has(8)) return 0;
     this.#offset += 8;
-    return this.#view.getFloat64(this.#offset - 8, true);
+    return this.#view().getFloat64(this.#offset - 8, true);
   }
 
   /** A whole number in [0, 2^53). Only the shortest form is accepted, so that equal values have equal bytes. */
@@ -142,6 +142,11 @@ export class ByteReader {
     if (!this.#has(length)) return noBytes;
     this.#offset += length;
     return this.#bytes.subarray(this.#offset - length, this.#offset);
+  }
+
+  #view(): DataView {
+    this.#made ??= new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
+    return this.#made;
   }
 
   #has(length: number): boolean {

@@ -6,12 +6,12 @@ const encoder = new TextEncoder();
 
 export class ByteWriter {
   #bytes: Uint8Array;
-  #view: DataView;
+  /** Made when it is needed: most messages are varints, and small arrays without a view are cheap. */
+  #view: DataView | undefined;
   #length = 0;
 
-  constructor(capacity = 256) {
+  constructor(capacity = 64) {
     this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
   }
 
   get length(): number {
@@ -30,18 +30,19 @@ export class ByteWriter {
 
   u16(value: number): void {
     this.#reserve(2);
-    this.#view.setUint16(this.#length, value, true);
-    this.#length += 2;
+    this.#bytes[this.#length++] = value;
+    this.#bytes[this.#length++] = value >>> 8;
   }
 
   u32(value: number): void {
     this.#reserve(4);
-    this.#view.setUint32(this.#length, value, true);
     this.#length += 4;
+    this.patchU32(this.#length - 4, value);
   }
 
   f64(value: number): void {
     this.#reserve(8);
+    this.#view ??= new DataView(this.#bytes.buffer);
     this.#view.setFloat64(this.#length, value, true);
     this.#length += 8;
   }
@@ -93,7 +94,10 @@ export class ByteWriter {
   /** Overwrites four bytes written before. */
   patchU32(offset: number, value: number): void {
     assert(offset + 4 <= this.#length, "a patch lies inside what was written");
-    this.#view.setUint32(offset, value, true);
+    this.#bytes[offset] = value;
+    this.#bytes[offset + 1] = value >>> 8;
+    this.#bytes[offset + 2] = value >>> 16;
+    this.#bytes[offset + 3] = value >>> 24;
   }
 
   /** What was written, without a copy; valid until the next write. */
@@ -112,6 +116,6 @@ export class ByteWriter {
     const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2, 64));
     grown.set(this.view());
     this.#bytes = grown;
-    this.#view = new DataView(grown.buffer);
+    this.#view = undefined;
   }
 }

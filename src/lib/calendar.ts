@@ -28,6 +28,8 @@ export class Calendar {
   /** `timeZone`: an IANA name. Throws `RangeError` for an unknown one. */
   constructor(timeZone: string) {
     this.timeZone = timeZone;
+    // Making a format takes longer than most things that a start does.
+    if (timeZone === "UTC") return;
     const format = new Intl.DateTimeFormat("en-US", {
       timeZone,
       calendar: "gregory",
@@ -40,7 +42,7 @@ export class Calendar {
       minute: "numeric",
       second: "numeric",
     });
-    this.#format = timeZone === "UTC" || format.resolvedOptions().timeZone === "UTC" ? undefined : format;
+    this.#format = format.resolvedOptions().timeZone === "UTC" ? undefined : format;
   }
 
   /** Local time minus UTC, in milliseconds, at an instant. */

@@ -28,18 +28,27 @@ export interface FanOutAnswers<T> {
   readonly refused: Failure | undefined;
 }
 
+/** Partitions with the same owners: what is known of one goes for all. */
+interface Group {
+  readonly owners: readonly GatewayId[];
+  readonly tried: Set<GatewayId>;
+  /** Answers that are still missing. */
+  missing: number;
+}
+
 const suspectMs = 10_000;
 
 export class FanOut {
   readonly #options: FanOutOptions;
   readonly #suspectUntilMs = new Map<GatewayId, number>();
+  readonly #all: readonly Partition[] = Array.from({ length: partitionCount }, (_, at) => partition(at));
 
   constructor(options: FanOutOptions) {
     this.#options = options;
   }
 
-  allPartitions(): Partition[] {
-    return Array.from({ length: partitionCount }, (_, at) => partition(at));
+  allPartitions(): readonly Partition[] {
+    return this.#all;
   }
 
   async ask<T>(
@@ -48,20 +57,23 @@ export class FanOut {
     ask: (gateway: GatewayId, partitions: readonly Partition[]) => Promise<Result<T>>,
   ): Promise<FanOutAnswers<T>> {
     const table = this.#options.ownerTable();
-    const missing = new Map<Partition, number>();
-    for (const at of partitions) missing.set(at, this.#options.copiesRequired({ level, owners: ownersOf(table, at).length }));
-    const tried = new Map<Partition, Set<GatewayId>>();
+    const groups = this.#groups(table, partitions, level);
     const answers: { gateway: GatewayId; partitions: ReadonlySet<Partition>; reply: T }[] = [];
     const failures: string[] = [];
     for (;;) {
-      const plan = this.#plan(table, missing, tried);
+      const plan = this.#plan(groups);
       if (plan.size === 0) break;
-      const replies = await Promise.all([...plan].map(async ([gateway, asked]) => ({ gateway, asked, reply: await ask(gateway, asked) })));
-      for (const { gateway, asked, reply } of replies) {
+      const replies = await Promise.all(
+        [...plan].map(async ([gateway, numbers]) => {
+          const asked = partitions.filter((at) => numbers.has(numberOf(table, at)));
+          return { gateway, numbers, asked, reply: await ask(gateway, asked) };
+        }),
+      );
+      for (const { gateway, numbers, asked, reply } of replies) {
         if (reply.ok) {
           this.#suspectUntilMs.delete(gateway);
           answers.push({ gateway, partitions: new Set(asked), reply: reply.value });
-          for (const at of asked) countDown(missing, at);
+          for (const [number, group] of groups) if (numbers.has(number)) group.missing--;
         } else if (reply.code === "too-large" || reply.code === "bad-request") {
           return { answers, complete: false, failures, refused: reply };
         } else {
@@ -70,36 +82,45 @@ export class FanOut {
         }
       }
     }
-    return { answers, complete: missing.size === 0, failures, refused: undefined };
+    const complete = [...groups.values()].every((group) => group.missing <= 0);
+    return { answers, complete, failures, refused: undefined };
+  }
+
+  /** By the owner list's number in the table. */
+  #groups(table: OwnerTable, partitions: readonly Partition[], level: ConsistencyLevel): Map<number, Group> {
+    const groups = new Map<number, Group>();
+    for (const at of partitions) {
+      const number = numberOf(table, at);
+      if (groups.has(number)) continue;
+      const owners = ownersOf(table, at);
+      groups.set(number, { owners, tried: new Set(), missing: this.#options.copiesRequired({ level, owners: owners.length }) });
+    }
+    return groups;
   }
 
   /** Whom to ask next, so that each partition that misses n answers is asked of n more owners. */
-  #plan(table: OwnerTable, missing: ReadonlyMap<Partition, number>, tried: Map<Partition, Set<GatewayId>>): Map<GatewayId, Partition[]> {
-    const plan = new Map<GatewayId, Partition[]>();
+  #plan(groups: ReadonlyMap<number, Group>): Map<GatewayId, Set<number>> {
+    const plan = new Map<GatewayId, Set<number>>();
     const nowMs = this.#options.clock.monotonicMs();
     const rank = (gateway: GatewayId): number => {
       if (gateway === this.#options.self) return 0;
       return (this.#suspectUntilMs.get(gateway) ?? 0) > nowMs ? 2 : 1;
     };
-    for (const [at, count] of missing) {
-      const triedHere = tried.get(at) ?? new Set();
-      tried.set(at, triedHere);
-      const candidates = ownersOf(table, at)
-        .filter((owner) => !triedHere.has(owner) && (owner === this.#options.self || this.#options.reachable(owner)))
+    for (const [number, group] of groups) {
+      const candidates = group.owners
+        .filter((owner) => !group.tried.has(owner) && (owner === this.#options.self || this.#options.reachable(owner)))
         .toSorted((a, b) => rank(a) - rank(b));
-      for (const owner of candidates.slice(0, count)) {
-        triedHere.add(owner);
+      for (const owner of candidates.slice(0, Math.max(0, group.missing))) {
+        group.tried.add(owner);
         const asked = plan.get(owner);
-        if (asked === undefined) plan.set(owner, [at]);
-        else asked.push(at);
+        if (asked === undefined) plan.set(owner, new Set([number]));
+        else asked.add(number);
       }
     }
     return plan;
   }
 }
 
-function countDown(missing: Map<Partition, number>, at: Partition): void {
-  const left = (missing.get(at) ?? 0) - 1;
-  if (left <= 0) missing.delete(at);
-  else missing.set(at, left);
+function numberOf(table: OwnerTable, of: Partition): number {
+  return table.partitionSets[of] ?? -1;
 }

@@ -149,7 +149,7 @@ export class Queries {
     return success(complete);
   }
 
-  #partitions(selector: SeriesSelector): Partition[] {
+  #partitions(selector: SeriesSelector): readonly Partition[] {
     if (!isLiteralGlob(selector.device)) return this.#options.fanOut.allPartitions();
     return [partitionOf(deviceId(selector.device), this.#options.hash64)];
   }
