@@ -29,10 +29,14 @@ export function isSingleChange(from: ConfigurationRecord, to: ConfigurationRecor
   return added + removed <= 1;
 }
 
+const isNameless = (member: MemberId) => member === "";
+
 /** What is wrong with a configuration in itself, if anything. */
 export function configurationProblem({ voters, learners, witnesses }: ConfigurationRecord): string | undefined {
   if (voters.length === 0) return "there is no voter";
   if (new Set([...voters, ...learners]).size !== voters.length + learners.length) return "a member is named twice";
+  if (new Set(witnesses).size !== witnesses.length) return "a witness is named twice";
+  if (voters.some(isNameless) || learners.some(isNameless)) return "a member has no name";
   const stray = witnesses.find((witness) => !voters.includes(witness) && !learners.includes(witness));
   return stray === undefined ? undefined : `the witness ${stray} is no member`;
 }

@@ -120,7 +120,8 @@ export class Durability {
     for (const [key, held] of this.#held) {
       if (held.token > this.#durableToken) continue;
       this.#held.delete(key);
-      if (held.message.term === term) effects.push({ type: "send", to: held.to, message: held.message });
+      // The grant of a pre-vote names the term to come.
+      if (held.message.term >= term) effects.push({ type: "send", to: held.to, message: held.message });
     }
   }
 }

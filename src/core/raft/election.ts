@@ -37,8 +37,13 @@ export class Election {
   }
 
   tick(): void {
+    if (this.#state.nowMs >= this.#state.electionDeadlineMs) this.stand();
+  }
+
+  /** The election timeout has passed. */
+  stand(): void {
     const state = this.#state;
-    if (!this.#mayStand || state.nowMs < state.electionDeadlineMs) return;
+    if (!this.#mayStand) return;
     state.resetElectionTimer();
     // A slow disk is not a lost election: the time of a candidacy counts from when the others are asked.
     if (state.role === "candidate" && !this.#asked) return;

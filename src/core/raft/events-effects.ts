@@ -18,6 +18,8 @@ export interface Proposal {
 export type RaftEvent =
   /** Time has passed: due at `nextDeadlineMs()`, harmless at any other moment. */
   | { readonly type: "tick" }
+  /** As if the election timeout had passed now. Nothing happens at a leader, or where this node may not stand. */
+  | { readonly type: "campaign" }
   /** A decoded message; `from` is authenticated by the transport. */
   | { readonly type: "message"; readonly from: MemberId; readonly message: RaftMessage }
   /** Many at once share one record and one message per follower. */

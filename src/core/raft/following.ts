@@ -3,6 +3,7 @@
  * conflicts behind it is replaced, what is there already stays. An acknowledgement never claims more than the disk has.
  */
 import type { MemberId } from "../../lib/ids.ts";
+import { decodeConfiguration } from "./configuration-codec.ts";
 import type { AppendRequest, Entry, InstallSnapshot } from "./messages.ts";
 import type { RaftState } from "./raft-state.ts";
 
@@ -23,11 +24,21 @@ export function receiveAppend(state: RaftState, from: MemberId, message: AppendR
     state.violation(from, `disagrees about committed entry ${conflict.index}`);
     return;
   }
+  if (conflict !== undefined && conflict.index <= state.receivedIndex) {
+    state.violation(from, `replaces its own entry ${conflict.index} within term ${state.term}`);
+    return;
+  }
+  const unreadable = news.find(({ kind, command }) => kind === "configuration" && !decodeConfiguration(command).ok);
+  if (unreadable !== undefined) {
+    state.violation(from, `sent entry ${unreadable.index}, which holds no configuration`);
+    return;
+  }
   if (conflict !== undefined && conflict.index <= log.lastIndex) state.truncateFrom(conflict.index);
   for (const entry of news) state.append(entry);
   // Within a term a leader's log only grows, so an older message never takes back what a newer one has matched.
   state.receivedIndex = Math.max(state.receivedIndex, message.prevIndex + message.entries.length);
   state.commitTo(Math.min(message.commitIndex, state.receivedIndex));
+  state.healIfWhole();
   // New entries are acknowledged when they are on disk.
   if (news.length === 0) acknowledge(state, from);
 }

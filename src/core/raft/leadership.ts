@@ -170,11 +170,14 @@ export class Leadership {
     return true;
   }
 
-  /** A witness has nothing to lead for once another voter has everything; nor has a leader whose vote was taken away. */
+  /**
+   * A witness has nothing to lead for once another voter has everything; nor has a leader whose vote was taken away. Such a
+   * one waits for its change to commit: whoever leads next has no progress for it, and would never tell it that it did.
+   */
   #passOn(): void {
     const { configuration, self, commitIndex, nowMs, timings } = this.#state;
     if (this.#transfer !== undefined || commitIndex < this.#termStartIndex) return;
-    if (configuration.isVoter(self) && !configuration.isWitness(self)) return;
+    if (configuration.isVoter(self) ? !configuration.isWitness(self) : !this.isDismissed) return;
     const to = this.#successor();
     if (to === undefined || nowMs < this.#passOnAfterMs || (this.#progress.get(to)?.matchIndex ?? 0) < commitIndex) return;
     this.#passOnAfterMs = nowMs + timings.electionTimeoutMaxMs;

@@ -158,6 +158,8 @@ export class RaftNode {
     switch (event.type) {
       case "tick":
         return this.#tick();
+      case "campaign":
+        return this.#leadership === undefined ? this.#election.stand() : undefined;
       case "message":
         return this.#receive(event.from, event.message);
       case "propose":
@@ -210,6 +212,8 @@ export class RaftNode {
     if (snapshot.index <= state.commitIndex) return;
     // Only a follower asks for one; who has come to lead since has everything that is committed (§5.4.3).
     if (this.#leadership !== undefined) return;
+    // The sender may have gone on to a later term since it offered one. A log does not end in a term that its node has not seen.
+    if (snapshot.term > state.term) this.#becomeFollower(snapshot.term, undefined);
     state.install(snapshot);
     state.receivedIndex = Math.max(state.receivedIndex, snapshot.index);
     state.healIfWhole();
