@@ -64,7 +64,7 @@ export class SimulatedDevice {
     if (this.#link === undefined) this.#connect();
     else this.#send();
     if (this.#stopped && this.idle()) return;
-    this.#site.scheduler.schedule(200 + this.#random.below(1_600), `${this.id} tick`, () => this.#tick());
+    this.#site.scheduler.schedule(300 + this.#random.below(2_400), `${this.id} tick`, () => this.#tick());
   }
 
   #make(): void {
