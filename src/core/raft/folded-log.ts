@@ -47,8 +47,7 @@ export class FoldedLog {
 
   /** Entries in place of everything at and above `firstIndex`. The old log is not to be used again. */
   replacedFrom(firstIndex: number, entries: readonly Entry[]): FoldedLog {
-    if (firstIndex <= this.before.index) return new FoldedLog({ index: firstIndex - 1, term: undefined }, entries);
-    assert(firstIndex <= this.lastIndex + 1, `entry ${firstIndex} follows ${this.lastIndex}`);
+    assert(firstIndex > this.before.index && firstIndex <= this.lastIndex + 1, `entry ${firstIndex} follows ${this.lastIndex}`);
     this.#entries.length = firstIndex - this.before.index - 1;
     for (const entry of entries) this.#entries.push(entry);
     return this;

@@ -97,12 +97,10 @@ export class RecordReplay {
   }
 
   #endProblem(): string | undefined {
-    const { index, term } = this.#snapshot;
+    const { index } = this.#snapshot;
     if (this.#newest === undefined) return index > 0 ? `there is no record, but a snapshot at entry ${index}` : undefined;
     if (!this.#complete && this.#newest.version === 1)
       return "records are missing, and the newest one is too old to say which term, vote and entries had been there";
-    if (this.#log?.contradicts(this.#snapshot) === true && index <= this.#hardState.commitIndex)
-      return `committed entry ${index} is not of term ${term}, as the snapshot says`;
     return undefined;
   }
 
@@ -118,6 +116,7 @@ export class RecordReplay {
     return (
       this.#termProblem(hardState) ??
       this.#foldBase(record) ??
+      this.#commitProblem(record, hardState) ??
       this.#foldEntries(record, hardState) ??
       this.#foldHardState(hardState) ??
       this.#foldLastIndex(record)
@@ -141,19 +140,25 @@ export class RecordReplay {
     if (index === this.#snapshot.index && term !== this.#snapshot.term)
       return `the snapshot at entry ${index} was of term ${term}, the one on disk is of term ${this.#snapshot.term}`;
     if (here === true) return undefined;
-    // The entry there was trimmed: the record's own count tells whether anything behind stayed.
-    if (
-      here === undefined &&
-      this.#exact &&
-      this.#log !== undefined &&
-      this.#log.before.index >= index &&
-      lastIndex === this.#log.lastIndex
-    )
-      return undefined;
-    this.#exact = this.#exact && this.#log !== undefined;
+    const trimmed = here === undefined && this.#log !== undefined && this.#log.before.index >= index;
+    // The record's own count tells whether anything behind stayed.
+    if (trimmed && this.#exact && lastIndex === this.#log?.lastIndex) return undefined;
+    this.#exact = this.#exact && this.#log !== undefined && !trimmed;
     this.#log = new FoldedLog(base, []);
     this.#recordsAt = [{ sequence: this.#sequence, firstIndex: index }];
     return undefined;
+  }
+
+  /**
+   * What was committed stays (§5.4), as far as the node had it: while entries are missing, it goes on with a lower commit
+   * index. Where the beginning of the log was trimmed or lost, it may have had less than what is known by now.
+   */
+  #commitProblem({ firstIndex }: DecodedRecord, next: HardState): string | undefined {
+    const log = this.#log;
+    if (typeof log?.before.term !== "number") return undefined;
+    const committed = Math.min(this.#hardState.commitIndex, log.lastIndex);
+    if (firstIndex > 0 && firstIndex <= committed) return `committed entry ${firstIndex} is overwritten`;
+    return next.commitIndex < committed ? `commit index ${next.commitIndex} follows ${this.#hardState.commitIndex}` : undefined;
   }
 
   #foldEntries({ firstIndex, entries }: DecodedRecord, hardState: HardState): string | undefined {
@@ -163,19 +168,20 @@ export class RecordReplay {
     // With records missing, a record of version 1 may be without the hard state that belongs to it.
     if (last.term > hardState.term && this.#complete) return `an entry of a later term than ${hardState.term}`;
     const log = this.#log;
-    if (log !== undefined && firstIndex <= Math.min(this.#hardState.commitIndex, log.lastIndex))
-      return `committed entry ${firstIndex} is overwritten`;
     // What the snapshot overwrote, without a record that says so: the process ended in between.
-    const overwritten = log?.contradicts(this.#snapshot) === true && firstIndex === this.#snapshot.index + 1;
-    if (log === undefined || firstIndex > log.lastIndex + 1 || (overwritten && hardState.commitIndex >= this.#snapshot.index)) {
-      if (firstIndex > this.#snapshot.index + 1) {
-        if (this.#exact && log !== undefined) return `entry ${firstIndex} follows entry ${log.lastIndex}`;
-        return undefined;
-      }
-      this.#log = new FoldedLog(
-        { index: firstIndex - 1, term: hardState.commitIndex >= firstIndex - 1 ? "committed" : undefined },
-        entries,
-      );
+    const behindSnapshot = firstIndex === this.#snapshot.index + 1 && hardState.commitIndex >= this.#snapshot.index;
+    const overwritten = behindSnapshot && log?.contradicts(this.#snapshot) === true;
+    const anew = new FoldedLog({ index: firstIndex - 1, term: hardState.commitIndex >= firstIndex - 1 ? "committed" : undefined }, entries);
+    if (log === undefined || firstIndex > log.lastIndex + 1) {
+      if (firstIndex <= this.#snapshot.index + 1) this.#log = anew;
+      else if (this.#exact && log !== undefined) return `entry ${firstIndex} follows entry ${log.lastIndex}`;
+      else return undefined;
+    } else if (
+      overwritten ||
+      firstIndex <= log.before.index ||
+      (firstIndex === log.before.index + 1 && typeof log.before.term !== "number")
+    ) {
+      this.#log = anew;
     } else {
       const before = log.termAt(firstIndex - 1);
       if (typeof before === "number" && first.term < before) return `term ${first.term} of entry ${firstIndex} follows term ${before}`;
@@ -188,13 +194,8 @@ export class RecordReplay {
 
   #foldHardState(next: HardState): string | undefined {
     const log = this.#log;
-    if (log !== undefined) {
-      // While entries are missing, the node went on with the commit index of those that it had.
-      if (next.commitIndex < Math.min(this.#hardState.commitIndex, log.lastIndex))
-        return `commit index ${next.commitIndex} follows ${this.#hardState.commitIndex}`;
-      if (this.#exact && next.commitIndex > Math.max(log.lastIndex, this.#snapshot.index))
-        return `commit index ${next.commitIndex} with ${log.lastIndex} entries`;
-    }
+    if (this.#exact && log !== undefined && next.commitIndex > Math.max(log.lastIndex, this.#snapshot.index))
+      return `commit index ${next.commitIndex} with ${log.lastIndex} entries`;
     this.#hardState = next;
     return undefined;
   }
@@ -203,10 +204,11 @@ export class RecordReplay {
     const log = this.#log;
     if (log === undefined || lastIndex === undefined) return undefined;
     if (lastIndex < log.lastIndex) {
-      if (!log.contradicts(this.#snapshot)) return `a log that ends at entry ${lastIndex} has entry ${log.lastIndex}`;
-      this.#log = new FoldedLog(this.#snapshot, []);
-    }
-    if (lastIndex <= log.lastIndex) this.#exact = true;
+      if (lastIndex > this.#snapshot.index) return `a log that ends at entry ${lastIndex} has entry ${log.lastIndex}`;
+      // A snapshot took the place of the entries, and the process ended before a record said so.
+      this.#log = undefined;
+      this.#exact = false;
+    } else if (lastIndex === log.lastIndex) this.#exact = true;
     return undefined;
   }
 }
