@@ -4,6 +4,7 @@
  */
 
 import { assert } from "../../lib/assert.ts";
+import { crc32c } from "../../lib/crc32c.ts";
 import { type GatewayId, gatewayId, type Incarnation, incarnation as incarnationOf, type MemberId, memberId } from "../../lib/ids.ts";
 import {
   addOwner,
@@ -29,6 +30,7 @@ import type {
   MemberRole,
 } from "./commands.ts";
 import { removeOwnerByForce, replaceOwnerByForce } from "./forced-loss.ts";
+import { memberIdOf } from "./member-id.ts";
 import { fields, list, nullable, oneOf, positive, text, tuple, whole } from "./shapes.ts";
 import { type Part, Section } from "./state-format.ts";
 
@@ -48,8 +50,6 @@ export interface Member {
 /** Data folders given up that are remembered; an older one meets an incarnation that is not its own all the same. */
 const retiredMax = 1_000;
 const slotMax = 999;
-/** Digits of an incarnation that tell a gateway's later data folders apart. */
-const memberDigits = 16;
 
 type Item = readonly [
   id: string,
@@ -115,7 +115,6 @@ export class Membership {
     const ring = foundRing(command.owners);
     assert(ring.ok, "the site's first entry holds an owner table");
     this.#ring = ring.value;
-    this.#members.clear();
     for (const { id, incarnation, slot, role, zone, weight, address } of command.gateways) {
       this.#members.set(id, {
         id,
@@ -148,10 +147,10 @@ export class Membership {
     // A repetition, whose first answer was lost.
     if (member.incarnation === incarnation) return done;
     if (member.incarnation !== undefined || this.#isTaken(incarnation)) return refused("not-expected");
-    const id = memberId(`${gateway}~${incarnation.slice(0, memberDigits)}`);
+    const id = memberIdOf(gateway, incarnation, undefined);
     this.#members.set(gateway, { ...member, incarnation, memberId: id });
     // One that was replaced has its places already, as filling ones.
-    if (member.role === "full" && this.#ring !== undefined && partitionsOf(this.#ring.table, gateway).length === 0)
+    if (member.role === "full" && this.#ring !== undefined && !this.#isOwner(gateway))
       this.#ring = addOwner(this.#ring, { gateway, factor });
     return done;
   }
@@ -161,7 +160,7 @@ export class Membership {
     const member = this.#members.get(gateway);
     if (member === undefined) return refused("unknown");
     if (member.incarnation === undefined) return done;
-    if (member.role === "full" && this.#ring !== undefined) {
+    if (member.role === "full" && this.#ring !== undefined && this.#isOwner(gateway)) {
       if (mayLose(this.#ring, gateway).ok) this.#ring = replaceOwner(this.#ring, gateway);
       else if (command.force) this.#ring = replaceOwnerByForce(this.#ring, gateway);
       else return refused("under-replicated");
@@ -175,16 +174,29 @@ export class Membership {
     const { gateway } = command;
     const member = this.#members.get(gateway);
     if (member === undefined) return refused("unknown");
-    const heirs = this.fullGateways().filter((other) => other !== gateway);
-    if (heirs.length === 0) return refused("last");
-    if (member.role === "full" && this.#ring !== undefined) {
-      if (mayLose(this.#ring, gateway).ok) this.#ring = removeOwner(this.#ring, gateway);
-      else if (command.force) this.#ring = removeOwnerByForce(this.#ring, gateway, heirs);
-      else return refused("under-replicated");
+    if (member.role === "full") {
+      const heirs = this.fullGateways().filter((other) => other !== gateway);
+      if (heirs.length === 0) return refused("last");
+      const ring = this.#ringWithout(gateway, { heirs, force: command.force });
+      if (ring === "refused") return refused("under-replicated");
+      this.#ring = ring;
     }
     if (member.incarnation !== undefined) this.#retire(member.incarnation);
     this.#members.delete(gateway);
     return done;
+  }
+
+  #ringWithout(
+    gateway: GatewayId,
+    { heirs, force }: { readonly heirs: readonly GatewayId[]; readonly force: boolean },
+  ): RingState | undefined | "refused" {
+    if (this.#ring === undefined || !this.#isOwner(gateway)) return this.#ring;
+    if (mayLose(this.#ring, gateway).ok) return removeOwner(this.#ring, gateway);
+    return force ? removeOwnerByForce(this.#ring, gateway, heirs) : "refused";
+  }
+
+  #isOwner(gateway: GatewayId): boolean {
+    return this.#ring !== undefined && partitionsOf(this.#ring.table, gateway).length > 0;
   }
 
   /** The next one that was never used, so that no timestamp of a gateway that left meets one of another. */
@@ -249,20 +261,15 @@ export class Membership {
   }
 
   picture(): unknown {
-    const ring = this.#ring === undefined ? undefined : encodeRing(this.#ring);
-    return [
-      [...this.#members.values()].map(itemOf).sort((a, b) => (a[0] < b[0] ? -1 : 1)),
-      this.#greatestSlot,
-      [...this.#retired],
-      ring && [
-        ring.table.epoch,
-        ring.table.factor,
-        ring.table.sets,
-        [...ring.table.partitions],
-        ring.filling.map(({ gateway, partitions }) => [gateway, [...partitions]]),
-      ],
-    ];
+    const members = [...this.#members.values()].map(itemOf).sort((a, b) => (a[0] < b[0] ? -1 : 1));
+    return [members, this.#greatestSlot, [...this.#retired], this.#ring && pictureOf(this.#ring)];
   }
+}
+
+/** With checksums for the long parts, because pictures are compared often. */
+function pictureOf(ring: RingState): unknown {
+  const { table, filling } = encodeRing(ring);
+  return [table.epoch, table.factor, table.sets, crc32c(table.partitions), filling.map((one) => [one.gateway, crc32c(one.partitions)])];
 }
 
 function isFullAndHere(member: Member): boolean {

@@ -109,6 +109,11 @@ export class SiteState {
     return { firstOrdinal: outbox.firstOrdinal(), runs: outbox.runs() };
   }
 
+  /** This gateway said that it has the rows of all runs below this ordinal. */
+  resultsStoredBy(gateway: GatewayId): number {
+    return this.#areas.outbox.storedBy(gateway);
+  }
+
   /** Applies the entry at `index`; entries come in order, each once. `undefined`: a leader's no-op. */
   apply(index: number, command: SiteCommand | undefined): ApplyResult {
     return this.#areas.apply(index, command);
@@ -176,6 +181,8 @@ class Areas {
   #applyPlain(index: number, command: PlainCommand): ApplyResult {
     switch (command.t) {
       case "bootstrap":
+        // A site is founded once.
+        if (this.bootstrap !== undefined) return { t: "done" };
         this.bootstrap = command;
         this.membership.found(command);
         return { t: "done" };
@@ -314,7 +321,7 @@ class Areas {
     return {
       appliedIndex: this.appliedIndex,
       featureLevel: this.featureLevel,
-      bootstrap: this.bootstrap && [this.bootstrap, [...this.bootstrap.owners.partitions]],
+      bootstrap: this.bootstrap && [this.bootstrap.clusterId, this.bootstrap.site, this.bootstrap.factor, this.bootstrap.gateways],
       registry: this.registry.picture(),
       kv: this.kv.picture(),
       membership: this.membership.picture(),
