@@ -8,10 +8,12 @@ import { randomBytes } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
+import { createInterface } from "node:readline";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import { NodeCliFiles } from "./adapters/host/node-cli-files.ts";
 import { runCli } from "./cli/fogbank.ts";
 import type { ChildGateway, Output, World } from "./cli/world.ts";
+import { failure } from "./lib/errors.ts";
 import { version } from "./lib/version.ts";
 
 function output(stream: NodeJS.WriteStream): Output {
@@ -48,6 +50,19 @@ function isPortFree(address: { readonly host: string; readonly port: number }): 
     const probe = createServer();
     probe.once("error", () => resolve(false));
     probe.listen(address.port, address.host, () => probe.close(() => resolve(true)));
+  });
+}
+
+function ask(question: string): Promise<string | undefined> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return Promise.resolve(undefined);
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  return new Promise((resolve) => {
+    // Ctrl-C and Ctrl-D end the question without a line.
+    lines.once("close", () => resolve(""));
+    lines.question(`${question} `, (answer) => {
+      resolve(answer);
+      lines.close();
+    });
   });
 }
 
@@ -92,6 +107,7 @@ const world: World = {
   files: new NodeCliFiles(),
   host: { name: hostname(), addresses: hostAddresses() },
   fetch: (url, init) => fetch(url, init),
+  ask,
   secret: (bytes) => randomBytes(bytes).toString("hex"),
   onInterrupt,
   onStdinEnd,
@@ -99,6 +115,7 @@ const world: World = {
   spawnFogbank,
   connectMqtt: async (options) => (await import("./adapters/mqtt-publisher.ts")).connectPublisher(options),
   startGateway: async (options) => (await import("./main-gateway.ts")).startGateway(options, process.env),
+  recover: async () => failure("not-found", "this version cannot recover a site from one gateway"),
 };
 
 // A reader that went away (`fogbank query … | head`) is no error.

@@ -7,6 +7,9 @@ import type { World } from "./world.ts";
 
 export const defaultUrl = "http://127.0.0.1:7880";
 
+/** Takes a command's exit status. */
+export type Done = (status: ExitStatus) => void;
+
 export interface RemoteOptions {
   readonly url?: string;
   readonly output: string;

@@ -1,7 +1,6 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { parseDuration } from "../lib/duration.ts";
+import { Command, CommanderError, Option } from "commander";
 import { type ExitStatus, FailureError } from "../lib/errors.ts";
-import { defaultUrl, type RemoteOptions, reportFailure } from "./command.ts";
+import { type Done, defaultUrl, type RemoteOptions, reportFailure } from "./command.ts";
 import type { DecodeOptions } from "./commands/decode.ts";
 import type { DemoOptions } from "./commands/demo.ts";
 import type { RangeOptions } from "./commands/job.ts";
@@ -10,6 +9,8 @@ import type { QueryOptions } from "./commands/query.ts";
 import type { ReplayOptions } from "./commands/replay.ts";
 import type { StartOptions } from "./commands/start.ts";
 import type { TailOptions } from "./commands/tail.ts";
+import { addGatewayCommands } from "./gateway-commands.ts";
+import { duration, examples, outputOption, positiveNumber, remote, speedFactor, wholeNumber } from "./options.ts";
 import { plainLines, printError } from "./terminal.ts";
 import type { World } from "./world.ts";
 
@@ -35,8 +36,6 @@ export async function runCli(argv: readonly string[], world: World): Promise<Exi
     return 1;
   }
 }
-
-type Done = (status: ExitStatus) => void;
 
 function createProgram(world: World, done: Done): Command {
   const program = new Command("fogbank")
@@ -104,10 +103,7 @@ function addSiteCommands(program: Command, world: World, done: Done): void {
     .description("what a gateway knows about itself and the site")
     .addHelpText("after", examples("fogbank status", "fogbank status --url http://10.0.0.12:7880 -o json"))
     .action(async (options: RemoteOptions) => done(await (await import("./commands/status.ts")).status(world, options)));
-  const gateway = program.command("gateway").description("the site's gateways");
-  remote(gateway.command("list"))
-    .description("list the gateways")
-    .action(async (options: RemoteOptions) => done(await (await import("./commands/gateway.ts")).gatewayList(world, options)));
+  addGatewayCommands(program, world, done);
   const sync = program.command("sync").description("the way of results into the sinks");
   remote(sync.command("status"))
     .description("what each sink holds, and what waits")
@@ -259,43 +255,4 @@ ${examples("fogbank replay room.csv --device room-1 --topic 'sensors/{device}/cl
     .action(async (topic: string, payload: string, options: DecodeOptions) =>
       done(await (await import("./commands/decode.ts")).decode(world, topic, payload, options)),
     );
-}
-
-function remote(command: Command, outputs: readonly string[] = ["table", "json"]): Command {
-  return command.option("--url <url>", `the gateway (default: FOGBANK_URL, or ${defaultUrl})`).addOption(outputOption(outputs));
-}
-
-function outputOption(choices: readonly string[]): Option {
-  return new Option("-o, --output <format>", "how to print").choices(choices).default(choices[0]);
-}
-
-const examples = (...lines: readonly string[]): string => `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`;
-
-function wholeNumber(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
-    return value;
-  };
-}
-
-function positiveNumber(text: string): number {
-  const value = /^(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value > 0 && value <= 1e9)) throw new InvalidArgumentError("Expected a number above 0.");
-  return value;
-}
-
-function speedFactor(text: string): number {
-  const match = /^(.+?)x?$/.exec(text);
-  try {
-    return positiveNumber(match?.[1] ?? "");
-  } catch {
-    throw new InvalidArgumentError("Expected a factor such as 60x.");
-  }
-}
-
-function duration(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === undefined || ms === 0) throw new InvalidArgumentError("Expected a duration such as 30s, 5m or 1h.");
-  return ms;
 }

@@ -12,14 +12,18 @@ export function readSite(world: World, path: string): LoadResult {
   return loadSite(world.files, path, world.env);
 }
 
-/** The settings, or every problem on standard error and `undefined`: exit status 2. */
-export function readSiteOrReport(world: World, path: string): SiteSettings | undefined {
+/** The settings, or every problem on standard error and `undefined`: exit status 2. Warnings are for who runs the site by it. */
+export function readSiteOrReport(
+  world: World,
+  path: string,
+  options: { readonly warn: boolean } = { warn: true },
+): SiteSettings | undefined {
   const loaded = readSite(world, path);
   if (!loaded.ok) {
     for (const problem of loaded.problems) world.err.write(`${plain(formatProblem(problem))}\n`);
     return undefined;
   }
-  for (const warning of loaded.warnings) printWarning(world, formatProblem(warning));
+  if (options.warn) for (const warning of loaded.warnings) printWarning(world, formatProblem(warning));
   return loaded.settings;
 }
 

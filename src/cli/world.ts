@@ -17,6 +17,11 @@ export interface World {
   readonly files: CliFiles;
   readonly host: { readonly name: string; readonly addresses: readonly string[] };
   readonly fetch: FetchFunction;
+  /**
+   * A question on the terminal, and the line that answers it; "" when there is none (Ctrl-C, Ctrl-D). `undefined` where
+   * nobody sits at one.
+   */
+  ask(question: string): Promise<string | undefined>;
   /** `bytes` unpredictable bytes as lower-case hex. */
   secret(bytes: number): string;
   /** SIGINT and SIGTERM; returns the removal. While a handler stands, the process does not end by itself at the first one. */
@@ -32,6 +37,11 @@ export interface World {
   /** Fails with `unreachable`, or `unauthorized` when the broker refuses the credentials. Never reconnects by itself. */
   connectMqtt(options: MqttOptions): Promise<Result<MqttPublisher>>;
   startGateway(options: GatewayStartOptions): Promise<Result<RunningGateway>>;
+  /**
+   * Makes a stopped gateway the only member of its site, from what its data folder holds. Fails with `data-in-use` while a
+   * process has the folder, and like a start where the folder is not that of a member.
+   */
+  recover(options: GatewayStartOptions): Promise<Result<RecoverReport>>;
 }
 
 export interface Output {
@@ -97,6 +107,16 @@ export interface GatewayStartOptions {
   readonly settings: SiteSettings;
   readonly gateway: GatewayId;
   readonly dataFolder: string;
+}
+
+export interface RecoverReport {
+  /** Where Raft's log goes on. */
+  readonly term: number;
+  readonly lastIndex: number;
+  /** The gateways that the site had besides. */
+  readonly removed: readonly string[];
+  /** Entries that were on this disk without being known to be committed, and that count from now on. */
+  readonly entriesUncertain: number;
 }
 
 export interface RunningGateway {

@@ -1,5 +1,14 @@
 import { runCli } from "../../src/cli/fogbank.ts";
-import type { ChildGateway, GatewayStartOptions, MqttOptions, MqttPublisher, Output, RunningGateway, World } from "../../src/cli/world.ts";
+import type {
+  ChildGateway,
+  GatewayStartOptions,
+  MqttOptions,
+  MqttPublisher,
+  Output,
+  RecoverReport,
+  RunningGateway,
+  World,
+} from "../../src/cli/world.ts";
 import type { FetchFunction } from "../../src/client/fogbank-client.ts";
 import type { ExitStatus } from "../../src/lib/errors.ts";
 import { failure, type Result, success } from "../../src/lib/errors.ts";
@@ -30,6 +39,11 @@ export class FakeWorld implements World {
     exited: Promise.resolve({ code: 1, signal: undefined }),
     kill: () => {},
   });
+  /** What the one at the terminal types; `undefined`: nobody is there. */
+  answer: string | undefined;
+  readonly questions: string[] = [];
+  readonly recovered: GatewayStartOptions[] = [];
+  recovery: Result<RecoverReport> = success({ term: 8, lastIndex: 120, removed: ["gw-b", "gw-c"], entriesUncertain: 2 });
   gateway: () => Promise<Result<RunningGateway>> = async () => failure("port-in-use", "mqtt port 1883 is in use");
   #secrets = 0;
 
@@ -97,6 +111,16 @@ export class FakeWorld implements World {
   startGateway(options: GatewayStartOptions): Promise<Result<RunningGateway>> {
     this.started.push(options);
     return this.gateway();
+  }
+
+  async ask(question: string): Promise<string | undefined> {
+    this.questions.push(question);
+    return this.answer;
+  }
+
+  async recover(options: GatewayStartOptions): Promise<Result<RecoverReport>> {
+    this.recovered.push(options);
+    return this.recovery;
   }
 
   interrupt(): void {
