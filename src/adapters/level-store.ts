@@ -48,7 +48,7 @@ export class LevelStoreDirectory implements StoreDirectory {
 
 const advice =
   "Check the disk. The way out: put back a copy of the data folder that was made since its last start, or move the folder away and " +
-  'admit this gateway anew ("fogbank gateway replace", a later version); the other gateways keep serving meanwhile.';
+  'admit this gateway anew ("fogbank gateway replace"); the other gateways keep serving meanwhile.';
 
 /** Without CURRENT, LevelDB takes a full folder for an empty one and begins anew. */
 async function hasLostItsRoot(folder: string): Promise<boolean> {

@@ -29,7 +29,7 @@ export interface OpenedDisk {
 }
 
 const wayOut =
-  'The way out: restore the folder, or move it away and admit this gateway anew ("fogbank gateway replace", a later version); the other gateways keep serving meanwhile';
+  'The way out: restore the folder, or move it away and admit this gateway anew ("fogbank gateway replace"); the other gateways keep serving meanwhile';
 
 export type DiskHooks = Pick<SeriesStoreOptions, "reservedUs" | "carryOver">;
 

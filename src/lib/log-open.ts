@@ -55,7 +55,7 @@ export class LogDamage extends Error {
     const message =
       `The log "${log}" is damaged: ${where.fileName}${offset}${sequence}: ${what}. Nothing of it is served. ` +
       "Check the disk. The way out: put back a copy of the data folder that was made since its last start, or move the folder away and " +
-      'admit this gateway anew ("fogbank gateway replace", a later version); the other gateways keep serving meanwhile.';
+      'admit this gateway anew ("fogbank gateway replace"); the other gateways keep serving meanwhile.';
     super(message);
     this.failure = failure("log-damaged", message);
   }

@@ -150,14 +150,15 @@ export async function gatewayRemove(world: World, id: string, options: ChangeOpt
   const client = connect(world, options);
   const { gateway, others } = await find(client, id);
   const warning = [
-    `Removing ${id} takes it out of the site for good: once the others have its ${gateway.partitions} partitions, its process is told so and ends.`,
+    `Removing ${id} takes it out of the site for good: its process is told so and ends.`,
+    `The readings of its ${gateway.partitions} partitions are kept by their other owners, who make up for its copies.`,
     `It can come back only as a new gateway, with an empty data folder (fogbank gateway add ${id}).`,
     ...risks(others, options),
   ];
   if (!(await confirm(world, warning, options))) return 1;
   const value = unwrap(await client.removeGateway(id, { force: options.force === true }));
   return print(world, options, value, () =>
-    world.out.write(`${plain(id)} leaves the site; fogbank gateway list tells when it is gone. Then take it out of the site's YAML\n`),
+    world.out.write(`${plain(id)} is no gateway of the site any more; take it out of the site's YAML too\n`),
   );
 }
 

@@ -378,4 +378,4 @@ export class SeriesStore {
 }
 
 const wayOut =
-  'This gateway must not serve or acknowledge with data missing. The way out: move its data folder away and admit it anew ("fogbank gateway replace", a later version); the other gateways hold the same readings';
+  'This gateway must not serve or acknowledge with data missing. The way out: move its data folder away and admit it anew ("fogbank gateway replace"); the other gateways hold the same readings';
