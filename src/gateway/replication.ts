@@ -2,14 +2,19 @@
  * Carries rounds: closes lanes into rounds, drives the coordinator and owner machines with what the log and the peers
  * say, and acknowledges messages. A message is released when its round has its copies and, where this gateway gave the
  * timestamps, the reservation behind them is durable too.
+ *
+ * When the owner table changes, everything that is not acknowledged starts anew in the lanes of the new table, whatever owners
+ * have it already: the old epoch's rounds are refused from now on, and a reading stored twice is stored once. Messages keep
+ * their places in their clients' order and the time since which they wait.
  */
 
 import { Coordinator, type CoordinatorEffect } from "../core/replica/coordinator.ts";
 import { type OfferedRound, Owner, type OwnerEffect } from "../core/replica/owner.ts";
-import type { copiesRequired } from "../core/replica/rules.ts";
+import { type copiesRequired, writeQuorum } from "../core/replica/rules.ts";
+import type { RingState } from "../core/ring/owner-changes.ts";
 import { type OwnerTable, ownersOf } from "../core/ring/owner-table.ts";
 import { decodeRound } from "../core/round/round-codec.ts";
-import { assert } from "../lib/assert.ts";
+import { assert, defined } from "../lib/assert.ts";
 import type { GatewayId, Partition, SessionId } from "../lib/ids.ts";
 import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { TimerHandle } from "../ports/clock.ts";
@@ -17,7 +22,8 @@ import type { GatewayContext } from "./context.ts";
 import { FrameKind } from "./frames.ts";
 import type { IngestCounters } from "./ingest/counters.ts";
 import type { Ingest } from "./ingest/ingest.ts";
-import { type ClosedRound, Lane } from "./ingest/lane.ts";
+import { type ClosedRound, Lane, type Readings, roundBytesMax } from "./ingest/lane.ts";
+import { reroute } from "./ingest/reroute.ts";
 import { settleDeadband } from "./ingest/route.ts";
 import type { Stamper } from "./ingest/stamper.ts";
 import type { MeshRouter } from "./mesh-router.ts";
@@ -29,7 +35,8 @@ export interface ReplicationOptions {
   readonly log: ReadingsLog;
   readonly stamper: Stamper;
   readonly counters: IngestCounters;
-  readonly ownerTable: OwnerTable;
+  /** The owners as of the last command that this gateway is known to have applied: see `ringChanged`. */
+  readonly ring: RingState;
   readonly ackTimeoutMs: number;
   /** `copiesRequired`; tests plant bugs by substituting it. */
   readonly copiesRequired: typeof copiesRequired;
@@ -58,11 +65,11 @@ export class Replication {
   readonly #context: GatewayContext;
   readonly #coordinator: Coordinator;
   readonly #owner = new Owner({ windowMax: ownerWindowMax });
-  readonly #lanes = new Map<string, Lane>();
-  readonly #laneByPartition: Lane[] = [];
+  #lanes = new Map<string, Lane>();
+  #laneByPartition: Lane[] = [];
   readonly #rounds = new Map<number, Carried>();
   #ingest: Ingest | undefined;
-  #table: OwnerTable;
+  #ring: RingState;
   #nextRound = 1;
   #reservationDurableUs: number;
   #unappended: number[] = [];
@@ -77,13 +84,14 @@ export class Replication {
   constructor(options: ReplicationOptions) {
     this.#options = options;
     this.#context = options.context;
-    this.#table = options.ownerTable;
+    this.#ring = options.ring;
     this.#reservationDurableUs = options.stamper.reservedUs();
     this.#coordinator = new Coordinator({
       self: options.context.self,
       ackTimeoutMs: options.ackTimeoutMs,
       resendMinMs: 500,
       resendMaxMs: 4_000,
+      refusedRetryMs: 50,
       lagBytesMax: 16 << 20,
       lagAgeMaxMs: 10_000,
     });
@@ -98,16 +106,61 @@ export class Replication {
 
   /** The owner table; the same on all gateways, because Raft stores it. */
   table(): OwnerTable {
-    return this.#table;
+    return this.#ring.table;
+  }
+
+  ring(): RingState {
+    return this.#ring;
+  }
+
+  /**
+   * A command changed the owners. The caller vouches for two things, without which an owner could acknowledge under a table
+   * that it has told others is past (`core/replica/rules.ts`): the command's commit is durable in this gateway's Raft log, so that
+   * no later start begins before it; and at a start, the first ring that this gateway acts under is that of the last
+   * such command, for a new data folder that of the command that admitted it, not one from the replay of the log.
+   */
+  ringChanged(ring: RingState): void {
+    const { epoch } = this.#ring.table;
+    assert(ring.table.epoch >= epoch, `the owner table goes from epoch ${epoch} to ${ring.table.epoch}`);
+    if (ring.table.epoch === epoch || this.#stopped) return;
+    const effects: CoordinatorEffect[] = [];
+    const rounds = this.#coordinator.withdrawAll(effects).map((number) => defined(this.#rounds.get(number), `round ${number}`).round);
+    for (const effect of effects) this.#carryOut(effect);
+    const oldLanes = this.#lanes;
+    this.#ring = ring;
+    this.#lanes = new Map();
+    this.#laneByPartition = [];
+    this.#context.diagnostics.info("ring-changed", { epoch: ring.table.epoch, rounds: rounds.length, filling: ring.filling.size });
+    for (const round of rounds) {
+      this.#closedReadings -= round.readings;
+      const decoded = decodeRound(round.bytes);
+      assert(decoded.ok, "a round that this gateway encoded can be decoded");
+      this.#reroute({ ...round, columns: decoded.value.columns });
+    }
+    for (const lane of oldLanes.values()) lane.handOver((readings) => this.#reroute(readings), this.#context.clock.monotonicMs());
+    this.#ingest?.lanesChanged();
+    for (const lane of this.#lanes.values()) this.#schedule(lane);
+    this.#armTimer();
+  }
+
+  #reroute(readings: Readings): void {
+    reroute(readings, {
+      laneOf: (at) => this.laneOf(at),
+      partitionOf: this.#options.partitionOf,
+      refOf: (name) => this.#requireIngest().refOf(name),
+    });
+    // Many old lanes may come together in one: none grows by more than one old round beyond the bound.
+    for (const lane of this.#lanes.values()) if (lane.builder.byteEstimate >= roundBytesMax) this.#flush(lane);
   }
 
   laneOf(at: Partition): Lane {
     let lane = this.#laneByPartition[at];
     if (lane === undefined) {
       // Whoever comes first in the preference list: the same gateways get the same bytes.
-      const owners = ownersOf(this.#table, at).toSorted();
-      const key = owners.join(",");
-      lane = this.#lanes.get(key) ?? new Lane({ owners, nameOf: (ref) => this.#requireIngest().nameOf(ref) });
+      const owners = ownersOf(this.#ring.table, at).toSorted();
+      const filling = (this.#ring.filling.get(at) ?? []).toSorted();
+      const key = `${owners.join(",")} ${filling.join(",")}`;
+      lane = this.#lanes.get(key) ?? new Lane({ owners, filling, nameOf: (ref) => this.#requireIngest().nameOf(ref) });
       this.#lanes.set(key, lane);
       this.#laneByPartition[at] = lane;
     }
@@ -170,7 +223,7 @@ export class Replication {
       coordinator: this.#context.self,
       session: this.#context.session,
       round: this.#nextRound++,
-      epoch: this.#table.epoch,
+      epoch: this.#ring.table.epoch,
       clockSynchronised: this.#context.clock.synchronised(),
     };
     const nowMs = this.#context.clock.monotonicMs();
@@ -180,14 +233,11 @@ export class Replication {
     counters.roundBytes += round.bytes.length;
     this.#rounds.set(round.number, { round, frame: undefined, acknowledgedWaiting: false, forgotten: false });
     const level = this.#context.settings.replication.write;
-    const required = this.#options.copiesRequired({ level, owners: lane.owners.length });
-    this.#run((effects) =>
-      this.#coordinator.roundClosed(
-        nowMs,
-        { number: round.number, owners: lane.owners, required, bytes: round.bytes.length, sinceMs: round.sinceMs },
-        effects,
-      ),
-    );
+    const { owners, filling } = lane;
+    const counts = { owners: owners.length, whole: owners.length - filling.length };
+    const required = writeQuorum(level, counts, this.#options.copiesRequired);
+    const open = { number: round.number, owners, filling, required, bytes: round.bytes.length, sinceMs: round.sinceMs };
+    this.#run((effects) => this.#coordinator.roundClosed(nowMs, open, effects));
   }
 
   /** Timestamps are reserved ahead, so that their record is durable long before they are used up. */
@@ -323,14 +373,15 @@ export class Replication {
       return;
     }
     const { header, columns } = decoded.value;
-    if (!this.#ownsAll(columns)) {
+    const { epoch } = this.#ring.table;
+    if (header.epoch === epoch && !this.#ownsAll(columns)) {
       this.refusedRounds++;
-      this.#answer(from, { session: header.session, refused: [header.round], epoch: this.#table.epoch });
+      this.#answer(from, { session: header.session, refused: [header.round], epoch });
       return;
     }
     const offer: OfferedRound = { from, session: header.session, number: header.round, epoch: header.epoch };
     const effects: OwnerEffect[] = [];
-    this.#owner.offered(offer, this.#table.epoch, effects);
+    this.#owner.offered(offer, epoch, effects);
     for (const effect of effects) this.#carryOutOwner(effect, { body, columns });
   }
 
@@ -338,7 +389,7 @@ export class Replication {
   #ownsAll(columns: ReadingColumns): boolean {
     for (const name of columns.seriesTable) {
       const at = this.#options.partitionOf(name);
-      if (!ownersOf(this.#table, at).includes(this.#context.self)) return false;
+      if (!ownersOf(this.#ring.table, at).includes(this.#context.self)) return false;
     }
     return true;
   }
@@ -356,7 +407,7 @@ export class Replication {
           this.#context.inbox.post(() => {
             this.#options.store(round.columns, sequence as number);
             const answers: OwnerEffect[] = [];
-            this.#owner.durable(offer, answers);
+            this.#owner.durable(offer, this.#ring.table.epoch, answers);
             for (const answer of answers) this.#carryOutOwner(answer, undefined);
           }),
         );
@@ -380,10 +431,11 @@ export class Replication {
   #answered(from: GatewayId, body: Uint8Array): void {
     const unpacked = this.#context.packing.unpack(body);
     if (!unpacked.ok || !isRoundAnswer(unpacked.value) || unpacked.value.session !== this.#context.session) return;
-    const { durable, refused } = unpacked.value;
+    const { durable, refused, epoch } = unpacked.value;
+    const isBehind = (epoch ?? 0) < this.#ring.table.epoch;
     this.#run((effects) => {
       for (const number of durable ?? []) this.#coordinator.durable(from, number, effects);
-      for (const number of refused ?? []) this.#coordinator.refused(from, number, effects);
+      for (const number of refused ?? []) this.#coordinator.refused(this.#context.clock.monotonicMs(), from, { round: number, isBehind });
     });
   }
 
@@ -409,6 +461,8 @@ interface RoundAnswer {
 
 function isRoundAnswer(value: unknown): value is RoundAnswer {
   if (typeof value !== "object" || value === null || !("session" in value) || typeof value.session !== "string") return false;
+  const { epoch } = value as { epoch?: unknown };
+  if (epoch !== undefined && typeof epoch !== "number") return false;
   const lists = [(value as { durable?: unknown }).durable, (value as { refused?: unknown }).refused];
   return lists.every((list) => list === undefined || (Array.isArray(list) && list.every((item) => typeof item === "number")));
 }

@@ -28,6 +28,7 @@ export const errorCodes = {
   busy: { title: "Too many requests are under way", http: 503, exit: 3 },
   "not-ready": { title: "This gateway is not ready yet", http: 503, exit: 3 },
   "not-applied": { title: "The change was certainly not applied", http: 503, exit: 3 },
+  "ring-changed": { title: "The owners of the readings have just changed", http: 503, exit: 3 },
   "outcome-unknown": { title: "The change may or may not have been applied", http: 503, exit: 3 },
   "quorum-unavailable": { title: "Too few gateways answer", http: 503, exit: 3 },
   unreachable: { title: "The gateway does not answer", http: 503, exit: 3 },

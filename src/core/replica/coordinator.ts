@@ -2,17 +2,21 @@
  * The coordinator's side of a write: one gateway's rounds on their way to their owners. A round is acknowledged when
  * `required` owners (this gateway included, where it is one) have said that it is durable, never before, and never by
  * counting one owner twice. It is offered again to owners that stay silent, and given up after `ackTimeoutMs`; a round
- * that was given up may still be on some disks, which is harmless: nobody was told that it is safe.
+ * that was given up may still be on some disks, which is harmless: nobody was told that it is safe. When the owner table
+ * changes, all rounds are withdrawn, and the caller makes the readings of the unacknowledged ones into rounds of the new table.
  */
 
 import { assert } from "../../lib/assert.ts";
 import type { GatewayId } from "../../lib/ids.ts";
+import type { Quorum } from "./rules.ts";
 
 export interface CoordinatorOptions {
   readonly self: GatewayId;
   readonly ackTimeoutMs: number;
   readonly resendMinMs: number;
   readonly resendMaxMs: number;
+  /** An owner that has not heard of the round's epoch is asked again this soon at first. */
+  readonly refusedRetryMs: number;
   /** Bytes of acknowledged rounds that are kept to be offered to lagging owners; beyond it the oldest are let go. */
   readonly lagBytesMax: number;
   /** A lagging owner is offered an acknowledged round for at most this long. */
@@ -22,7 +26,9 @@ export interface CoordinatorOptions {
 export interface OpenRound {
   readonly number: number;
   readonly owners: readonly GatewayId[];
-  readonly required: number;
+  /** Owners that have not all readings yet: they get the round, and count among `required.any` only. */
+  readonly filling: readonly GatewayId[];
+  readonly required: Quorum;
   readonly bytes: number;
   /** Since when its first message waits; time-outs count from here. The time of closing when absent. */
   readonly sinceMs?: number;
@@ -38,12 +44,16 @@ export type CoordinatorEffect =
   /** Nothing more will be asked of this round; its bytes may go. */
   | { readonly type: "forgotten"; readonly round: number };
 
-export type RoundFailure = "ack-timeout" | "epoch-changed";
+export type RoundFailure = "ack-timeout";
 
 interface RoundState {
   readonly open: OpenRound;
   readonly openedMs: number;
   readonly durableAt: Set<GatewayId>;
+  /** Of `durableAt`, owners that are not filling. */
+  durableWhole: number;
+  /** An owner has refused it since it was closed. */
+  refused: boolean;
   acknowledged: boolean;
   resendDueMs: number;
   resendDelayMs: number;
@@ -61,14 +71,18 @@ export class Coordinator {
   /** A round was closed: write it here where this gateway is an owner, send it to the others. */
   roundClosed(nowMs: number, open: OpenRound, effects: CoordinatorEffect[]): void {
     assert(!this.#rounds.has(open.number), `round ${open.number} is open twice`);
+    const { any, whole } = open.required;
+    const wholeOwners = open.owners.length - open.filling.length;
     assert(
-      open.required >= 1 && open.required <= open.owners.length,
-      `round ${open.number} asks for ${open.required} of ${open.owners.length} copies`,
+      any >= 1 && any <= open.owners.length && whole >= 1 && whole <= wholeOwners,
+      `round ${open.number} asks for ${any} of ${open.owners.length} copies, ${whole} of them on ${wholeOwners} whole owners`,
     );
     const state: RoundState = {
       open,
       openedMs: open.sinceMs ?? nowMs,
       durableAt: new Set(),
+      durableWhole: 0,
+      refused: false,
       acknowledged: false,
       resendDueMs: nowMs + this.#options.resendMinMs,
       resendDelayMs: this.#options.resendMinMs,
@@ -85,7 +99,9 @@ export class Coordinator {
     const round = this.#rounds.get(number);
     if (round === undefined || !round.open.owners.includes(owner) || round.durableAt.has(owner)) return;
     round.durableAt.add(owner);
-    if (!round.acknowledged && round.durableAt.size >= round.open.required) {
+    if (!round.open.filling.includes(owner)) round.durableWhole++;
+    const { any, whole } = round.open.required;
+    if (!round.acknowledged && round.durableAt.size >= any && round.durableWhole >= whole) {
       round.acknowledged = true;
       this.#lagBytes += round.open.bytes;
       effects.push({ type: "acknowledged", round: number });
@@ -94,12 +110,30 @@ export class Coordinator {
     else if (round.acknowledged) this.#shedLag(effects);
   }
 
-  /** An owner refused the round because it knows another ring epoch: the readings must be routed again by the device. */
-  refused(owner: GatewayId, number: number, effects: CoordinatorEffect[]): void {
-    const round = this.#rounds.get(number);
-    if (round === undefined || round.acknowledged || !round.open.owners.includes(owner)) return;
-    effects.push({ type: "failed", round: number, reason: "epoch-changed" });
-    this.#forget(round, effects);
+  /**
+   * An owner is at another ring epoch. Where it is ahead, the round waits for this gateway's own table (`withdrawAll`), or for
+   * its time-out; where it is behind, it will hear of the change within a moment, and is offered the round again soon.
+   */
+  refused(nowMs: number, owner: GatewayId, refusal: { readonly round: number; readonly isBehind: boolean }): void {
+    const round = this.#rounds.get(refusal.round);
+    if (round === undefined || round.refused || !refusal.isBehind || !round.open.owners.includes(owner)) return;
+    // Once a round: a second refusal finds the delay growing from there.
+    round.refused = true;
+    round.resendDelayMs = this.#options.refusedRetryMs;
+    round.resendDueMs = Math.min(round.resendDueMs, nowMs + round.resendDelayMs);
+  }
+
+  /**
+   * The owner table changed: owners refuse these rounds from now on. Forgets them all and returns the numbers of those that were not
+   * acknowledged, oldest first. Answers to them that still come mean nothing.
+   */
+  withdrawAll(effects: CoordinatorEffect[]): number[] {
+    const unacknowledged: number[] = [];
+    for (const [number, round] of this.#rounds) {
+      if (!round.acknowledged) unacknowledged.push(number);
+      this.#forget(round, effects);
+    }
+    return unacknowledged;
   }
 
   /** A link came back: offer it what it missed, at once. */

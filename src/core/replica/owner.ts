@@ -1,6 +1,9 @@
 /**
  * The owner's side of a write: rounds that other gateways send. Each is appended to the readings log once, however often
- * it arrives, and acknowledged only after the log said that it is durable. A round under another ring epoch is refused.
+ * it arrives, and acknowledged only after the log said that it is durable. A round under another ring epoch is refused, also
+ * when the epoch changed while the round was on its way to the disk: whoever asks this owner for all that it holds under
+ * an epoch (a filling gateway) has then missed nothing that is acknowledged under an earlier one. A newer epoch is refused
+ * too, because this gateway may not be an owner of it, or may have to be filled first; the coordinator offers again.
  * What is remembered of a coordinator is bounded: a duplicate older than the window is appended again, which is
  * harmless, because a reading is stored by its identity.
  */
@@ -56,9 +59,14 @@ export class Owner {
     }
   }
 
-  durable(offer: OfferedRound, effects: OwnerEffect[]): void {
+  /** The log has the round on disk. `ownEpoch`: the epoch at this moment. */
+  durable(offer: OfferedRound, ownEpoch: number, effects: OwnerEffect[]): void {
     const window = this.#windows.get(offer.from);
     if (window?.session === offer.session && window.rounds.has(offer.number)) window.rounds.set(offer.number, true);
+    if (offer.epoch !== ownEpoch) {
+      effects.push({ type: "refuse", to: offer.from, session: offer.session, round: offer.number, epoch: ownEpoch });
+      return;
+    }
     effects.push({ type: "acknowledge", to: offer.from, session: offer.session, round: offer.number });
   }
 

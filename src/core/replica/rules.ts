@@ -1,6 +1,25 @@
 /**
  * How many copies a level asks for. Pure arithmetic, used by coordinators of writes and reads alike, and by tests that
- * plant bugs by substituting it.
+ * plant bugs by substituting `copiesRequired`.
+ *
+ * With n owners that all have everything (*whole*), a quorum of writes and one of reads share an owner, W + R > n (Gifford
+ * 1979; Dynamo, section 4.5). Owners come and go one by one, and one that came has nothing at first (*filling*, m of n are whole):
+ *
+ * - A reading from before the change is on ⌊n/2⌋ + 1 owners of the old list, of which one may be lost. Reads of a partition that
+ *   is filling or short therefore ask all m whole owners. Filling owners answer for nothing.
+ * - A reading from after the change must be on a whole owner, and more: gateways that have not heard of the change may still
+ *   ask, and answer, under the old list, and each of their quorums must meet an owner that knows better and refuses. A
+ *   majority of the m whole owners does that (with one old owner lost, ⌈n/2⌉ of the others are needed, and
+ *   ⌊(n−1)/2⌋ + 1 is never less). One whole owner would not: {a, b, c} with c replaced, written to {a, c'}, and {b, c} still
+ *   agree with each other. So a write needs its level among all owners *and* among the whole ones, and a filling
+ *   owner counts for the first only.
+ * - For the same reason a question needs as many answers of the whole list as its level asks for, of which those of filling
+ *   owners say only that no newer table is known there: {a} is joined by c', c' is filled, a is removed without hearing of it, and
+ *   would go on answering alone under the table in which c' is filling.
+ *
+ * An owner acknowledges a round, and answers a question, only under the epoch that it is at, and never goes back to an older one;
+ * a gateway counts as filled when it has what all whole owners hold, each asked at an epoch in which it was an owner already.
+ * `test/core/ring/owner-changes.test.ts` plays this with writers and askers that know older tables.
  */
 
 export type Level = "one" | "quorum" | "all";
@@ -15,4 +34,30 @@ export function copiesRequired(options: { readonly level: Level; readonly owners
     case "all":
       return options.owners;
   }
+}
+
+/** The owners of a partition by number. */
+export interface OwnerCounts {
+  readonly owners: number;
+  /** Of them, those that have all of its readings. */
+  readonly whole: number;
+  /** Owners that it had or will have: the table's factor. */
+  readonly planned: number;
+}
+
+/** What a write or a question needs, of all owners and of the whole ones among them. */
+export interface Quorum {
+  readonly any: number;
+  readonly whole: number;
+}
+
+export function writeQuorum(level: Level, counts: Pick<OwnerCounts, "owners" | "whole">, required: typeof copiesRequired): Quorum {
+  return { any: required({ level, owners: counts.owners }), whole: required({ level, owners: counts.whole }) };
+}
+
+/** Level `one` promises what that one whole owner has, and no more. */
+export function readQuorum(level: Level, counts: OwnerCounts, required: typeof copiesRequired): Quorum {
+  const any = required({ level, owners: counts.owners });
+  const asPlanned = counts.whole === counts.owners && counts.owners >= counts.planned;
+  return { any, whole: asPlanned || level === "one" ? any : counts.whole };
 }

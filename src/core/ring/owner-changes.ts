@@ -105,9 +105,10 @@ export function wholeOwnersOf(ring: RingState, at: number): readonly GatewayId[]
   return filling === undefined ? owners : owners.filter((owner) => !filling.includes(owner));
 }
 
-/** Whether the partition is as it was planned: no owner lost, none filling. */
-export function isWhole(ring: RingState, at: number): boolean {
-  return ring.filling.get(at) === undefined && ownersOf(ring.table, partition(at)).length >= ring.table.factor;
+/** What the quorums of a partition are reckoned from (`replica/rules.ts`). */
+export function ownerCounts(ring: RingState, at: number): { readonly owners: number; readonly whole: number; readonly planned: number } {
+  const owners = ownersOf(ring.table, partition(at)).length;
+  return { owners, whole: owners - (ring.filling.get(at)?.length ?? 0), planned: ring.table.factor };
 }
 
 export function encodeRing(ring: RingState): RingRecord {

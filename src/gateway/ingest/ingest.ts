@@ -5,6 +5,7 @@
 
 import type { DecodedMessage, PayloadReject } from "../../config/decoded-message.ts";
 import { createDecoder, type PayloadDecoder, type ProfileSet } from "../../config/profile-set.ts";
+import { defined } from "../../lib/assert.ts";
 import { type DeviceId, deviceId, type Partition, partitionOf } from "../../lib/ids.ts";
 import { ownText } from "../../lib/own-text.ts";
 import { ValueType } from "../../lib/reading.ts";
@@ -63,6 +64,16 @@ export class Ingest {
     return this.#seriesNames[seriesRef] as SeriesName;
   }
 
+  /** Of a series that this gateway has given to a lane: numbers are never taken back. */
+  refOf(name: SeriesName): number {
+    return defined(this.#seriesByDevice.get(name.device)?.get(name.metric), `the number of ${name.device} ${name.metric}`);
+  }
+
+  /** The owner table changed: what is remembered of topics names the lanes of the new one. */
+  lanesChanged(): void {
+    for (const route of this.#routes.values()) if (route !== undefined) route.lane = this.#options.laneOf(route.partition);
+  }
+
   clients(): number {
     return this.#sessions.size;
   }
@@ -112,7 +123,7 @@ export class Ingest {
     if (appended === 0 || qos === 0) {
       this.#passOn(session, qos, done);
     } else {
-      route.lane.hold(session, session.arrive(), done);
+      route.lane.hold(route.partition, session, session.arrive(), done);
     }
     if (appended > 0) {
       const bytes = payload.length + heldMessageBytes;

@@ -6,13 +6,15 @@
 
 import { RoundBuilder } from "../../core/round/round-builder.ts";
 import type { RoundHeader } from "../../core/round/round-codec.ts";
-import type { GatewayId } from "../../lib/ids.ts";
-import type { SeriesName } from "../../lib/reading-columns.ts";
+import type { GatewayId, Partition } from "../../lib/ids.ts";
+import type { ReadingColumns, SeriesName } from "../../lib/reading-columns.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { DeadbandNote } from "./route.ts";
 
 /** The messages that wait for one round. */
 export interface WaitingMessages {
+  /** Where a message's readings are, all of them: the owners of a partition may part from those of another. */
+  readonly partitions: Partition[];
   readonly sessions: ClientSession[];
   readonly places: number[];
   readonly callbacks: (() => void)[];
@@ -33,12 +35,19 @@ export interface ClosedRound {
   readonly stampedUpToUs: number;
 }
 
+/** Readings and the messages that wait for them, on their way from one owner table to the next (`reroute.ts`). */
+export interface Readings extends Pick<ClosedRound, "payloadBytes" | "waiting" | "sinceMs" | "stampedUpToUs"> {
+  readonly columns: ReadingColumns;
+}
+
 export const unacknowledgedRoundsMax = 2;
 /** A round that has grown to this leaves even when two are under way: records and frames are bounded. */
 export const roundBytesMax = 4 << 20;
 
 export class Lane {
   readonly owners: readonly GatewayId[];
+  /** Of the owners, those that have not all readings yet. */
+  readonly filling: readonly GatewayId[];
   readonly builder: RoundBuilder;
   unacknowledged = 0;
   flushScheduled = false;
@@ -47,22 +56,28 @@ export class Lane {
   #stampedUpToUs = 0;
   #sinceMs: number | undefined;
 
-  constructor(options: { readonly owners: readonly GatewayId[]; readonly nameOf: (seriesRef: number) => SeriesName }) {
+  constructor(options: {
+    readonly owners: readonly GatewayId[];
+    readonly filling: readonly GatewayId[];
+    readonly nameOf: (seriesRef: number) => SeriesName;
+  }) {
     this.owners = options.owners;
+    this.filling = options.filling;
     this.builder = new RoundBuilder(options.nameOf);
   }
 
-  /** The message that was just appended waits for the round under construction. */
-  hold(session: ClientSession, place: number, done: () => void): void {
+  /** The message that was just appended, all of it to one partition, waits for the round under construction. */
+  hold(at: Partition, session: ClientSession, place: number, done: () => void): void {
+    this.#waiting.partitions.push(at);
     this.#waiting.sessions.push(session);
     this.#waiting.places.push(place);
     this.#waiting.callbacks.push(done);
   }
 
-  /** A payload of so many bytes gave readings to the round under construction, at `nowMs` of monotonic time. */
-  took(payloadBytes: number, nowMs: number): void {
+  /** Payloads of so many bytes gave readings to the round under construction; the oldest came at `sinceMs` of monotonic time. */
+  took(payloadBytes: number, sinceMs: number): void {
     this.#payloadBytes += payloadBytes;
-    this.#sinceMs ??= nowMs;
+    if (this.#sinceMs === undefined || sinceMs < this.#sinceMs) this.#sinceMs = sinceMs;
   }
 
   /** A timestamp of this gateway's is in the round under construction. */
@@ -96,13 +111,30 @@ export class Lane {
       sinceMs: this.#sinceMs ?? closedMs,
       stampedUpToUs: this.#stampedUpToUs,
     };
+    this.#restart();
+    this.unacknowledged++;
+    return round;
+  }
+
+  /** Hands over what has come together; the columns are valid during the call only. Nothing happens to an empty lane. */
+  handOver(to: (readings: Readings) => void, nowMs: number): void {
+    if (this.builder.count === 0) return;
+    to({
+      columns: this.builder.columns(),
+      payloadBytes: this.#payloadBytes,
+      waiting: this.#waiting,
+      sinceMs: this.#sinceMs ?? nowMs,
+      stampedUpToUs: this.#stampedUpToUs,
+    });
+    this.#restart();
+  }
+
+  #restart(): void {
     this.#waiting = emptyWaiting();
     this.#payloadBytes = 0;
     this.#sinceMs = undefined;
     this.#stampedUpToUs = 0;
     this.builder.reset();
-    this.unacknowledged++;
-    return round;
   }
 
   /** A round is acknowledged or has failed. */
@@ -112,5 +144,5 @@ export class Lane {
 }
 
 function emptyWaiting(): WaitingMessages {
-  return { sessions: [], places: [], callbacks: [], deadbands: [] };
+  return { partitions: [], sessions: [], places: [], callbacks: [], deadbands: [] };
 }

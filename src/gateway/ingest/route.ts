@@ -6,7 +6,8 @@ import type { Lane } from "./lane.ts";
 export interface Route {
   readonly match: TopicMatch;
   readonly partition: Partition;
-  readonly lane: Lane;
+  /** Another one after each change of the owner table. */
+  lane: Lane;
   /** Series number by index of the profile's metric; -1 until the metric is first seen. */
   readonly seriesRefs: Int32Array;
   /** Last acknowledged number by index of the metric (NaN: none), for deadbands. */

@@ -1,11 +1,16 @@
 /**
- * Asks the owners of partitions: `required` owners of each, this gateway first, then the others in turn until enough
- * have answered or none is left. A peer that did not answer in time is asked last for a while.
+ * Asks the owners of partitions, this gateway first, then the others in turn until as many as the level asks for have answered
+ * or none is left (`core/replica/rules.ts` says how many). A peer that did not answer in time is asked last for a while.
+ *
+ * All answers to one question are of one owner table. An owner at another epoch refuses; when that leaves too few, the whole
+ * question is put again under the table that this gateway then has, for a bounded time.
  */
 
 import type { ConsistencyLevel } from "../../config/settings.ts";
-import type { copiesRequired } from "../../core/replica/rules.ts";
-import { type OwnerTable, ownersOf } from "../../core/ring/owner-table.ts";
+import { type copiesRequired, type OwnerCounts, readQuorum } from "../../core/replica/rules.ts";
+import { ownerCounts, type RingState, wholeOwnersOf } from "../../core/ring/owner-changes.ts";
+import { ownersOf } from "../../core/ring/owner-table.ts";
+import { defined } from "../../lib/assert.ts";
 import type { Failure, Result } from "../../lib/errors.ts";
 import { type GatewayId, type Partition, partition, partitionCount } from "../../lib/ids.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -13,35 +18,61 @@ import type { Clock } from "../../ports/clock.ts";
 export interface FanOutOptions {
   readonly self: GatewayId;
   readonly clock: Clock;
-  readonly ownerTable: () => OwnerTable;
+  readonly ring: () => RingState;
   readonly reachable: (peer: GatewayId) => boolean;
   readonly copiesRequired: typeof copiesRequired;
 }
 
+/** What one owner is asked for, under the owner table of this epoch. */
+export interface Asked {
+  readonly epoch: number;
+  readonly partitions: readonly Partition[];
+}
+
+export type Ask<T> = (gateway: GatewayId, asked: Asked) => Promise<Result<T>>;
+
 export interface FanOutAnswers<T> {
-  /** Who answered for which partitions. */
+  /** Who answered for which partitions. Only owners that have all readings of them: the answers of others are dropped. */
   readonly answers: readonly { readonly gateway: GatewayId; readonly partitions: ReadonlySet<Partition>; readonly reply: T }[];
-  /** Every partition asked has an answer of as many owners as the level asks for. */
+  /** Every partition asked has the answers that the level asks for. */
   readonly complete: boolean;
   readonly failures: readonly string[];
   /** The question itself is at fault: asking further owners would not help. */
   readonly refused: Failure | undefined;
 }
 
-/** Partitions with the same owners: what is known of one goes for all. */
+/** Partitions with the same owners, of which the same are filling: what is known of one goes for all. */
 interface Group {
-  readonly owners: readonly GatewayId[];
+  readonly whole: readonly GatewayId[];
+  readonly filling: readonly GatewayId[];
+  readonly counts: OwnerCounts;
+}
+
+/** The groups of a ring, by number, and the number of each partition's. */
+interface Layout {
+  readonly ring: RingState;
+  readonly groups: readonly Group[];
+  readonly groupOf: Uint16Array;
+}
+
+/** Answers that a group still misses. */
+interface Missing {
+  readonly group: Group;
   readonly tried: Set<GatewayId>;
-  /** Answers that are still missing. */
-  missing: number;
+  any: number;
+  whole: number;
 }
 
 const suspectMs = 10_000;
+/** A change of owners reaches every gateway that hears the leader within a heartbeat or two. */
+const ringWaitMs = 100;
+const ringWaitMaxMs = 3_000;
 
 export class FanOut {
   readonly #options: FanOutOptions;
   readonly #suspectUntilMs = new Map<GatewayId, number>();
   readonly #all: readonly Partition[] = Array.from({ length: partitionCount }, (_, at) => partition(at));
+  #layout: Layout | undefined;
 
   constructor(options: FanOutOptions) {
     this.#options = options;
@@ -51,67 +82,79 @@ export class FanOut {
     return this.#all;
   }
 
-  async ask<T>(
+  async ask<T>(partitions: readonly Partition[], level: ConsistencyLevel, ask: Ask<T>): Promise<FanOutAnswers<T>> {
+    const { clock } = this.#options;
+    const giveUpMs = clock.monotonicMs() + ringWaitMaxMs;
+    for (;;) {
+      const { answers, isRefusedByRing } = await this.#askUnderOneTable(partitions, level, ask);
+      if (!isRefusedByRing || answers.complete || answers.refused !== undefined || clock.monotonicMs() >= giveUpMs) return answers;
+      await new Promise<void>((resolve) => {
+        clock.schedule(ringWaitMs, resolve);
+      });
+    }
+  }
+
+  async #askUnderOneTable<T>(
     partitions: readonly Partition[],
     level: ConsistencyLevel,
-    ask: (gateway: GatewayId, partitions: readonly Partition[]) => Promise<Result<T>>,
-  ): Promise<FanOutAnswers<T>> {
-    const table = this.#options.ownerTable();
-    const groups = this.#groups(table, partitions, level);
+    ask: Ask<T>,
+  ): Promise<{ readonly answers: FanOutAnswers<T>; readonly isRefusedByRing: boolean }> {
+    const { ring, groups, groupOf } = this.#layoutOf(this.#options.ring());
+    const { epoch } = ring.table;
+    const missing = new Map<number, Missing>();
+    for (const at of partitions) {
+      const number = groupOf[at] as number;
+      if (missing.has(number)) continue;
+      const group = defined(groups[number], `the owners of partition ${at}`);
+      missing.set(number, { group, tried: new Set(), ...readQuorum(level, group.counts, this.#options.copiesRequired) });
+    }
     const answers: { gateway: GatewayId; partitions: ReadonlySet<Partition>; reply: T }[] = [];
     const failures: string[] = [];
-    for (;;) {
-      const plan = this.#plan(groups);
-      if (plan.size === 0) break;
+    let isRefusedByRing = false;
+    for (let plan = this.#plan(missing); plan.size > 0; plan = this.#plan(missing)) {
       const replies = await Promise.all(
         [...plan].map(async ([gateway, numbers]) => {
-          const asked = partitions.filter((at) => numbers.has(numberOf(table, at)));
-          return { gateway, numbers, asked, reply: await ask(gateway, asked) };
+          const asked = partitions.filter((at) => numbers.has(groupOf[at] as number));
+          return { gateway, numbers, asked, reply: await ask(gateway, { epoch, partitions: asked }) };
         }),
       );
       for (const { gateway, numbers, asked, reply } of replies) {
         if (reply.ok) {
           this.#suspectUntilMs.delete(gateway);
-          answers.push({ gateway, partitions: new Set(asked), reply: reply.value });
-          for (const [number, group] of groups) if (numbers.has(number)) group.missing--;
+          const counting = asked.filter((at) => groups[groupOf[at] as number]?.whole.includes(gateway));
+          if (counting.length > 0) answers.push({ gateway, partitions: new Set(counting), reply: reply.value });
+          for (const number of numbers) answered(missing.get(number), gateway);
         } else if (reply.code === "too-large" || reply.code === "bad-request") {
-          return { answers, complete: false, failures, refused: reply };
+          return { answers: { answers, complete: false, failures, refused: reply }, isRefusedByRing };
         } else {
           failures.push(`${gateway}: ${reply.message}`);
-          if (gateway !== this.#options.self) this.#suspectUntilMs.set(gateway, this.#options.clock.monotonicMs() + suspectMs);
+          if (reply.code === "ring-changed") isRefusedByRing = true;
+          else if (gateway !== this.#options.self) this.#suspectUntilMs.set(gateway, this.#options.clock.monotonicMs() + suspectMs);
         }
       }
     }
-    const complete = [...groups.values()].every((group) => group.missing <= 0);
-    return { answers, complete, failures, refused: undefined };
+    const complete = [...missing.values()].every(({ any, whole }) => any <= 0 && whole <= 0);
+    return { answers: { answers, complete, failures, refused: undefined }, isRefusedByRing };
   }
 
-  /** By the owner list's number in the table. */
-  #groups(table: OwnerTable, partitions: readonly Partition[], level: ConsistencyLevel): Map<number, Group> {
-    const groups = new Map<number, Group>();
-    for (const at of partitions) {
-      const number = numberOf(table, at);
-      if (groups.has(number)) continue;
-      const owners = ownersOf(table, at);
-      groups.set(number, { owners, tried: new Set(), missing: this.#options.copiesRequired({ level, owners: owners.length }) });
-    }
-    return groups;
-  }
-
-  /** Whom to ask next, so that each partition that misses n answers is asked of n more owners. */
-  #plan(groups: ReadonlyMap<number, Group>): Map<GatewayId, Set<number>> {
+  /** Whom to ask next, and for which groups, so that each group gets as many answers as it misses. */
+  #plan(missing: ReadonlyMap<number, Missing>): Map<GatewayId, Set<number>> {
     const plan = new Map<GatewayId, Set<number>>();
     const nowMs = this.#options.clock.monotonicMs();
     const rank = (gateway: GatewayId): number => {
       if (gateway === this.#options.self) return 0;
       return (this.#suspectUntilMs.get(gateway) ?? 0) > nowMs ? 2 : 1;
     };
-    for (const [number, group] of groups) {
-      const candidates = group.owners
-        .filter((owner) => !group.tried.has(owner) && (owner === this.#options.self || this.#options.reachable(owner)))
-        .toSorted((a, b) => rank(a) - rank(b));
-      for (const owner of candidates.slice(0, Math.max(0, group.missing))) {
-        group.tried.add(owner);
+    for (const [number, { group, tried, any, whole }] of missing) {
+      const open = (owners: readonly GatewayId[]) =>
+        owners
+          .filter((owner) => !tried.has(owner) && (owner === this.#options.self || this.#options.reachable(owner)))
+          .toSorted((a, b) => rank(a) - rank(b));
+      const chosen = open(group.whole).slice(0, Math.max(0, whole));
+      // Filling owners only say that they know no newer table: no use where whole ones are missing.
+      if (chosen.length >= whole) chosen.push(...open(group.filling).slice(0, Math.max(0, any - chosen.length)));
+      for (const owner of chosen) {
+        tried.add(owner);
         const asked = plan.get(owner);
         if (asked === undefined) plan.set(owner, new Set([number]));
         else asked.add(number);
@@ -119,8 +162,26 @@ export class FanOut {
     }
     return plan;
   }
+
+  #layoutOf(ring: RingState): Layout {
+    if (this.#layout?.ring === ring) return this.#layout;
+    const numbers = new Map<string, number>();
+    const groups: Group[] = [];
+    const groupOf = new Uint16Array(partitionCount);
+    for (let at = 0; at < partitionCount; at++) {
+      const filling = ring.filling.get(at) ?? [];
+      const key = JSON.stringify([ownersOf(ring.table, partition(at)), filling]);
+      const number = numbers.get(key) ?? groups.push({ whole: wholeOwnersOf(ring, at), filling, counts: ownerCounts(ring, at) }) - 1;
+      numbers.set(key, number);
+      groupOf[at] = number;
+    }
+    this.#layout = { ring, groups, groupOf };
+    return this.#layout;
+  }
 }
 
-function numberOf(table: OwnerTable, of: Partition): number {
-  return table.partitionSets[of] ?? -1;
+function answered(missing: Missing | undefined, gateway: GatewayId): void {
+  if (missing === undefined) return;
+  missing.any--;
+  if (missing.group.whole.includes(gateway)) missing.whole--;
 }

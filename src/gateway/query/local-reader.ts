@@ -2,7 +2,7 @@
  * The owner's side of questions: answers for the partitions that this gateway keeps, from its own disk and memory only.
  */
 
-import type { OwnerTable } from "../../core/ring/owner-table.ts";
+import type { RingState } from "../../core/ring/owner-changes.ts";
 import { isOwner } from "../../core/ring/owner-table.ts";
 import { type Calendar, windowAt } from "../../lib/calendar.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
@@ -30,7 +30,7 @@ export interface LocalReaderOptions {
   readonly index: SeriesIndex;
   readonly reader: SeriesReader;
   readonly calendar: Calendar;
-  readonly ownerTable: () => OwnerTable;
+  readonly ring: () => RingState;
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
 }
 
@@ -145,9 +145,10 @@ export class LocalReader {
   }
 
   #checked(request: { readonly epoch: number; readonly partitions: readonly number[] }): Result<ReadonlySet<Partition>> {
-    const table = this.#options.ownerTable();
+    const { table } = this.#options.ring();
+    // Of the two the one that is behind hears of the change within a moment: the asker asks again.
     if (request.epoch !== table.epoch)
-      return failure("not-ready", `${this.#options.self} is at ring epoch ${table.epoch}, the question at ${request.epoch}`);
+      return failure("ring-changed", `${this.#options.self} is at ring epoch ${table.epoch}, the question at ${request.epoch}`);
     const asked = new Set(request.partitions.map(partition));
     for (const at of asked)
       if (!isOwner(table, at, this.#options.self)) return failure("not-ready", `${this.#options.self} does not own partition ${at}`);

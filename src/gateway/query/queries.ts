@@ -13,7 +13,7 @@ import { type DeviceId, deviceId, type GatewayId, type Hash64, type Partition, p
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRows } from "../../series/run.ts";
 import type { Requests } from "../requests.ts";
-import type { FanOut, FanOutAnswers } from "./fan-out.ts";
+import type { Asked, FanOut, FanOutAnswers } from "./fan-out.ts";
 import { type GroupRow, GroupTable } from "./group-table.ts";
 import { groupKeyOf, type LocalReader } from "./local-reader.ts";
 import {
@@ -35,7 +35,6 @@ export interface QueriesOptions {
   readonly local: LocalReader;
   readonly fanOut: FanOut;
   readonly calendar: Calendar;
-  readonly epoch: () => number;
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
 }
 
@@ -82,8 +81,8 @@ export class Queries {
   }
 
   async page(query: PageQuery): Promise<Result<PageAnswer>> {
-    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), query.level, (gateway, partitions) =>
-      this.#askPage(gateway, partitions, query),
+    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), query.level, (gateway, asked) =>
+      this.#askPage(gateway, asked, query),
     );
     if (answers.refused !== undefined) return answers.refused;
     if (answers.answers.length === 0) return unavailable(answers);
@@ -97,8 +96,8 @@ export class Queries {
 
   async aggregate(query: AggregateQuery): Promise<Result<AggregateAnswer>> {
     const { level, ...plan } = query;
-    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), level, (gateway, partitions) =>
-      this.#askAggregate(gateway, partitions, plan),
+    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), level, (gateway, asked) =>
+      this.#askAggregate(gateway, asked, plan),
     );
     if (answers.refused !== undefined) return answers.refused;
     if (answers.answers.length === 0) return unavailable(answers);
@@ -154,27 +153,28 @@ export class Queries {
     return [partitionOf(deviceId(selector.device), this.#options.hash64)];
   }
 
-  async #askPage(gateway: GatewayId, partitions: readonly Partition[], query: PageQuery): Promise<Result<Page>> {
+  async #askPage(gateway: GatewayId, { epoch, partitions }: Asked, query: PageQuery): Promise<Result<Page>> {
     const { selector, fromUs, toUs, after, limit } = query;
-    const request: PageRequest = { epoch: this.#options.epoch(), partitions, selector, fromUs, toUs, after, limit };
+    const request: PageRequest = { epoch, partitions, selector, fromUs, toUs, after, limit };
     if (gateway === this.#options.self) return this.#options.local.page(request);
     const reply = await this.#options.requests.call(gateway, "page", request, { timeoutMs: pageTimeoutMs, channel: "bulk" });
     return reply.ok ? unpackPage(reply.value) : reply;
   }
 
   /** Asks in halves where the whole answer would be too large for one frame, or for the memory of the owner. */
-  async #askAggregate(gateway: GatewayId, partitions: readonly Partition[], plan: AggregatePlan): Promise<Result<AggregateReply>> {
-    const whole = await this.#askAggregateOnce(gateway, partitions, plan);
+  async #askAggregate(gateway: GatewayId, asked: Asked, plan: AggregatePlan): Promise<Result<AggregateReply>> {
+    const { epoch, partitions } = asked;
+    const whole = await this.#askAggregateOnce(gateway, asked, plan);
     if (whole.ok || whole.code !== "too-large" || partitions.length === 1) return whole;
     const half = Math.ceil(partitions.length / 2);
-    const first = await this.#askAggregate(gateway, partitions.slice(0, half), plan);
+    const first = await this.#askAggregate(gateway, { epoch, partitions: partitions.slice(0, half) }, plan);
     if (!first.ok) return first;
-    const second = await this.#askAggregate(gateway, partitions.slice(half), plan);
+    const second = await this.#askAggregate(gateway, { epoch, partitions: partitions.slice(half) }, plan);
     return second.ok ? success({ partitions: [...first.value.partitions, ...second.value.partitions] }) : second;
   }
 
-  async #askAggregateOnce(gateway: GatewayId, partitions: readonly Partition[], plan: AggregatePlan): Promise<Result<AggregateReply>> {
-    const request: AggregateRequest = { ...plan, epoch: this.#options.epoch(), partitions };
+  async #askAggregateOnce(gateway: GatewayId, asked: Asked, plan: AggregatePlan): Promise<Result<AggregateReply>> {
+    const request: AggregateRequest = { ...plan, ...asked };
     if (gateway === this.#options.self) return this.#options.local.aggregate(request);
     const reply = await this.#options.requests.call(gateway, "aggregate", request, { timeoutMs: aggregateTimeoutMs, channel: "job" });
     if (!reply.ok) return reply;

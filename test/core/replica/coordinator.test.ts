@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { Coordinator, type CoordinatorEffect, type CoordinatorOptions } from "../../../src/core/replica/coordinator.ts";
-import { gatewayId } from "../../../src/lib/ids.ts";
+import { type GatewayId, gatewayId } from "../../../src/lib/ids.ts";
 
 const a = gatewayId("gw-a");
 const b = gatewayId("gw-b");
@@ -15,10 +15,18 @@ const options: CoordinatorOptions = {
   ackTimeoutMs: 20_000,
   resendMinMs: 500,
   resendMaxMs: 4_000,
+  refusedRetryMs: 50,
   lagBytesMax: 1_000,
   lagAgeMaxMs: 10_000,
 };
-const round = (number: number, bytes = 100, sinceMs = 0) => ({ number, owners: [a, b, c], required: 2, bytes, sinceMs });
+const round = (number: number, bytes = 100, sinceMs = 0) => ({
+  number,
+  owners: [a, b, c],
+  filling: [] as GatewayId[],
+  required: { any: 2, whole: 2 },
+  bytes,
+  sinceMs,
+});
 
 /** One event's effects. */
 function effectsOf(step: (effects: CoordinatorEffect[]) => void): CoordinatorEffect[] {
@@ -108,20 +116,62 @@ test("without its copies a round fails at ackTimeout, and late copies bring noth
     );
 });
 
-test("another ring epoch fails a round that waits, and means nothing to one that is acknowledged", () => {
+test("a copy on a filling owner counts among all, and not among those that have everything", () => {
+  const open = { ...round(1), filling: [b], required: { any: 2, whole: 2 } };
   const coordinator = new Coordinator(options);
-  effectsOf((effects) => coordinator.roundClosed(0, round(1), effects));
+  effectsOf((effects) => coordinator.roundClosed(0, open, effects));
+  for (const owner of [b, a])
+    assert.equal(
+      effectsOf((effects) => coordinator.durable(owner, 1, effects)),
+      [],
+    );
+  assert.equal(effectsOf((effects) => coordinator.durable(c, 1, effects))[0], { type: "acknowledged", round: 1 });
+  const grown = { ...round(2), owners: [a, b], filling: [b], required: { any: 2, whole: 1 } };
+  effectsOf((effects) => coordinator.roundClosed(0, grown, effects));
   assert.equal(
-    effectsOf((effects) => coordinator.refused(stranger, 1, effects)),
+    effectsOf((effects) => coordinator.durable(a, 2, effects)),
     [],
+    "one of two, though it is the one that has everything",
   );
-  assert.equal(effectsOf((effects) => coordinator.refused(b, 1, effects))[0], { type: "failed", round: 1, reason: "epoch-changed" });
-  effectsOf((effects) => coordinator.roundClosed(0, round(2), effects));
+  assert.equal(effectsOf((effects) => coordinator.durable(b, 2, effects))[0], { type: "acknowledged", round: 2 });
+});
+
+test("an owner that has not heard of the round's epoch is offered it again soon, then at doubled distances; one that is ahead as usual", () => {
+  const resentAt = (refusal: { readonly owner: GatewayId; readonly isBehind: boolean }) => {
+    const coordinator = new Coordinator(options);
+    effectsOf((effects) => coordinator.roundClosed(0, round(1), effects));
+    effectsOf((effects) => coordinator.durable(c, 1, effects));
+    const times: number[] = [];
+    for (let now = 0; now <= 1_600; now += 10) {
+      coordinator.refused(now, refusal.owner, { round: 1, isBehind: refusal.isBehind });
+      const sent = effectsOf((effects) => coordinator.tick(now, effects));
+      if (sent.length > 0) times.push(now);
+    }
+    return times;
+  };
+  assert.equal(resentAt({ owner: b, isBehind: true }), [50, 150, 350, 750, 1_550]);
+  assert.equal(resentAt({ owner: b, isBehind: false }), [500, 1_500]);
+  assert.equal(resentAt({ owner: stranger, isBehind: true }), [500, 1_500]);
+});
+
+test("a changed owner table withdraws all rounds; the unacknowledged ones are named, oldest first, and late copies bring nothing back", () => {
+  const coordinator = new Coordinator(options);
+  for (const number of [1, 2, 3]) effectsOf((effects) => coordinator.roundClosed(0, round(number), effects));
   for (const owner of [a, b]) effectsOf((effects) => coordinator.durable(owner, 2, effects));
+  effectsOf((effects) => coordinator.durable(a, 3, effects));
+  const effects: CoordinatorEffect[] = [];
+  assert.equal(coordinator.withdrawAll(effects), [1, 3]);
   assert.equal(
-    effectsOf((effects) => coordinator.refused(c, 2, effects)),
-    [],
+    effects,
+    [1, 2, 3].map((number) => ({ type: "forgotten", round: number })),
   );
+  for (const owner of [a, b, c])
+    assert.equal(
+      effectsOf((late) => coordinator.durable(owner, 3, late)),
+      [],
+    );
+  assert.is(coordinator.unacknowledged(), 0);
+  assert.is(coordinator.nextDeadlineMs(), undefined);
 });
 
 test("a link that comes back brings what its owner missed, at once, and nothing else", () => {
@@ -155,8 +205,9 @@ test("acknowledged rounds are kept for laggards within bytes and age, the oldest
 
 test("a round that nobody could acknowledge is a bug of the caller", () => {
   const coordinator = new Coordinator(options);
-  assert.throws(() => coordinator.roundClosed(0, { ...round(1), required: 4 }, []));
-  assert.throws(() => coordinator.roundClosed(0, { ...round(1), required: 0 }, []));
+  assert.throws(() => coordinator.roundClosed(0, { ...round(1), required: { any: 4, whole: 3 } }, []));
+  assert.throws(() => coordinator.roundClosed(0, { ...round(1), required: { any: 0, whole: 0 } }, []));
+  assert.throws(() => coordinator.roundClosed(0, { ...round(1), filling: [b, c], required: { any: 2, whole: 2 } }, []));
   coordinator.roundClosed(0, round(2), []);
   assert.throws(() => coordinator.roundClosed(0, round(2), []));
 });
@@ -197,13 +248,13 @@ test("in any history: acknowledged exactly when the model says so, once; failed 
           required.set(next, step.required);
           copies.set(next, new Set());
           fate.set(next, []);
-          coordinator.roundClosed(now, { ...round(next, 100, now), required: step.required }, effects);
+          coordinator.roundClosed(now, { ...round(next, 100, now), required: { any: step.required, whole: step.required } }, effects);
           next++;
         } else if (step.kind === "durable") {
           const known = fate.get(step.round);
           if (known !== undefined && !known.includes("forgotten") && step.owner !== stranger) copies.get(step.round)?.add(step.owner);
           coordinator.durable(step.owner, step.round, effects);
-        } else if (step.kind === "refused") coordinator.refused(step.owner, step.round, effects);
+        } else if (step.kind === "refused") coordinator.refused(now, step.owner, { round: step.round, isBehind: true });
         else if (step.kind === "up") coordinator.peerUp(now, step.owner, effects);
         else {
           now += step.ms;

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type OfferedRound, Owner, type OwnerEffect } from "../../../src/core/replica/owner.ts";
-import { copiesRequired } from "../../../src/core/replica/rules.ts";
+import { copiesRequired, readQuorum, writeQuorum } from "../../../src/core/replica/rules.ts";
 import { gatewayId, sessionId } from "../../../src/lib/ids.ts";
 
 const from = gatewayId("gw-a");
@@ -18,9 +18,9 @@ function offered(owner: Owner, round: OfferedRound, epoch = 1): OwnerEffect[] {
   return effects;
 }
 
-function durable(owner: Owner, round: OfferedRound): OwnerEffect[] {
+function durable(owner: Owner, round: OfferedRound, epoch = 1): OwnerEffect[] {
   const effects: OwnerEffect[] = [];
-  owner.durable(round, effects);
+  owner.durable(round, epoch, effects);
   return effects;
 }
 
@@ -40,6 +40,13 @@ test("a round of another ring epoch is refused with the own epoch, whichever is 
     assert.equal(offered(owner, offer(1, { epoch }), 2), [{ type: "refuse", to: from, session, round: 1, epoch: 2 }]);
     assert.equal(offered(owner, offer(1, { epoch: 2 }), 2).length, 1, "nothing was remembered of it");
   }
+});
+
+test("a round that became durable under the next epoch is refused: whoever asked this owner for everything before has missed nothing", () => {
+  const owner = new Owner({ windowMax: 8 });
+  offered(owner, offer(1));
+  assert.equal(durable(owner, offer(1), 2), [{ type: "refuse", to: from, session, round: 1, epoch: 2 }]);
+  assert.equal(offered(owner, offer(1), 2), [{ type: "refuse", to: from, session, round: 1, epoch: 2 }]);
 });
 
 test("a round that the log had no room for is taken up at its next offer", () => {
@@ -109,6 +116,28 @@ levels("any two quorums of the same owners share one, and `all` meets every `one
     assert.ok(2 * quorum > owners && quorum <= owners);
     assert.is(copiesRequired({ level: "one", owners }) + copiesRequired({ level: "all", owners }), owners + 1);
   }
+});
+
+levels("with nobody lost or filling, writes and reads ask for their level", () => {
+  for (const level of ["one", "quorum", "all"] as const) {
+    for (let owners = 1; owners <= 7; owners++) {
+      const copies = copiesRequired({ level, owners });
+      assert.equal(writeQuorum(level, { owners, whole: owners }, copiesRequired), { any: copies, whole: copies });
+      assert.equal(readQuorum(level, { owners, whole: owners, planned: owners }, copiesRequired), { any: copies, whole: copies });
+    }
+  }
+});
+
+levels("beside filling owners: a write needs its level of both, a read all that have everything", () => {
+  assert.equal(writeQuorum("quorum", { owners: 3, whole: 2 }, copiesRequired), { any: 2, whole: 2 });
+  assert.equal(writeQuorum("quorum", { owners: 2, whole: 1 }, copiesRequired), { any: 2, whole: 1 });
+  assert.equal(writeQuorum("quorum", { owners: 1, whole: 1 }, copiesRequired), { any: 1, whole: 1 });
+  assert.equal(writeQuorum("quorum", { owners: 3, whole: 1 }, copiesRequired), { any: 2, whole: 1 });
+  assert.equal(writeQuorum("all", { owners: 3, whole: 2 }, copiesRequired), { any: 3, whole: 2 });
+  assert.equal(readQuorum("quorum", { owners: 5, whole: 4, planned: 5 }, copiesRequired), { any: 3, whole: 4 });
+  assert.equal(readQuorum("quorum", { owners: 4, whole: 4, planned: 5 }, copiesRequired), { any: 3, whole: 4 }, "one was lost");
+  assert.equal(readQuorum("quorum", { owners: 2, whole: 1, planned: 2 }, copiesRequired), { any: 2, whole: 1 });
+  assert.equal(readQuorum("one", { owners: 3, whole: 2, planned: 3 }, copiesRequired), { any: 1, whole: 1 });
 });
 
 levels.run();

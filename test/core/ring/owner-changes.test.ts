@@ -4,14 +4,14 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { copiesRequired } from "../../../src/core/replica/rules.ts";
+import { copiesRequired, readQuorum, writeQuorum } from "../../../src/core/replica/rules.ts";
 import {
   addOwner,
   decodeRing,
   encodeRing,
   foundRing,
-  isWhole,
   mayLose,
+  ownerCounts,
   ownerFilled,
   type RingState,
   removeOwner,
@@ -35,6 +35,11 @@ function founded(gateways: number, factor: number): RingState {
 }
 
 const owners = (ring: RingState, at: number) => ownersOf(ring.table, partition(at));
+
+function isWhole(ring: RingState, at: number): boolean {
+  const counts = ownerCounts(ring, at);
+  return counts.whole === counts.planned;
+}
 
 type Step =
   | { readonly kind: "remove" | "replace"; readonly gateway: GatewayId }
@@ -204,11 +209,11 @@ class ModelPartition {
     const { ring, list, whole } = this.#rings[Math.max(0, this.#rings.length - 1 - behind)] as ModelRing;
     const taking = (of: readonly string[]) =>
       of.map((_, i) => of[(i + seed) % of.length] as string).filter((disk) => (this.#knownEpoch.get(disk) ?? 0) <= ring.table.epoch);
-    const wanted = (of: readonly string[]) => copiesRequired({ level: "quorum", owners: of.length });
-    const copies = new Set(taking(whole).slice(0, wanted(whole)));
-    if (copies.size < wanted(whole)) return;
-    for (const disk of taking(list)) if (copies.size < wanted(list)) copies.add(disk);
-    if (copies.size < wanted(list)) return;
+    const wanted = writeQuorum("quorum", ownerCounts(ring, this.at), copiesRequired);
+    const copies = new Set(taking(whole).slice(0, wanted.whole));
+    if (copies.size < wanted.whole) return;
+    for (const disk of taking(list)) if (copies.size < wanted.any) copies.add(disk);
+    if (copies.size < wanted.any) return;
     for (const disk of copies) this.#knownEpoch.set(disk, ring.table.epoch);
     this.#readings.push(copies);
   }
@@ -216,14 +221,13 @@ class ModelPartition {
   /** No question of any epoch finds as many answers as it wants and misses a reading. */
   check(): void {
     for (const { ring, list, whole } of this.#rings) {
-      const wholeWanted = isWhole(ring, this.at) ? copiesRequired({ level: "quorum", owners: whole.length }) : whole.length;
-      const wanted = copiesRequired({ level: "quorum", owners: list.length });
+      const wanted = readQuorum("quorum", ownerCounts(ring, this.at), copiesRequired);
       const answering = list.filter((disk) => (this.#knownEpoch.get(disk) ?? 0) <= ring.table.epoch);
       for (const copies of this.#readings) {
         const without = answering.filter((disk) => whole.includes(disk) && !copies.has(disk)).length;
         const filling = answering.filter((disk) => !whole.includes(disk)).length;
         assert.not(
-          without >= wholeWanted && without + filling >= wanted,
+          without >= wanted.whole && without + filling >= wanted.any,
           `at epoch ${ring.table.epoch} owners ${list}, and only ${[...copies]} have it`,
         );
       }

@@ -9,7 +9,7 @@ import { IngestCounters } from "../../../src/gateway/ingest/counters.ts";
 import { Lane } from "../../../src/gateway/ingest/lane.ts";
 import { Stamper } from "../../../src/gateway/ingest/stamper.ts";
 import { DeadLetters, previewPayload, UnmatchedTopics } from "../../../src/gateway/ingest/unstored.ts";
-import { deviceId, gatewayId, sessionId } from "../../../src/lib/ids.ts";
+import { deviceId, gatewayId, partition, sessionId } from "../../../src/lib/ids.ts";
 import type { BrokerClient } from "../../../src/ports/broker.ts";
 
 const client: BrokerClient = { id: "c", username: undefined, close: () => undefined };
@@ -131,10 +131,10 @@ stamps.run();
 const rest = suite("gateway/ingest: lanes, counters, what was not stored");
 
 rest("a lane closes into a round with its readings, messages and deadbands, and starts afresh", () => {
-  const lane = new Lane({ owners: [gatewayId("gw-a")], nameOf: (ref) => ({ device: deviceId(`d${ref}`), metric: "m" }) });
+  const lane = new Lane({ owners: [gatewayId("gw-a")], filling: [], nameOf: (ref) => ({ device: deviceId(`d${ref}`), metric: "m" }) });
   const session = new ClientSession(client);
   lane.builder.append(0, 1_000, 2, 5, undefined);
-  lane.hold(session, session.arrive(), () => undefined);
+  lane.hold(partition(1), session, session.arrive(), () => undefined);
   assert.is(lane.waitingMessages(), 1);
   const header = { coordinator: gatewayId("gw-a"), session: sessionId("00".repeat(16)), round: 9, epoch: 1, clockSynchronised: true };
   const round = lane.close(header, 77);

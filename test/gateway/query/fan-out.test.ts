@@ -1,8 +1,9 @@
-// Goal: `complete` means that each partition was answered by as many owners as the level asks for (P4); the others are asked when
-// one fails. Method: a small owner table, peers that answer as the story says.
+// Goal: `complete` means that each partition was answered by as many owners as the level asks for, all under one owner table (P4);
+// the others are asked when one fails. Method: a small owner table, peers that answer as the story says.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { copiesRequired } from "../../../src/core/replica/rules.ts";
+import type { RingState } from "../../../src/core/ring/owner-changes.ts";
 import { FanOut } from "../../../src/gateway/query/fan-out.ts";
 import { failure, success } from "../../../src/lib/errors.ts";
 import { type GatewayId, gatewayId, partition, partitionCount } from "../../../src/lib/ids.ts";
@@ -13,40 +14,52 @@ const p0 = partition(0);
 const p1 = partition(1);
 
 /** Partition 0 lies on a, b, c; all others on b, c, d. */
-function fanOutOf(changes: { readonly self?: GatewayId; readonly unreachable?: readonly GatewayId[] } = {}) {
+function fanOutOf(
+  changes: { readonly self?: GatewayId; readonly unreachable?: readonly GatewayId[]; readonly filling?: RingState["filling"] } = {},
+) {
   const partitionSets = new Uint16Array(partitionCount).fill(1);
   partitionSets[0] = 0;
-  const clock = { now: 0 };
+  const clock = { now: 0, waited: () => undefined as unknown };
+  const table = {
+    epoch: 1,
+    factor: 3,
+    ownerSets: [
+      [a, b, c],
+      [b, c, d],
+    ],
+    partitionSets,
+  };
+  const current: { ring: RingState } = { ring: { table, filling: changes.filling ?? new Map() } };
   const fanOut = new FanOut({
     self: changes.self ?? a,
     clock: {
       wallMs: () => clock.now,
       monotonicMs: () => clock.now,
       synchronised: () => true,
-      schedule: () => ({ id: 0 }),
+      schedule: (delayMs, callback) => {
+        clock.now += delayMs;
+        clock.waited();
+        callback();
+        return { id: 0 };
+      },
       cancel: () => undefined,
     },
-    ownerTable: () => ({
-      epoch: 1,
-      factor: 3,
-      ownerSets: [
-        [a, b, c],
-        [b, c, d],
-      ],
-      partitionSets,
-    }),
+    ring: () => current.ring,
     reachable: (peer) => changes.unreachable?.includes(peer) !== true,
     copiesRequired,
   });
   const asked: string[] = [];
+  /** Gateways fail or are at another epoch as the story says. */
+  const epochOf = new Map<GatewayId, number>();
   const ask = (partitions: readonly (typeof p0)[], level: "one" | "quorum" | "all", failing: readonly GatewayId[] = []) => {
     asked.length = 0;
-    return fanOut.ask(partitions, level, async (gateway, list) => {
+    return fanOut.ask(partitions, level, async (gateway, { epoch, partitions: list }) => {
       asked.push(`${gateway} ${list.join()}`);
-      return failing.includes(gateway) ? failure("outcome-unknown", "it is silent") : success(gateway);
+      if ((epochOf.get(gateway) ?? epoch) !== epoch) return failure("ring-changed", `it is at epoch ${epochOf.get(gateway)}`);
+      return failing.includes(gateway) ? failure("outcome-unknown", "it is silent") : success(`${gateway}@${epoch}`);
     });
   };
-  return { ask, asked, clock };
+  return { ask, asked, clock, current, epochOf };
 }
 
 const test = suite("gateway/query: whom to ask");
@@ -95,6 +108,84 @@ test("who did not answer in time is asked last for ten seconds", async () => {
   clock.now = 10_000;
   await ask([p0], "quorum");
   assert.equal(asked, ["gw-a 0", "gw-b 0"]);
+});
+
+const filling = (at: number, ...owners: GatewayId[]) => new Map([[at, owners]]);
+
+test("all owners that have everything are asked beside a filling one, whose own answer is not among the answers", async () => {
+  const { ask, asked } = fanOutOf({ self: c, filling: filling(0, c) });
+  const quorum = await ask([p0, p1], "quorum");
+  assert.equal([quorum.complete, asked], [true, ["gw-a 0", "gw-b 0,1", "gw-c 1"]]);
+  const all = await ask([p0], "all");
+  assert.equal([all.complete, asked], [true, ["gw-a 0", "gw-b 0", "gw-c 0"]]);
+  assert.equal(
+    all.answers.map(({ gateway }) => gateway),
+    [a, b],
+  );
+  const one = await ask([p0], "one");
+  assert.equal([one.complete, asked], [true, ["gw-a 0"]]);
+});
+
+test("one that has everything does not answer: what there is, not complete, and no filling owner in its place", async () => {
+  const { ask, asked } = fanOutOf({ filling: filling(0, c) });
+  const answer = await ask([p0], "quorum", [b]);
+  assert.equal([answer.complete, asked], [false, ["gw-a 0", "gw-b 0"]]);
+  assert.equal(
+    answer.answers.map(({ gateway }) => gateway),
+    [a],
+  );
+  assert.equal((await fanOutOf({ unreachable: [a, b], self: d, filling: filling(0, c) }).ask([p0], "one")).answers, []);
+});
+
+test("where one has everything and two are filling, a quorum is asked for what it knows of the table", async () => {
+  const { ask, asked } = fanOutOf({ filling: filling(0, b, c) });
+  const answer = await ask([p0], "quorum");
+  assert.equal([answer.complete, asked], [true, ["gw-a 0", "gw-b 0"]]);
+  assert.equal(
+    answer.answers.map(({ gateway }) => gateway),
+    [a],
+  );
+  assert.is((await ask([p0], "quorum", [b, c])).complete, false);
+});
+
+test("after a loss all that are left are asked, not only a quorum", async () => {
+  const { ask, asked, current } = fanOutOf();
+  const { table } = current.ring;
+  current.ring = { table: { ...table, factor: 4 }, filling: new Map() };
+  assert.is((await ask([p0], "quorum")).complete, true);
+  assert.equal(asked, ["gw-a 0", "gw-b 0", "gw-c 0"]);
+});
+
+test("an owner at another epoch is no suspect: another is asked, and it is asked first again", async () => {
+  const { ask, asked, clock, epochOf } = fanOutOf();
+  epochOf.set(b, 2);
+  assert.is((await ask([p0], "quorum")).complete, true);
+  assert.equal([asked, clock.now], [["gw-a 0", "gw-b 0", "gw-c 0"], 0]);
+  epochOf.clear();
+  await ask([p0], "quorum");
+  assert.equal(asked, ["gw-a 0", "gw-b 0"]);
+});
+
+test("owners that know a newer table leave too few: the whole question is put again under it, and answers of two tables never meet", async () => {
+  const { ask, asked, clock, current, epochOf } = fanOutOf();
+  for (const owner of [b, c]) epochOf.set(owner, 2);
+  clock.waited = () => {
+    current.ring = { table: { ...current.ring.table, epoch: 2 }, filling: new Map() };
+  };
+  const answer = await ask([p0], "quorum");
+  assert.is(answer.complete, true);
+  assert.equal(
+    answer.answers.map(({ reply }) => reply),
+    ["gw-a@2", "gw-b@2"],
+  );
+  assert.equal(asked, ["gw-a 0", "gw-b 0", "gw-c 0", "gw-a 0", "gw-b 0"]);
+});
+
+test("the wait for one table is bounded, and then the answer says that it is not complete", async () => {
+  const { ask, clock, epochOf } = fanOutOf();
+  for (const owner of [b, c]) epochOf.set(owner, 2);
+  const answer = await ask([p0], "quorum");
+  assert.equal([answer.complete, clock.now, answer.failures.length], [false, 3_000, 2]);
 });
 
 test.run();
