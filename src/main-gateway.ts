@@ -8,6 +8,7 @@ import { FileDocuments } from "./adapters/file-documents.ts";
 import { FileLogDirectory } from "./adapters/file-log.ts";
 import { FileResults } from "./adapters/file-results.ts";
 import { LevelStoreDirectory } from "./adapters/level-store.ts";
+import { NodeFiles } from "./adapters/log/node-files.ts";
 import { MeshTransport } from "./adapters/mesh/mesh-transport.ts";
 import { NodeCron } from "./adapters/node-cron.ts";
 import { createPinoDiagnostics } from "./adapters/pino-diagnostics.ts";
@@ -22,6 +23,7 @@ import { Gateway } from "./gateway/gateway.ts";
 import { LocalGatewayService } from "./gateway/gateway-service.ts";
 import { type Failure, failure, type Result, success } from "./lib/errors.ts";
 import { version } from "./lib/version.ts";
+import { WholeFiles } from "./lib/whole-files.ts";
 
 const loopback = "127.0.0.1";
 const stopTimeoutMs = 10_000;
@@ -56,6 +58,7 @@ export async function startGateway(options: GatewayStartOptions, env: SiteEnviro
       stores: new LevelStoreDirectory({ folder: dataFolder }),
       documents: new FileDocuments({ folder: join(dataFolder, "documents") }),
       resultFiles: new FileResults({ folder: join(dataFolder, "sinks") }),
+      snapshots: new WholeFiles(new NodeFiles(join(dataFolder, "snapshots"))),
       transport: new MeshTransport({
         site: settings.site,
         self,

@@ -1,4 +1,5 @@
 import type { SiteSettings } from "../config/settings.ts";
+import { featureLevels } from "../core/site/features.ts";
 import type { GatewayId, Hash64, Incarnation, SessionId } from "../lib/ids.ts";
 import type { Packing } from "../lib/packing.ts";
 import type { Random } from "../lib/random.ts";
@@ -10,6 +11,7 @@ import type { Documents } from "../ports/documents.ts";
 import type { Entropy } from "../ports/entropy.ts";
 import type { LogDirectory } from "../ports/log.ts";
 import type { ResultFiles } from "../ports/result-file.ts";
+import type { SnapshotFiles } from "../ports/snapshot-files.ts";
 import type { StoreDirectory } from "../ports/store.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { Inbox } from "./inbox.ts";
@@ -22,6 +24,7 @@ export interface GatewayPorts {
   readonly stores: StoreDirectory;
   readonly documents: Documents;
   readonly resultFiles: ResultFiles;
+  readonly snapshots: SnapshotFiles;
   readonly transport: Transport;
   readonly broker: Broker;
   readonly cron: Cron;
@@ -36,9 +39,21 @@ export interface GatewayTuning {
   /** Bytes of the readings log after which a checkpoint is due, and readings in the heads. */
   readonly checkpointLogBytes: number;
   readonly checkpointReadings: number;
+  /** Bytes of applied log entries after which a snapshot of the site's state is due, so that the Raft log can be cut. */
+  readonly raftSnapshotBytes: number;
+  /** A voter that has not answered for so long may lose its vote to a healthy gateway. */
+  readonly voterDeadMs: number;
+  /** The highest feature level that this version can apply; the simulator mixes in older versions. */
+  readonly featureMax: number;
 }
 
-export const defaultTuning: GatewayTuning = { checkpointLogBytes: 32 << 20, checkpointReadings: 2_000_000 };
+export const defaultTuning: GatewayTuning = {
+  checkpointLogBytes: 32 << 20,
+  checkpointReadings: 2_000_000,
+  raftSnapshotBytes: 8 << 20,
+  voterDeadMs: 60_000,
+  featureMax: featureLevels.max,
+};
 
 /** What the parts of one gateway share. */
 export interface GatewayContext {

@@ -4,7 +4,7 @@
  */
 
 import type { GatewaySettings, SiteSettings } from "../config/settings.ts";
-import { Admission, type AdmissionEffect, type KnownStart } from "../core/admission/admission.ts";
+import { Admission, type AdmissionEffect, type KnownStart, type Roll } from "../core/admission/admission.ts";
 import type { AdmissionMessage } from "../core/admission/hello.ts";
 import { encodeOwnerTable } from "../core/ring/owner-table.ts";
 import { planOwners } from "../core/ring/planner.ts";
@@ -15,13 +15,15 @@ import { type ErrorCode, type Failure, failure, type Result, success } from "../
 import { clusterId, type GatewayId, gatewayId, type Incarnation, sessionId } from "../lib/ids.ts";
 import { Packing } from "../lib/packing.ts";
 import { SeededRandom } from "../lib/random.ts";
+import type { PeerAddress } from "../ports/transport.ts";
 import { defaultTuning, type GatewayContext, type GatewayPorts, type GatewayTuning } from "./context.ts";
-import { type DiskHooks, foundLogs, type OpenedDisk, openDisk } from "./disk.ts";
+import { type DiskHooks, type OpenedDisk, openDisk } from "./disk.ts";
 import { EventHub } from "./event-hub.ts";
 import { FrameKind, sessionTagOf } from "./frames.ts";
 import { type Identity, openIdentity, writeIdentity } from "./identity.ts";
 import { Inbox } from "./inbox.ts";
 import { MeshRouter } from "./mesh-router.ts";
+import { foundLogs } from "./raft-disk.ts";
 import { Requests } from "./requests.ts";
 import { type GatewayRules, Serving } from "./serving.ts";
 
@@ -50,6 +52,8 @@ export class Gateway {
   readonly #peerNotes = new Map<GatewayId, string>();
   /** Peers whose last word here was a refusal: worth more to an operator than that their link is down. */
   readonly #refusedPeers = new Set<GatewayId>();
+  /** The folder that each admitted peer was admitted with. */
+  readonly #peerFolders = new Map<GatewayId, Incarnation>();
   /** The newest admitted start of each peer, as the document `peers` has it. */
   readonly #peerStarts = new Map<GatewayId, KnownStart>();
   #phase: Phase = "starting";
@@ -175,7 +179,7 @@ export class Gateway {
     );
     return {
       self: this.self,
-      slot: slotOf(identity.bootstrap, this.self) ?? settings.gateways.findIndex((gateway) => gateway.id === this.self),
+      slot: identity.slot ?? slotOf(identity.bootstrap, this.self) ?? settings.gateways.findIndex((gateway) => gateway.id === this.self),
       settings,
       ports,
       clock: ports.clock,
@@ -213,7 +217,8 @@ export class Gateway {
       gateways: settings.gateways.map((gateway) => gateway.id),
       bootstrap: identity.bootstrap,
       rememberedStarts: this.#peerStarts,
-      registeredStart: (gateway) => this.#serving?.state.startOf(gateway),
+      roll: () => this.#roll(),
+      featureMax: context.tuning.featureMax,
       mint: (incarnations) => this.#mint(incarnations),
     });
     this.#admission = admission;
@@ -254,7 +259,9 @@ export class Gateway {
   #tick(): void {
     if (this.#context?.inbox.closed() !== false) return;
     const { transport, clock } = this.options.ports;
-    const linked = this.settings.gateways.map((gateway) => gateway.id).filter((id) => id !== this.self && transport.isUp(id));
+    const linked = this.#peers()
+      .map((peer) => peer.id)
+      .filter((id) => transport.isUp(id));
     this.#context.inbox.post(() => {
       this.#admit((effects) => this.#admission?.tick(linked, effects));
       this.#keepInTouch();
@@ -283,9 +290,12 @@ export class Gateway {
         this.#router?.send(effect.to, "raft", FrameKind.Admission, defined(this.#context, "the context").packing.pack(effect.message));
         break;
       case "join":
-        this.#join(effect.bootstrap).catch((cause: unknown) =>
+        this.#join(effect).catch((cause: unknown) =>
           this.#giveUp("internal", `joining the site failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`),
         );
+        break;
+      case "admit-folder":
+        this.#serving?.membership.admitFolder(effect.gateway, effect.incarnation);
         break;
       case "admitted":
         this.#remember(effect).catch((cause: unknown) =>
@@ -296,7 +306,7 @@ export class Gateway {
         diagnostics.error("peer-refused", { peer: effect.peer, code: effect.code, explanation: effect.explanation });
         this.#peerNotes.set(effect.peer, effect.explanation);
         this.#refusedPeers.add(effect.peer);
-        if (effect.expelled) this.#router?.admit(effect.peer, undefined);
+        if (effect.expelled) this.#expel(effect.peer);
         break;
       case "stop":
         this.#giveUp("identity-refused", effect.explanation);
@@ -308,12 +318,18 @@ export class Gateway {
     }
   }
 
+  #expel(peer: GatewayId): void {
+    this.#serving?.peerDown(peer);
+    this.#router?.admit(peer, undefined);
+    this.#peerFolders.delete(peer);
+  }
+
   /** The start of a peer goes to disk before anything that it says counts. */
   async #remember(admitted: AdmissionEffect & { readonly type: "admitted" }): Promise<void> {
-    const { peer, startCount, session } = admitted;
+    const { peer, startCount, session, incarnation } = admitted;
     const { diagnostics, documents } = this.options.ports;
     const context = defined(this.#context, "the context");
-    this.#peerStarts.set(peer, { startCount, session });
+    this.#peerStarts.set(peer, { startCount, session, incarnation });
     const written = await documents.write(peersDocument, Object.fromEntries(this.#peerStarts));
     context.inbox.post(() => {
       // Another start may have taken its place while the disk was busy.
@@ -326,6 +342,7 @@ export class Gateway {
       diagnostics.info("peer-admitted", { peer });
       this.#peerNotes.delete(peer);
       this.#refusedPeers.delete(peer);
+      this.#peerFolders.set(peer, incarnation);
       this.#router?.admit(peer, sessionTagOf(session));
       this.#serving?.peerAdmitted(peer);
       this.#events?.emit({ type: "membership", gateway: peer, up: true, reason: "admitted" });
@@ -347,13 +364,18 @@ export class Gateway {
   }
 
   /** First the word that the site is known, then the first records, then the word that they are there. */
-  async #join(bootstrap: BootstrapCommand): Promise<void> {
+  async #join({ bootstrap, admitted }: AdmissionEffect & { readonly type: "join" }): Promise<void> {
     const context = defined(this.#context, "the context");
-    this.options.ports.diagnostics.info("site-founded", {
+    this.options.ports.diagnostics.info(admitted === undefined ? "site-founded" : "site-joined", {
       cluster: bootstrap.clusterId,
       gateways: bootstrap.gateways.map((gateway) => gateway.id),
     });
-    const identity: Identity = { ...defined(this.#identity, "the identity"), stage: "joining", bootstrap };
+    const identity: Identity = {
+      ...defined(this.#identity, "the identity"),
+      stage: "joining",
+      bootstrap,
+      ...(admitted === undefined ? {} : { slot: admitted.slot }),
+    };
     const written = await writeIdentity({ documents: this.options.ports.documents, packing: context.packing }, identity);
     if (!written.ok) return this.#giveUp(written.code, written.message);
     this.#identity = identity;
@@ -369,7 +391,8 @@ export class Gateway {
     let identity = defined(this.#identity, "the identity");
     let { restoredRaft } = disk;
     if (identity.stage === "joining") {
-      restoredRaft = await foundLogs(context, disk, bootstrap);
+      const founder = bootstrap.gateways.some((gateway) => gateway.incarnation === context.incarnation);
+      restoredRaft = await foundLogs(context, { ...disk, bootstrap, founder });
       identity = { ...identity, stage: "member" };
       const written = await writeIdentity({ documents: ports.documents, packing: context.packing }, identity);
       if (!written.ok) return written;
@@ -383,6 +406,7 @@ export class Gateway {
       bootstrap,
       raftLog: disk.raftLog,
       restoredRaft,
+      restoredState: disk.restoredState,
       readingsLog: disk.readingsLog,
       store: disk.store,
       seriesStore: disk.seriesStore,
@@ -390,6 +414,9 @@ export class Gateway {
       stampFloorUs: disk.stampFloorUs,
       rules: rules ?? {},
       applied: (command) => this.#applied(command),
+      restored: () => this.#rollChanged(),
+      incarnationOf: (peer) => this.#peerFolders.get(peer),
+      featureMaxOf: (peer) => this.#admission?.featureMaxOf(peer),
     });
     if (!serving.ok) return serving;
     this.#serving = serving.value;
@@ -420,19 +447,72 @@ export class Gateway {
   }
 
   #applied(command: SiteCommand | undefined): void {
-    if (command?.t !== "gateway-started") return;
+    switch (command?.t) {
+      case "gateway-started":
+        if (command.gateway !== this.self) this.#admit((effects) => this.#admission?.rollChanged(effects));
+        else this.#checkOwnStart(command);
+        break;
+      case "gateway-add":
+      case "gateway-admit":
+      case "gateway-replace":
+      case "gateway-remove":
+      case "feature-level":
+        this.#rollChanged();
+        break;
+    }
+  }
+
+  /** A later start of this folder than this one means that this one is a copy. */
+  #checkOwnStart(command: SiteCommand & { readonly t: "gateway-started" }): void {
     const context = defined(this.#context, "the context");
-    if (command.gateway !== this.self) {
-      this.#admit((effects) => this.#admission?.startsChanged(effects));
-    } else if (
-      command.startCount > context.startCount ||
-      (command.startCount === context.startCount && command.session !== context.session)
-    ) {
+    // Older versions do not say whose start it is; those are of the founding's folder.
+    const founder = this.#identity?.bootstrap?.gateways.some((gateway) => gateway.incarnation === context.incarnation) === true;
+    if (command.incarnation === undefined ? !founder : command.incarnation !== context.incarnation) return;
+    const { startCount, session } = context;
+    if (command.startCount < startCount || (command.startCount === startCount && command.session === session)) return;
+    this.#giveUp(
+      "identity-refused",
+      `the site has seen a later start of ${this.self}: this data folder is an older copy, or another process runs with a copy of it. Start ${this.self} with its newest data folder, once`,
+    );
+  }
+
+  /** Who belongs to the site, as applied here; `undefined` while nothing is. */
+  #roll(): Roll | undefined {
+    const state = this.#serving?.state;
+    if (state === undefined || state.members().size === 0) return undefined;
+    return {
+      appliedIndex: state.appliedIndex(),
+      featureLevel: state.featureLevel(),
+      memberOf: (gateway) => state.members().get(gateway),
+      startOf: (gateway) => state.startOf(gateway),
+    };
+  }
+
+  #rollChanged(): void {
+    const context = defined(this.#context, "the context");
+    const state = this.#serving?.state;
+    if (state?.retired().has(context.incarnation) === true) {
+      const removed = !state.members().has(this.self);
       this.#giveUp(
         "identity-refused",
-        `the site has seen a later start of ${this.self}: this data folder is an older copy, or another process runs with a copy of it. Start ${this.self} with its newest data folder, once`,
+        removed
+          ? `${this.self} was removed from site ${this.settings.site}: its data folder is of no use there any more`
+          : `the data folder of ${this.self} was given up by "fogbank gateway replace": start ${this.self} again with an empty one`,
       );
+      return;
     }
+    this.options.ports.transport.setPeers(this.#peers());
+    this.#admit((effects) => this.#admission?.rollChanged(effects));
+  }
+
+  /** Members by the site's word, and who else stands in the YAML: a gateway that left has to be told so. */
+  #peers(): readonly PeerAddress[] {
+    const peers = new Map<GatewayId, PeerAddress>();
+    for (const { id, host, listen } of this.settings.gateways) peers.set(id, { id, host, port: listen.mesh.port });
+    for (const { id, address } of this.#serving?.state.members().values() ?? [])
+      if (address !== undefined) peers.set(id, { id, host: address.host, port: address.mesh });
+    peers.delete(this.self);
+    return [...peers.values()];
   }
 
   #giveUp(code: ErrorCode, message: string): void {

@@ -22,6 +22,8 @@ export interface Identity {
   readonly startCount: number;
   readonly stage: "pending" | "joining" | "member";
   readonly bootstrap: BootstrapCommand | undefined;
+  /** Of a gateway that was admitted after the founding; a founder's stands in the bootstrap. */
+  readonly slot?: number;
 }
 
 export interface IdentityOptions {
@@ -40,7 +42,7 @@ export async function openIdentity(options: IdentityOptions): Promise<Result<Ide
   if (!read.ok)
     return failure(
       "data-damaged",
-      `${read.message}. The identity of a data folder is never made anew: restore the file, or move the folder away and admit this gateway anew ("fogbank gateway replace", a later version)`,
+      `${read.message}. The identity of a data folder is never made anew: restore the file, or move the folder away and admit this gateway anew ("fogbank gateway replace")`,
     );
   const known = read.value === undefined ? mint(options) : parse(read.value, options.packing);
   if (known === undefined) return failure("data-damaged", "the identity of the data folder is not of a form that this version knows");
@@ -84,6 +86,7 @@ function parse(value: unknown, packing: Packing): Identity | undefined {
   const textual = [record.site, record.gateway, record.incarnation].every((item) => typeof item === "string" && item.length > 0);
   if (record.version !== 1 || !textual || typeof record.startCount !== "number" || !Number.isSafeInteger(record.startCount))
     return undefined;
+  if (record.slot !== undefined && !Number.isSafeInteger(record.slot)) return undefined;
   if (record.stage === "pending") return { ...(value as Identity), bootstrap: undefined };
   if ((record.stage !== "joining" && record.stage !== "member") || typeof record.bootstrap !== "string") return undefined;
   const bytes = fromHex(record.bootstrap);

@@ -5,7 +5,7 @@
 
 import type { SiteState } from "../core/site/site-state.ts";
 import type { DeviceId } from "../lib/ids.ts";
-import type { Consensus } from "./consensus.ts";
+import type { Consensus } from "./consensus/consensus.ts";
 import type { GatewayContext } from "./context.ts";
 
 interface SeenDevice {

@@ -13,7 +13,19 @@ import { FrameKind } from "./frames.ts";
 import type { MeshRouter } from "./mesh-router.ts";
 
 /** What can be asked. Names are part of the wire format. */
-export type RequestType = "propose" | "read-index" | "page" | "aggregate" | "latest" | "keep-rows" | "rows" | "dead-letters";
+export type RequestType =
+  | "propose"
+  | "propose-batch"
+  | "transfer"
+  | "snapshot"
+  | "read-index"
+  | "page"
+  | "aggregate"
+  | "latest"
+  | "keep-rows"
+  | "rows"
+  | "results-page"
+  | "dead-letters";
 
 export type RequestHandler = (from: GatewayId, body: unknown) => Promise<Result<unknown>>;
 

@@ -4,20 +4,24 @@
  */
 
 import { compileProfiles, type ProfileSet } from "../config/profile-set.ts";
+import type { SiteSettings } from "../config/settings.ts";
 import { RaftNode } from "../core/raft/raft-node.ts";
-import type { RestoredState } from "../core/raft/raft-state.ts";
+import type { ReplayedLog } from "../core/raft/replay.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
 import { copiesRequired } from "../core/replica/rules.ts";
-import { decodeOwnerTable } from "../core/ring/owner-table.ts";
+import { foundRing, type RingState } from "../core/ring/owner-changes.ts";
 import type { ApplyResult } from "../core/site/apply-result.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
+import { gatewayOfMember, memberIdOf } from "../core/site/member-id.ts";
 import { SiteState } from "../core/site/site-state.ts";
 import { type Calendar, createCalendar } from "../lib/calendar.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
-import { type DeviceId, type GatewayId, partitionOf } from "../lib/ids.ts";
+import { type DeviceId, type GatewayId, type Incarnation, type MemberId, partitionOf } from "../lib/ids.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
-import { Consensus } from "./consensus.ts";
+import { Consensus } from "./consensus/consensus.ts";
+import { SiteMembership } from "./consensus/site-membership.ts";
+import { Snapshotter } from "./consensus/snapshotter.ts";
 import type { GatewayContext } from "./context.ts";
 import type { EventHub } from "./event-hub.ts";
 import { IngestCounters } from "./ingest/counters.ts";
@@ -37,6 +41,7 @@ import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
 import { SeriesReader } from "./series/series-reader.ts";
 import type { SeriesStore } from "./series/series-store.ts";
+import type { MemberAddress } from "./service.ts";
 
 /** Rules that tests substitute to plant bugs. */
 export interface GatewayRules {
@@ -51,7 +56,9 @@ export interface ServingOptions {
   readonly events: EventHub;
   readonly bootstrap: BootstrapCommand;
   readonly raftLog: Log;
-  readonly restoredRaft: RestoredState;
+  readonly restoredRaft: ReplayedLog;
+  /** The site's state as of the restored snapshot; `undefined` where there is none. */
+  readonly restoredState: Uint8Array | undefined;
   readonly readingsLog: ReadingsLog;
   readonly store: Store;
   readonly seriesStore: SeriesStore;
@@ -61,6 +68,11 @@ export interface ServingOptions {
   readonly rules: GatewayRules;
   /** After each applied entry. */
   readonly applied: (command: SiteCommand | undefined) => void;
+  /** The state was replaced by a snapshot's. */
+  readonly restored: () => void;
+  /** The folder that a peer is admitted with; `undefined` while it is not. */
+  readonly incarnationOf: (peer: GatewayId) => Incarnation | undefined;
+  readonly featureMaxOf: (peer: GatewayId) => number | undefined;
 }
 
 const ackTimeoutMs = 20_000;
@@ -75,6 +87,8 @@ export class Serving {
   readonly profiles: ProfileSet;
   readonly stamper: Stamper;
   readonly consensus: Consensus;
+  readonly membership: SiteMembership;
+  readonly selfMember: MemberId;
   readonly replication: Replication;
   readonly ingest: Ingest;
   readonly registrar: Registrar;
@@ -93,7 +107,7 @@ export class Serving {
   #stopped = false;
   #storeBytes = 0;
 
-  private constructor(options: ServingOptions, table: ReturnType<typeof decodeOwnerTable> & { ok: true }) {
+  private constructor(options: ServingOptions, ring: RingState) {
     const { context, router, requests, bootstrap } = options;
     const { settings, clock, ports } = context;
     this.#options = options;
@@ -110,22 +124,46 @@ export class Serving {
     );
     this.labels = new Map(settings.inventory.map((entry) => [entry.id, entry.labels]));
     const labelsOf = (device: DeviceId) => this.labels.get(device) ?? {};
-    const gateways = bootstrap.gateways.map((gateway) => gateway.id);
+    this.selfMember = memberIdOf(context.self, context.incarnation, bootstrap);
+    const gateways = () => this.gateways();
     this.calendar = createCalendar(settings.timeZone);
     this.profiles = compileProfiles(settings.profiles, settings.inventory);
     this.stamper = new Stamper({ slot: context.slot, floorUs: options.stampFloorUs });
+    const node = this.#raftNode();
     this.consensus = new Consensus({
       context,
       router,
       requests,
-      node: this.#raftNode(gateways),
+      node,
       log: options.raftLog,
+      recordsAt: options.restoredRaft.recordsAt,
       state: this.state,
-      applied: (_index, command, result) => this.#applied(command, result),
+      snapshotter: (step) =>
+        new Snapshotter({
+          context,
+          requests,
+          files: ports.snapshots,
+          state: this.state,
+          positionAt: (index) => node.positionAt(index),
+          step,
+        }),
+      memberOf: (gateway) => this.#memberOf(gateway),
+      gatewayOf: (member) => this.#gatewayOf(member),
+      applied: (command, result) => this.#applied(command, result),
+      restored: () => this.#restored(),
       roleChanged: (role, term, leader) => {
         context.diagnostics.info("raft-role", { role, term, leader });
         options.events.emit({ type: "leadership", leader, term });
       },
+    });
+    this.membership = new SiteMembership({
+      context,
+      consensus: this.consensus,
+      requests,
+      state: this.state,
+      selfMember: this.selfMember,
+      featureMaxOf: options.featureMaxOf,
+      addressOf: (gateway) => addressInSettings(settings, gateway),
     });
     const rule = options.rules.copiesRequired ?? copiesRequired;
     this.replication = new Replication({
@@ -134,7 +172,7 @@ export class Serving {
       log: options.readingsLog,
       stamper: this.stamper,
       counters: this.counters,
-      ownerTable: table.value,
+      ring,
       ackTimeoutMs,
       copiesRequired: rule,
       mayTake: () => this.seriesStore.mayTake(),
@@ -155,16 +193,22 @@ export class Serving {
       seen: (device, profile, metric) => this.registrar.seen(device, profile, metric),
     });
     this.replication.attach(this.ingest);
-    const ownerTable = () => this.replication.table();
+    const currentRing = () => this.replication.ring();
     this.localReader = new LocalReader({
       self: context.self,
       index: this.seriesStore.index,
       reader: new SeriesReader(this.seriesStore),
       calendar: this.calendar,
-      ownerTable,
+      ring: currentRing,
       labelsOf,
     });
-    const fanOut = new FanOut({ self: context.self, clock, ownerTable, reachable: (peer) => router.reachable(peer), copiesRequired: rule });
+    const fanOut = new FanOut({
+      self: context.self,
+      clock,
+      ring: currentRing,
+      reachable: (peer) => router.reachable(peer),
+      copiesRequired: rule,
+    });
     this.queries = new Queries({
       self: context.self,
       hash64: ports.hash64,
@@ -172,7 +216,6 @@ export class Serving {
       local: this.localReader,
       fanOut,
       calendar: this.calendar,
-      epoch: () => ownerTable().epoch,
       labelsOf,
     });
     this.attempts = new AttemptKeeper({
@@ -180,6 +223,7 @@ export class Serving {
       log: options.readingsLog,
       requests,
       restored: options.restoredAttempts,
+      gateways,
       useless: (rows) =>
         (this.state.job(rows.job)?.windows.get(rows.fromMs)?.revision ?? 0) > rows.baseRevision && !this.results.needs(rows),
     });
@@ -200,19 +244,21 @@ export class Serving {
       attempts: this.attempts,
       results: this.results,
       calendar: this.calendar,
-      gateways,
-      clockDeviationMs: () => router.clockDeviationMs(gateways.length),
+      clockDeviationMs: () => router.clockDeviationMs(gateways().length),
     });
   }
 
   /** Builds the parts and lets them begin. Fails with `store-damaged` or `data-damaged`. */
   static async begin(options: ServingOptions): Promise<Result<Serving>> {
-    const table = decodeOwnerTable(options.bootstrap.owners);
-    if (!table.ok) return failure("data-damaged", `the site's first entry holds no owner table: ${table.message}`);
-    const serving = new Serving(options, table);
+    const founded = foundRing(options.bootstrap.owners);
+    if (!founded.ok) return failure("data-damaged", `the site's first entry holds no owner table: ${founded.message}`);
+    const serving = new Serving(options, founded.value);
+    const restored = serving.#restoreState();
+    if (!restored.ok) return restored;
     const opened = await serving.results.open();
     if (!opened.ok) return opened;
     serving.consensus.start();
+    serving.membership.start();
     serving.jobs.start();
     serving.#maintain();
     void serving.#registerStart();
@@ -221,11 +267,32 @@ export class Serving {
 
   peerAdmitted(peer: GatewayId): void {
     this.replication.peerUp(peer);
-    this.consensus.step({ type: "peer-up", peer });
+    const member = this.#memberOf(peer);
+    if (member !== undefined) this.consensus.step({ type: "peer-up", peer: member });
   }
 
   peerDown(peer: GatewayId): void {
-    this.consensus.step({ type: "peer-down", peer });
+    const member = this.#memberOf(peer);
+    if (member !== undefined) this.consensus.step({ type: "peer-down", peer: member });
+  }
+
+  /** Members that keep readings and are there: what jobs and results go to. */
+  gateways(): GatewayId[] {
+    const members = [...this.state.members().values()].filter((member) => member.role === "full" && member.memberId !== undefined);
+    return members.length > 0 ? members.map((member) => member.id) : this.bootstrap.gateways.map((gateway) => gateway.id);
+  }
+
+  /** By the folder that the peer is admitted with: a member's name never stands for another folder of its gateway. */
+  #memberOf(gateway: GatewayId): MemberId | undefined {
+    const { incarnationOf, bootstrap } = this.#options;
+    const incarnation = incarnationOf(gateway);
+    return incarnation === undefined ? undefined : memberIdOf(gateway, incarnation, bootstrap);
+  }
+
+  #gatewayOf(member: MemberId): GatewayId | undefined {
+    if (member === this.selfMember) return this.#options.context.self;
+    const gateway = gatewayOfMember(member);
+    return this.#memberOf(gateway) === member ? gateway : undefined;
   }
 
   /** Bytes of the store on disk, as of the last look. */
@@ -234,18 +301,19 @@ export class Serving {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
     this.jobs.stop();
+    await this.consensus.handOver();
+    this.#stopped = true;
+    this.membership.stop();
     this.replication.stop();
     this.consensus.stop();
     await this.results.stop();
   }
 
-  #raftNode(voters: readonly GatewayId[]): RaftNode {
+  #raftNode(): RaftNode {
     const { context, restoredRaft, rules } = this.#options;
     return new RaftNode({
-      self: context.self,
-      voters,
+      self: this.selfMember,
       timings: context.settings.raft.preset,
       random: context.random.fork(),
       restored: restoredRaft,
@@ -255,8 +323,30 @@ export class Serving {
     });
   }
 
+  /** Before the log is replayed over it. */
+  #restoreState(): Result<void> {
+    const { restoredState, context } = this.#options;
+    if (restoredState === undefined) return success(undefined);
+    const restored = this.state.restore(restoredState, context.packing);
+    if (!restored.ok) return restored;
+    this.#ringChanged();
+    return success(undefined);
+  }
+
+  #restored(): void {
+    this.#ringChanged();
+    this.results.restored();
+    this.#options.restored();
+  }
+
+  #ringChanged(): void {
+    const ring = this.state.ring();
+    if (ring !== undefined && ring.table.epoch !== this.replication.ring().table.epoch) this.replication.ringChanged(ring);
+  }
+
   #applied(command: SiteCommand | undefined, result: ApplyResult): void {
     if (result.t === "commit") this.results.committed(result.runs);
+    if (result.t === "member") this.#ringChanged();
     this.#options.applied(command);
   }
 
@@ -283,9 +373,14 @@ export class Serving {
   async #registerStart(): Promise<void> {
     const { context } = this.#options;
     while (!this.#stopped && !context.inbox.closed()) {
-      const { self: gateway, session, startCount } = context;
-      const result = await this.consensus.propose({ t: "gateway-started", gateway, startCount, session }, 10_000);
+      const { self: gateway, session, startCount, incarnation } = context;
+      const result = await this.consensus.propose({ t: "gateway-started", gateway, startCount, session, incarnation }, 10_000);
       if (result.ok) return;
     }
   }
+}
+
+function addressInSettings(settings: SiteSettings, gateway: GatewayId): MemberAddress | undefined {
+  const own = settings.gateways.find((one) => one.id === gateway);
+  return own && { host: own.host, mqtt: own.listen.mqtt.port, mesh: own.listen.mesh.port, http: own.listen.http.port };
 }

@@ -19,9 +19,11 @@ import {
 } from "../lib/log-format.ts";
 import type { Random } from "../lib/random.ts";
 import { openSegmentedLog } from "../lib/segmented-log.ts";
+import { WholeFiles } from "../lib/whole-files.ts";
 import type { Documents } from "../ports/documents.ts";
 import type { LogDirectory } from "../ports/log.ts";
 import type { ResultFiles } from "../ports/result-file.ts";
+import type { SnapshotFiles } from "../ports/snapshot-files.ts";
 import type { StoreDirectory } from "../ports/store.ts";
 import { DocumentContents, ResultContents, SimulatedDocuments, SimulatedResultFile } from "./disk-documents.ts";
 import { type SimulatedFile, SimulatedFiles, SimulatedFolder } from "./disk-files.ts";
@@ -42,6 +44,7 @@ export interface DiskPorts {
   readonly stores: StoreDirectory;
   readonly documents: Documents;
   readonly results: ResultFiles;
+  readonly snapshots: SnapshotFiles;
 }
 
 /** All that stands on a disk; as a copy also what `restore` brings back. */
@@ -50,6 +53,7 @@ export class DiskContents {
   readonly stores = new Map<string, StoreContents>();
   documents = new DocumentContents();
   readonly results = new Map<string, ResultContents>();
+  snapshots = new SimulatedFolder();
 
   /** What a document holds, for checkers; `undefined` when there is none. */
   document(name: string): unknown {
@@ -63,6 +67,7 @@ export class DiskContents {
     for (const [name, store] of this.stores) copy.stores.set(name, store.copy());
     copy.documents = this.documents.copy();
     for (const [name, result] of this.results) copy.results.set(name, result.copy());
+    copy.snapshots = this.snapshots.copy();
     return copy;
   }
 }
@@ -90,6 +95,7 @@ export class SimulatedDisk {
       stores: storeDirectory(contents, session),
       documents: new SimulatedDocuments(contents.documents, session),
       results: resultFiles(contents, session),
+      snapshots: new WholeFiles(new SimulatedFiles(contents.snapshots, session)),
     };
   }
 
@@ -103,6 +109,7 @@ export class SimulatedDisk {
     for (const store of stores.values()) store.openIn = undefined;
     if (options.power) {
       for (const folder of logs.values()) folder.powerCut(random);
+      this.#contents.snapshots.powerCut(random);
       for (const store of stores.values()) store.powerCut(random);
     }
     this.#session = this.#begin();

@@ -107,6 +107,7 @@ export class SimulatedGateway {
         stores: disk.stores,
         documents: disk.documents,
         resultFiles: disk.results,
+        snapshots: disk.snapshots,
         transport: boundary.guardTransport(network.transport(id, process)),
         broker,
         cron: this.#options.cron,

@@ -21,10 +21,12 @@ export interface AdmissionOptions {
   readonly gateways: readonly GatewayId[];
   /** Set when the data folder is a member of a cluster already. */
   readonly bootstrap: BootstrapCommand | undefined;
-  /** The start registered for a gateway in the replicated state, if any. */
-  readonly registeredStart: (gateway: GatewayId) => KnownStart | undefined;
+  /** Who belongs to the site, as this gateway has applied it; `undefined` until it has applied anything. */
+  readonly roll: () => Roll | undefined;
   /** The newest start of each peer that this gateway has admitted, kept on its own disk. */
   readonly rememberedStarts?: ReadonlyMap<GatewayId, KnownStart>;
+  /** The highest feature level that this version can apply. */
+  readonly featureMax: number;
   /** Makes the first entry of a new cluster from the incarnations that were reported. */
   readonly mint: (incarnations: ReadonlyMap<GatewayId, Incarnation>) => BootstrapCommand;
 }
@@ -33,17 +35,43 @@ export interface AdmissionOptions {
 export interface KnownStart {
   readonly startCount: number;
   readonly session: SessionId;
+  /** Of the data folder; an older version did not note it. */
+  readonly incarnation?: Incarnation | undefined;
+}
+
+/** The members of the site. */
+export interface Roll {
+  /** As of this log index. */
+  readonly appliedIndex: number;
+  readonly featureLevel: number;
+  readonly memberOf: (gateway: GatewayId) => RollMember | undefined;
+  /** The start that is registered for a gateway, if any. */
+  readonly startOf: (gateway: GatewayId) => KnownStart | undefined;
+}
+
+export interface RollMember {
+  /** `undefined`: whichever empty folder reports next is to be admitted. */
+  readonly incarnation: Incarnation | undefined;
+  readonly slot: number;
 }
 
 export type AdmissionEffect =
   | { readonly type: "send"; readonly to: GatewayId; readonly message: AdmissionMessage }
   /** Make this bootstrap durable here, then say `joined`. */
-  | { readonly type: "join"; readonly bootstrap: BootstrapCommand }
+  | { readonly type: "join"; readonly bootstrap: BootstrapCommand; readonly admitted: Welcome["admitted"] }
+  /** Have the site agree that this folder is the gateway's from now on: an expected gateway has reported. Repeated until it has. */
+  | { readonly type: "admit-folder"; readonly gateway: GatewayId; readonly incarnation: Incarnation }
   /**
    * Remember this start on disk; from then on frames of this session of the peer count. Whoever took a vote or an
    * acknowledgement of a start knows for ever that there was one, so that an older copy of the folder is not taken for it.
    */
-  | { readonly type: "admitted"; readonly peer: GatewayId; readonly startCount: number; readonly session: SessionId }
+  | {
+      readonly type: "admitted";
+      readonly peer: GatewayId;
+      readonly startCount: number;
+      readonly session: SessionId;
+      readonly incarnation: Incarnation;
+    }
   /** `expelled`: this very session was admitted until now. Otherwise an admitted session of the peer stays what it is. */
   | {
       readonly type: "peer-refused";
@@ -65,8 +93,8 @@ export class Admission {
   #joining = false;
   readonly #hellos = new Map<GatewayId, Hello>();
   readonly #admitted = new Map<GatewayId, SessionId>();
-  /** Peers that say that this folder is another cluster's. */
-  readonly #foreignTo = new Set<GatewayId>();
+  /** Peers by what they refuse this gateway for, where a single one may be mistaken or behind. */
+  readonly #refusers = new Map<RefusalCode, Set<GatewayId>>();
   readonly #warned = new Map<GatewayId, string>();
   readonly #newestStarts: Map<GatewayId, KnownStart>;
   /** Peers whose link has stood without a break since their session was admitted: that process is still there. */
@@ -148,9 +176,15 @@ export class Admission {
     }
   }
 
-  /** The replicated state moved on: a session that was admitted may turn out to be an older copy. */
-  startsChanged(effects: AdmissionEffect[]): void {
+  /** The replicated state moved on: a session that was admitted may turn out to be an older copy, or a folder that was given up. */
+  rollChanged(effects: AdmissionEffect[]): void {
     for (const [peer, hello] of this.#hellos) if (this.#admitted.get(peer) === hello.session) this.#judge(peer, hello, effects);
+  }
+
+  /** The highest feature level of a peer's version, as it last said. */
+  featureMaxOf(peer: GatewayId): number | undefined {
+    const hello = this.#hellos.get(peer);
+    return hello === undefined ? undefined : (hello.featureMax ?? 1);
   }
 
   /** Answers go to the address that the peer knows for this gateway: to another process, if this one has another address. */
@@ -181,6 +215,8 @@ export class Admission {
       listDigest,
       settingsDigest,
       reply,
+      featureMax: this.#options.featureMax,
+      appliedIndex: this.#options.roll()?.appliedIndex ?? 0,
     };
   }
 
@@ -221,7 +257,15 @@ export class Admission {
   #judge(from: GatewayId, hello: Hello, effects: AdmissionEffect[]): void {
     const bootstrap = this.#bootstrap;
     if (bootstrap === undefined) return;
-    const verdict = verdictOn(hello, bootstrap, this.#newestStart(from));
+    const member = this.#memberOf(from, bootstrap);
+    const verdict = verdictOn(hello, {
+      site: bootstrap.site,
+      clusterId: bootstrap.clusterId,
+      member,
+      start: this.#newestStart(from, hello.incarnation),
+      featureLevel: this.#options.roll()?.featureLevel ?? 1,
+      appliedIndex: this.#options.roll()?.appliedIndex ?? 0,
+    });
     const admitted = this.#admitted.get(from);
     if (verdict.kind === "refuse") {
       this.#refuse(from, hello, verdict.code, verdict.explanation, effects);
@@ -233,20 +277,37 @@ export class Admission {
         effects,
       );
     } else if (verdict.kind === "welcome") {
-      effects.push({ type: "send", to: from, message: { t: "welcome", welcome: { session: hello.session, bootstrap } } });
+      const { session } = hello;
+      const founder = bootstrap.gateways.some((gateway) => gateway.id === from && gateway.incarnation === hello.incarnation);
+      const admitted = { incarnation: hello.incarnation, slot: member?.slot ?? 0 };
+      const welcome = founder ? { session, bootstrap } : { session, bootstrap, admitted };
+      effects.push({ type: "send", to: from, message: { t: "welcome", welcome } });
+    } else if (verdict.kind === "expected") {
+      effects.push({ type: "admit-folder", gateway: from, incarnation: hello.incarnation });
     } else if (this.#admitted.get(from) !== hello.session) {
       this.#admitted.set(from, hello.session);
-      this.#newestStarts.set(from, { startCount: hello.startCount, session: hello.session });
+      const { startCount, session, incarnation } = hello;
+      this.#newestStarts.set(from, { startCount, session, incarnation });
       if (this.#linked.has(from)) this.#steady.add(from);
       this.#warned.delete(from);
-      effects.push({ type: "admitted", peer: from, startCount: hello.startCount, session: hello.session });
+      effects.push({ type: "admitted", peer: from, startCount, session, incarnation });
     }
   }
 
-  /** Registered on the site or remembered here, whichever is newer. */
-  #newestStart(peer: GatewayId): KnownStart | undefined {
-    const registered = this.#options.registeredStart(peer);
-    const remembered = this.#newestStarts.get(peer);
+  /** Before anything is applied here the founding is all that is known. */
+  #memberOf(gateway: GatewayId, bootstrap: BootstrapCommand): RollMember | undefined {
+    const roll = this.#options.roll();
+    if (roll !== undefined) return roll.memberOf(gateway);
+    const founder = bootstrap.gateways.find(({ id }) => id === gateway);
+    return founder && { incarnation: founder.incarnation, slot: founder.slot };
+  }
+
+  /** Registered on the site or remembered here, whichever is newer; of this folder of the gateway, not of one before it. */
+  #newestStart(peer: GatewayId, incarnation: Incarnation): KnownStart | undefined {
+    const ofFolder = (start: KnownStart | undefined) =>
+      start?.incarnation === undefined || start.incarnation === incarnation ? start : undefined;
+    const registered = ofFolder(this.#options.roll()?.startOf(peer));
+    const remembered = ofFolder(this.#newestStarts.get(peer));
     if (registered === undefined || remembered === undefined) return registered ?? remembered;
     return registered.startCount >= remembered.startCount ? registered : remembered;
   }
@@ -268,23 +329,41 @@ export class Admission {
   }
 
   #welcomed(welcome: Welcome, effects: AdmissionEffect[]): void {
+    const { bootstrap, admitted } = welcome;
     if (this.#bootstrap !== undefined || this.#joining || welcome.session !== this.#options.session) return;
-    const entry = welcome.bootstrap.gateways.find((gateway) => gateway.id === this.#options.self);
-    if (entry?.incarnation !== this.#options.incarnation || welcome.bootstrap.site !== this.#options.site) return;
+    if (bootstrap.site !== this.#options.site) return;
+    const founder = bootstrap.gateways.find((gateway) => gateway.id === this.#options.self);
+    const own = this.#options.incarnation;
+    if (founder?.incarnation !== own && admitted?.incarnation !== own) return;
     this.#joining = true;
-    effects.push({ type: "join", bootstrap: welcome.bootstrap });
+    effects.push({ type: "join", bootstrap, admitted: founder?.incarnation === own ? undefined : admitted });
   }
 
   #refused(from: GatewayId, refusal: Refusal, effects: AdmissionEffect[]): void {
     if (refusal.session !== this.#options.session) return;
-    if (refusal.code === "cluster-foreign") this.#foreignTo.add(from);
-    // Of two clusters under one name neither side can know alone which is the stray one: the majority of the list decides.
-    const decisive =
-      refusal.code === "cluster-foreign"
-        ? this.#foreignTo.size >= Math.floor(this.#options.gateways.length / 2) + 1
-        : refusal.code !== "protocol-unsupported" && !this.#othersArePending();
-    if (decisive) effects.push({ type: "stop", explanation: refusal.explanation });
+    const refusers = this.#refusers.get(refusal.code) ?? new Set();
+    this.#refusers.set(refusal.code, refusers.add(from));
+    if (this.#isDecisive(refusal.code, refusers.size)) effects.push({ type: "stop", explanation: refusal.explanation });
     else this.#warn(from, refusal.explanation, effects);
+  }
+
+  #isDecisive(code: RefusalCode, refusers: number): boolean {
+    const gateways = this.#options.gateways.length;
+    switch (code) {
+      // Of two clusters under one name neither side can know alone which is the stray one: the majority of the list decides.
+      case "cluster-foreign":
+        return refusers >= Math.floor(gateways / 2) + 1;
+      // A gateway that is behind does not know yet whom the site has admitted: the majority of the others decides.
+      case "folder-unknown":
+      case "not-a-member":
+        return !this.#othersArePending() && refusers >= Math.floor((gateways - 1) / 2) + 1;
+      case "folder-older":
+        return !this.#othersArePending();
+      case "feature-unsupported":
+        return true;
+      case "protocol-unsupported":
+        return false;
+    }
   }
 
   /** While others wait for a founding as this gateway does, a single member is as likely the stray one. */
@@ -312,7 +391,7 @@ export class Admission {
     // One gateway founds, or two could mint two clusters from the same reports.
     if (founder !== self) return;
     this.#joining = true;
-    effects.push({ type: "join", bootstrap: this.#options.mint(incarnations) });
+    effects.push({ type: "join", bootstrap: this.#options.mint(incarnations), admitted: undefined });
   }
 
   #protocolText(from: GatewayId, hello: Hello): string {
@@ -329,28 +408,63 @@ export class Admission {
 type Verdict =
   | { readonly kind: "admit" }
   | { readonly kind: "welcome" }
+  /** An empty folder of a gateway that the site expects. */
+  | { readonly kind: "expected" }
   | { readonly kind: "refuse"; readonly code: RefusalCode; readonly explanation: string };
 
+/** What a member knows of its site and of the gateway that says hello. */
+export interface VerdictQuestion {
+  readonly site: string;
+  readonly clusterId: ClusterId;
+  readonly member: RollMember | undefined;
+  /** The newest start of this folder that is known. */
+  readonly start: KnownStart | undefined;
+  readonly featureLevel: number;
+  /** How much of the log this knowledge rests on. */
+  readonly appliedIndex: number;
+}
+
 /** What a member thinks of a peer's hello. Exported for tests, which pin every branch. */
-export function verdictOn(hello: Hello, bootstrap: BootstrapCommand, registered: KnownStart | undefined): Verdict {
+export function verdictOn(hello: Hello, known: VerdictQuestion): Verdict {
+  const { member, start, site } = known;
   const refuse = (code: RefusalCode, explanation: string): Verdict => ({ kind: "refuse", code, explanation });
   // The cluster first: what a stray cluster's list says of others is nothing to them.
-  if (hello.clusterId !== undefined && hello.clusterId !== bootstrap.clusterId)
-    return refuse("cluster-foreign", foreignText(hello, bootstrap.clusterId));
-  const member = bootstrap.gateways.find((gateway) => gateway.id === hello.from);
-  if (member === undefined) {
+  if (hello.clusterId !== undefined && hello.clusterId !== known.clusterId)
+    return refuse("cluster-foreign", foreignText(hello, known.clusterId));
+  const { featureMax = 1, appliedIndex = 0 } = hello;
+  // Of the same cluster, and further on: a leader that came while this gateway was away is not to be refused by what it missed.
+  const judges = hello.clusterId === undefined || appliedIndex <= known.appliedIndex;
+  if (!judges && member?.incarnation !== hello.incarnation) return { kind: "admit" };
+  if (member === undefined) return refuse("not-a-member", strangerText(hello, site));
+  if (featureMax < known.featureLevel)
     return refuse(
-      "not-a-member",
-      `site ${bootstrap.site} was founded without a gateway ${hello.from}; adding gateways to a running site comes with a later version`,
+      "feature-unsupported",
+      `site ${site} runs at feature level ${known.featureLevel}, ${hello.from}'s version of Fogbank knows ${featureMax}: update it`,
     );
+  if (member.incarnation === undefined) {
+    // Only an empty folder: one with the memory of a cluster has been given up, or is another gateway's.
+    return hello.clusterId === undefined ? { kind: "expected" } : refuse("folder-unknown", givenUpText(hello, site));
   }
-  if (member.incarnation !== hello.incarnation) return refuse("folder-unknown", unknownText(hello, bootstrap.site, member.incarnation));
-  if (registered !== undefined) {
-    const older =
-      hello.startCount < registered.startCount || (hello.startCount === registered.startCount && hello.session !== registered.session);
-    if (older) return refuse("folder-older", olderText(hello, registered.startCount));
+  if (member.incarnation !== hello.incarnation)
+    return refuse(
+      "folder-unknown",
+      hello.clusterId === undefined ? unknownText(hello, site, member.incarnation) : givenUpText(hello, site),
+    );
+  if (start !== undefined) {
+    const older = hello.startCount < start.startCount || (hello.startCount === start.startCount && hello.session !== start.session);
+    if (older) return refuse("folder-older", olderText(hello, start.startCount));
   }
   return hello.clusterId === undefined ? { kind: "welcome" } : { kind: "admit" };
+}
+
+function strangerText(hello: Hello, site: string): string {
+  return hello.clusterId === undefined
+    ? `site ${site} has no gateway ${hello.from}: add it with "fogbank gateway add ${hello.from}", asked of a running gateway, then start it again with an empty data folder`
+    : `${hello.from} was removed from site ${site}: its data folder is of no use there any more. To have it back, add it with "fogbank gateway add ${hello.from}" and start it with an empty data folder`;
+}
+
+function givenUpText(hello: Hello, site: string): string {
+  return `the data folder of ${hello.from} was given up by "fogbank gateway replace": site ${site} goes on with another one. Start ${hello.from} with that, or with an empty folder while the site still expects one`;
 }
 
 function foreignText(hello: Hello, cluster: ClusterId): string {
@@ -361,7 +475,7 @@ function unknownText(hello: Hello, site: string, registered: Incarnation): strin
   return (
     `the data folder of ${hello.from} is empty or new (incarnation ${hello.incarnation.slice(0, 8)}), but site ${site} knows ${hello.from} as incarnation ${registered.slice(0, 8)} with data. ` +
     `A gateway without its memory must not vote or acknowledge. The way out: start it with its old data folder (see --data), or, when that disk is lost, ` +
-    `admit the new folder with "fogbank gateway replace ${hello.from}" (a later version); the other gateways keep serving meanwhile`
+    `have the site expect a new folder with "fogbank gateway replace ${hello.from}", asked of a running gateway, and start ${hello.from} again with the empty one; the other gateways keep serving meanwhile`
   );
 }
 

@@ -25,6 +25,10 @@ export interface Hello {
   readonly settingsDigest: string;
   /** Asks for a hello in return. */
   readonly reply: boolean;
+  /** The highest feature level that the sender can apply; 1 where it is not said. */
+  readonly featureMax?: number;
+  /** How much of the site's log the sender has applied: who has less cannot judge whether it is a member. */
+  readonly appliedIndex?: number;
 }
 
 export type RefusalCode =
@@ -36,6 +40,8 @@ export type RefusalCode =
   | "cluster-foreign"
   /** The site's gateway list has no such gateway. */
   | "not-a-member"
+  /** The site runs at a feature level that this version cannot apply. */
+  | "feature-unsupported"
   | "protocol-unsupported";
 
 export interface Refusal {
@@ -45,10 +51,12 @@ export interface Refusal {
   readonly explanation: string;
 }
 
-/** Hands a gateway that reported an empty folder the bootstrap entry that lists its incarnation. */
+/** Hands a gateway that reported an empty folder the site's first entry, which lists its incarnation, or its later admission. */
 export interface Welcome {
   readonly session: SessionId;
   readonly bootstrap: BootstrapCommand;
+  /** Of a gateway that was admitted after the founding. */
+  readonly admitted?: { readonly incarnation: Incarnation; readonly slot: number };
 }
 
 export type AdmissionMessage =

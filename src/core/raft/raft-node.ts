@@ -149,6 +149,13 @@ export class RaftNode {
     };
   }
 
+  /** What a snapshot at this applied index stands for; `undefined` where the log no longer tells. */
+  positionAt(index: number): Omit<SnapshotMeta, "index"> | undefined {
+    const { log, appliedIndex, configurations } = this.#state;
+    const term = log.termAt(index);
+    return term === undefined || index > appliedIndex ? undefined : { term, configuration: configurations.at(index).record };
+  }
+
   /** `undefined` where the log has none (any more). */
   entryAt(index: number): Entry | undefined {
     return this.#state.log.entryAt(index);

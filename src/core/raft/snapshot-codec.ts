@@ -90,7 +90,8 @@ export function decodeSnapshot(bytes: Uint8Array): Decoded<{ readonly meta: Snap
     if (bytes.length < at + 8 + length) return decodeError("truncated", `block ${blocks.length} of a snapshot is cut off`);
     const block = bytes.subarray(at + 4, at + 4 + length);
     checksum = crc32c(block, checksum);
-    if (view.getUint32(at + 4 + length, true) !== checksum) return decodeError("damaged", `block ${blocks.length} of a snapshot is damaged`);
+    if (view.getUint32(at + 4 + length, true) !== checksum)
+      return decodeError("damaged", `block ${blocks.length} of a snapshot is damaged`);
     blocks.push(block);
     at += 8 + length;
   }

@@ -1,0 +1,246 @@
+/**
+ * The members of the site in operation: what an operator asks for becomes a command; the leader sees to the rest, one step a
+ * second at most: raises the feature level when every version can, and moves Raft's configuration, one voter at a time,
+ * to what the members are and who of them is healthy (`core/raft/voter-plan.ts`).
+ */
+
+import type { RaftView } from "../../core/raft/raft-node.ts";
+import { nextConfiguration, type PlannedMember } from "../../core/raft/voter-plan.ts";
+import type { MemberRefusal } from "../../core/site/apply-result.ts";
+import type { SiteCommand } from "../../core/site/commands.ts";
+import type { Member } from "../../core/site/membership.ts";
+import type { SiteState } from "../../core/site/site-state.ts";
+import { type ErrorCode, failure, type Result, success } from "../../lib/errors.ts";
+import { type GatewayId, gatewayId, type Incarnation, type MemberId } from "../../lib/ids.ts";
+import type { GatewayContext } from "../context.ts";
+import type { Requests } from "../requests.ts";
+import type { ForceOption, GatewayMemberRequest, MemberAddress, MemberState, MembershipOperations } from "../service.ts";
+import type { Consensus } from "./consensus.ts";
+
+export interface SiteMembershipOptions {
+  readonly context: GatewayContext;
+  readonly consensus: Consensus;
+  readonly requests: Requests;
+  readonly state: SiteState;
+  /** This gateway's own folder. */
+  readonly selfMember: MemberId;
+  /** The highest feature level of a peer's version, while it is linked. */
+  readonly featureMaxOf: (gateway: GatewayId) => number | undefined;
+  /** Where a gateway is reached of which the site's state says nothing: what the YAML says. */
+  readonly addressOf: (gateway: GatewayId) => MemberAddress | undefined;
+}
+
+const planMs = 1_000;
+const proposeTimeoutMs = 10_000;
+/** A learner that lacks no more entries than this is as good as caught up: it gets the rest with the next message. */
+const lagMax = 1_000;
+const transferTimeoutMs = 5_000;
+const pollMs = 50;
+
+export class SiteMembership implements MembershipOperations {
+  readonly #options: SiteMembershipOptions;
+  readonly #context: GatewayContext;
+  #stopped = false;
+  #changing = false;
+  readonly #admitting = new Set<GatewayId>();
+
+  constructor(options: SiteMembershipOptions) {
+    this.#options = options;
+    this.#context = options.context;
+    options.requests.serve("transfer", (_from, body) => this.#transferForPeer(body));
+  }
+
+  start(): void {
+    if (this.#stopped) return;
+    this.#context.clock.schedule(planMs, () => {
+      this.#context.inbox.post(() => this.#plan());
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async add(request: GatewayMemberRequest): Promise<Result<void>> {
+    const { role, zone, weight, address } = request;
+    const id = gatewayId(request.id);
+    const known = this.#options.state.members().get(id);
+    if (known !== undefined && known.memberId === undefined && sameAddress(known.address, address)) return success(undefined);
+    return this.#change({ t: "gateway-add", gateway: id, role, ...(zone === undefined ? {} : { zone }), weight, address });
+  }
+
+  async replace(id: string, { force }: ForceOption): Promise<Result<void>> {
+    const gateway = gatewayId(id);
+    await this.#leadElsewhere(gateway);
+    return this.#change({ t: "gateway-replace", gateway, force });
+  }
+
+  async remove(id: string, { force }: ForceOption): Promise<Result<void>> {
+    const gateway = gatewayId(id);
+    await this.#leadElsewhere(gateway);
+    return this.#change({ t: "gateway-remove", gateway, force });
+  }
+
+  /** A leader that is about to go passes its leadership on first, where it can: nobody has to miss it. */
+  async #leadElsewhere(gateway: GatewayId): Promise<void> {
+    if (this.#options.consensus.leader() === gateway) await this.transfer(undefined);
+  }
+
+  async transfer(to: string | undefined): Promise<Result<{ readonly leader: string }>> {
+    const { consensus, state } = this.#options;
+    const target = to === undefined ? undefined : state.members().get(gatewayId(to));
+    if (to !== undefined && target?.memberId === undefined) return failure("member-unknown", `the site has no gateway ${to}`);
+    if (target?.memberId !== undefined && !consensus.view().configuration.voters.includes(target.memberId))
+      return failure("bad-request", `${to ?? ""} is no voter: it cannot lead`);
+    const before = consensus.leader();
+    if (before === undefined) return failure("quorum-unavailable", "the site has no leader at the moment");
+    if (to === before) return success({ leader: before });
+    if (before === this.#context.self) await consensus.handOver(target?.memberId);
+    else {
+      const asked = await this.#options.requests.call(before, "transfer", { to }, { timeoutMs: transferTimeoutMs, channel: "raft" });
+      if (!asked.ok && asked.code !== "outcome-unknown") return asked;
+    }
+    const deadlineMs = this.#context.clock.monotonicMs() + transferTimeoutMs;
+    for (;;) {
+      const leader = consensus.leader();
+      if (leader !== undefined && leader !== before && (to === undefined || leader === to)) return success({ leader });
+      if (this.#context.inbox.closed() || this.#context.clock.monotonicMs() >= deadlineMs)
+        return failure("not-applied", `${leader ?? "nobody"} leads: ${to ?? "no other voter"} did not take over in time`);
+      await new Promise<void>((resolve) => {
+        this.#context.clock.schedule(pollMs, resolve);
+      });
+    }
+  }
+
+  async #transferForPeer(body: unknown): Promise<Result<unknown>> {
+    const to = typeof body === "object" && body !== null && "to" in body && typeof body.to === "string" ? body.to : undefined;
+    const { consensus, state } = this.#options;
+    if (!consensus.isLeader()) return failure("not-applied", `${this.#context.self} does not lead`);
+    await consensus.handOver(to === undefined ? undefined : state.members().get(gatewayId(to))?.memberId);
+    return success({});
+  }
+
+  async #change(command: SiteCommand & { readonly gateway: GatewayId }): Promise<Result<void>> {
+    const { consensus, state } = this.#options;
+    if (state.featureLevel() < 2)
+      return failure(
+        "not-applied",
+        "the members cannot change before all gateways run a version that can do it: update them one at a time",
+      );
+    const result = await consensus.propose(command, proposeTimeoutMs);
+    if (!result.ok) return result;
+    if (result.value.t !== "member") return failure("not-applied", "the site's gateways do not agree on changes of the members yet");
+    return result.value.ok ? success(undefined) : refusal(result.value.why, command.gateway);
+  }
+
+  /** An expected gateway has reported with an empty folder. */
+  admitFolder(gateway: GatewayId, incarnation: Incarnation): void {
+    if (this.#admitting.has(gateway) || this.#options.state.featureLevel() < 2) return;
+    this.#admitting.add(gateway);
+    void this.#options.consensus.propose({ t: "gateway-admit", gateway, incarnation }, proposeTimeoutMs).then((result) => {
+      this.#admitting.delete(gateway);
+      const refused = result.ok && result.value.t === "member" && !result.value.ok ? result.value.why : undefined;
+      if (!result.ok || refused !== undefined)
+        this.#context.diagnostics.warn("folder-not-admitted", { gateway, why: result.ok ? refused : result.message });
+    });
+  }
+
+  members(): readonly MemberState[] {
+    const { state, consensus, addressOf } = this.#options;
+    const view = consensus.view();
+    const ring = state.ring();
+    const filling = new Map<GatewayId, number>();
+    for (const gateways of ring?.filling.values() ?? []) for (const id of gateways) filling.set(id, (filling.get(id) ?? 0) + 1);
+    return [...state.members().values()]
+      .toSorted((a, b) => a.slot - b.slot)
+      .map((member) => ({
+        id: member.id,
+        kind: member.role,
+        membership: membershipOf(member, view),
+        incarnation: member.incarnation,
+        zone: member.zone,
+        weight: member.weight,
+        address: member.address ?? addressOf(member.id) ?? { host: "", mqtt: 0, mesh: 0, http: 0 },
+        matchIndex: view.followers.find((follower) => follower.id === member.memberId)?.matchIndex,
+        filling: filling.get(member.id) ?? 0,
+      }));
+  }
+
+  /** The leader's next step, if there is one to take. */
+  #plan(): void {
+    const { consensus, state } = this.#options;
+    if (!consensus.isLeader() || this.#changing || this.#stopped) return;
+    if (state.featureLevel() < 2) return this.#raiseFeatureLevel();
+    const view = consensus.view();
+    if (view.configurationIndex > view.commitIndex || view.commitIndex < view.lastIndex - lagMax) return;
+    const next = nextConfiguration({ self: this.#options.selfMember, current: view.configuration, members: this.#plannedMembers(view) });
+    if (next === undefined) return;
+    this.#context.diagnostics.info("membership-step", { voters: next.voters.join(" "), learners: next.learners.join(" ") });
+    this.#changing = true;
+    void consensus.changeConfiguration(next).then((changed) => {
+      this.#changing = false;
+      if (!changed.ok) this.#context.diagnostics.info("membership-step-failed", { why: changed.message, next: "tried again" });
+    });
+  }
+
+  #plannedMembers(view: RaftView): PlannedMember[] {
+    const { state, selfMember } = this.#options;
+    const nowMs = this.#context.clock.monotonicMs();
+    const followers = new Map(view.followers.map((follower) => [follower.id, follower]));
+    const planned: PlannedMember[] = [];
+    for (const { memberId, role } of state.members().values()) {
+      if (memberId === undefined) continue;
+      const follower = followers.get(memberId);
+      const self = memberId === selfMember;
+      planned.push({
+        id: memberId,
+        witness: role === "witness",
+        healthy: self || (follower !== undefined && nowMs - follower.heardMs < this.#context.tuning.voterDeadMs),
+        caughtUp: self || (follower !== undefined && follower.matchIndex > 0 && follower.matchIndex + lagMax >= view.commitIndex),
+      });
+    }
+    return planned;
+  }
+
+  /** Only once every member's version can apply what comes with it: all of them are linked, and say so. */
+  #raiseFeatureLevel(): void {
+    const { consensus, state, featureMaxOf } = this.#options;
+    const { featureMax } = this.#context.tuning;
+    const others = [...state.members().values()].filter((member) => member.id !== this.#context.self && member.memberId !== undefined);
+    const level = others.reduce((lowest, member) => Math.min(lowest, featureMaxOf(member.id) ?? 1), featureMax);
+    if (level <= state.featureLevel()) return;
+    this.#changing = true;
+    void consensus.propose({ t: "feature-level", level }, proposeTimeoutMs).then(() => {
+      this.#changing = false;
+    });
+  }
+}
+
+function membershipOf(member: Member, { configuration }: RaftView): MemberState["membership"] {
+  if (member.memberId === undefined) return "expected";
+  return configuration.voters.includes(member.memberId) ? "voter" : "learner";
+}
+
+function sameAddress(a: MemberAddress | undefined, b: MemberAddress): boolean {
+  return a !== undefined && a.host === b.host && a.mqtt === b.mqtt && a.mesh === b.mesh && a.http === b.http;
+}
+
+function refusal(why: MemberRefusal, gateway: GatewayId): Result<void> {
+  const [code, message]: readonly [ErrorCode, string] = refusals(gateway)[why];
+  return failure(code, message);
+}
+
+function refusals(gateway: GatewayId): Readonly<Record<MemberRefusal, readonly [ErrorCode, string]>> {
+  return {
+    exists: ["member-exists", `the site has a gateway ${gateway} already: use "gateway replace" for a new data folder`],
+    unknown: ["member-unknown", `the site has no gateway ${gateway}`],
+    "not-expected": ["member-change-pending", `the site does not expect a folder of ${gateway}`],
+    "slots-full": ["busy", "the site has 1,000 gateways: remove one first"],
+    last: ["member-needed", `${gateway} is the last gateway that keeps readings`],
+    "under-replicated": [
+      "under-replicated",
+      `readings that ${gateway} has may be nowhere else: those of another gateway that was lost are not restored yet (--force gives them up)`,
+    ],
+  };
+}
