@@ -57,7 +57,7 @@ async function httpCaller(port: number, put: HttpPut): Promise<Caller> {
     received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
     const end = received.indexOf("\r\n\r\n");
     if (end < 0) return;
-    const head = received.latin1Slice(0, end).toLowerCase();
+    const head = received.toString("latin1", 0, end).toLowerCase();
     const length = /\r\ncontent-length: *(\d+)/.exec(head)?.[1];
     if (length === undefined) return settle(`an answer without a length: ${head}`);
     if (received.length < end + 4 + Number(length)) return;
