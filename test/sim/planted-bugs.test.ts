@@ -1,23 +1,35 @@
 // Goal: the simulator's checkers are not blind: each planted bug is found, and by the bug alone. Method: one recorded seed for
-// each bug of planted-bugs.ts, run with it (must fail as recorded) and without (must hold). `scripts/sim-bugs.ts` searches anew.
+// each bug of planted-bugs.ts, run with it (must fail as recorded) and without (must hold). `npm run sim:bugs` searches anew.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { simulatorWorld } from "../../scripts/sim-world.ts";
 import { runSeed } from "../../src/sim/run-seed.ts";
-import { plantedBugs } from "./planted-bugs.ts";
+import { plantedBugs, plantedSeeds, runOptions } from "./planted-bugs.ts";
 
 const test = suite("planted bugs are found");
+const seeds = plantedSeeds();
 
-for (const { name, rules, wrapDisk, seed, faultsMs, caughtAs } of plantedBugs) {
-  test(`${name} (seed ${seed})`, async () => {
+for (const bug of plantedBugs) {
+  const seed = seeds[bug.name];
+  test(`${bug.name} (seed ${seed ?? "missing"})`, async () => {
+    assert.type(seed, "number", "no catching seed is recorded: npm run sim:bugs -- --write");
+    if (seed === undefined) return;
     const world = await simulatorWorld();
-    const planted = { ...(rules === undefined ? {} : { rules }), ...(wrapDisk === undefined ? {} : { wrapDisk }) };
-    const found = await runSeed({ seed, world, faultsMs, ...planted });
-    assert.not(found.ok, "the bug goes unnoticed: search another seed with scripts/sim-bugs.ts");
-    assert.match(found.problem ?? "", caughtAs);
-    const without = await runSeed({ seed, world, faultsMs });
+    const found = await runSeed({ world, ...runOptions(bug, seed), ...bug.plant() });
+    assert.not(found.ok, "the bug goes unnoticed: search another seed with npm run sim:bugs -- --write");
+    assert.match(found.problem ?? "", bug.caughtAs);
+    const without = await runSeed({ world, ...runOptions(bug, seed) });
     assert.is(without.problem, undefined, "the seed holds without the bug");
   });
 }
+
+test("every recorded seed is a bug's", () => {
+  const names = new Set(plantedBugs.map((bug) => bug.name));
+  assert.is(names.size, plantedBugs.length, "names are unique");
+  assert.equal(
+    Object.keys(seeds).filter((name) => !names.has(name)),
+    [],
+  );
+});
 
 test.run();

@@ -1,102 +1,163 @@
 /**
  * Bugs that the simulator's checkers must find, planted from outside: a substituted rule, or something between a gateway
- * and its disk. `scripts/sim-bugs.ts` searches a catching seed for each; `planted-bugs.test.ts` replays the recorded one.
+ * and its disk. `npm run sim:bugs` searches a catching seed for each; `planted-bugs.test.ts` replays the recorded ones.
  */
+import { readFileSync } from "node:fs";
 import { decodeRecord, encodeRecord } from "../../src/core/raft/record-codec.ts";
-import type { GatewayRules } from "../../src/gateway/serving.ts";
-import type { LogDirectory } from "../../src/ports/log.ts";
+import type { Log } from "../../src/ports/log.ts";
+import type { SeedOptions } from "../../src/sim/run-seed.ts";
 import type { WrapDisk } from "../../src/sim/simulated-gateway.ts";
 
 export interface PlantedBug {
   readonly name: string;
-  readonly rules?: GatewayRules;
-  readonly wrapDisk?: WrapDisk;
-  /** Found by `node --import tsx scripts/sim-bugs.ts`. */
-  readonly seed: number;
+  /** Anew for each run: some bugs remember what they should not. */
+  readonly plant: () => Pick<SeedOptions, "rules" | "wrapDisk">;
+  /** The faults under which it is searched and replayed; drawn by the seed when left out. */
+  readonly only?: readonly string[];
   readonly faultsMs: number;
   /** What the catching checker says. */
   readonly caughtAs: RegExp;
 }
 
-/** Says that records are durable as soon as they were taken; what a power cut loses of them is lost. */
-function lyingLog(name: string): WrapDisk {
-  return (ports) => {
-    const logs: LogDirectory = {
+/** Where `npm run sim:bugs -- --write` records the catching seeds, by the bug's name. */
+export const plantedSeedsFile = new URL("planted-seeds.json", import.meta.url);
+
+export function plantedSeeds(): Readonly<Record<string, number>> {
+  return JSON.parse(readFileSync(plantedSeedsFile, "utf8")) as Readonly<Record<string, number>>;
+}
+
+/** What a seed is run with, to catch the bug or to hold without it. */
+export function runOptions(bug: PlantedBug, seed: number): Pick<SeedOptions, "seed" | "faultsMs" | "only"> {
+  return { seed, faultsMs: bug.faultsMs, ...(bug.only === undefined ? {} : { only: bug.only }) };
+}
+
+/** Changes a log of each gateway's disk, when it is opened. */
+function changedLog(name: string, change: (log: Log) => void): WrapDisk {
+  return (ports) => ({
+    ...ports,
+    logs: {
+      ...ports.logs,
       async open(opened, options) {
         const result = await ports.logs.open(opened, options);
-        if (!result.ok || opened !== name) return result;
-        const log = result.value;
-        const lying: typeof log = {
-          append(parts, durable) {
-            const sequence = log.append(parts, () => undefined);
-            if (sequence !== undefined) void Promise.resolve().then(durable);
-            return sequence;
-          },
-          trim: (before) => log.trim(before),
-          nextSequence: () => log.nextSequence(),
-          durableSequence: () => log.durableSequence(),
-          health: () => log.health(),
-          stats: () => log.stats(),
-          close: () => log.close(),
-        };
-        return { ok: true, value: lying };
+        if (result.ok && opened === name) change(result.value);
+        return result;
       },
+    },
+  });
+}
+
+/** Says that records are durable as soon as they were taken; what a power cut loses of them is lost. */
+function lyingLog(name: string): WrapDisk {
+  return changedLog(name, (log) => {
+    const append = log.append.bind(log);
+    log.append = (parts, durable) => {
+      const sequence = append(parts, () => undefined);
+      if (sequence !== undefined) void Promise.resolve().then(durable);
+      return sequence;
     };
-    return { ...ports, logs };
-  };
+  });
 }
 
 /** Writes Raft's records without the vote: after a restart it may be given again. */
-const forgetfulVoter: WrapDisk = (ports) => ({
-  ...ports,
-  logs: {
-    async open(opened, options) {
-      const result = await ports.logs.open(opened, options);
-      if (!result.ok || opened !== "raft") return result;
-      const log = result.value;
-      return {
-        ok: true,
-        value: {
-          append: (parts, durable) => log.append(parts.map(withoutVote), durable),
-          trim: (before) => log.trim(before),
-          nextSequence: () => log.nextSequence(),
-          durableSequence: () => log.durableSequence(),
-          health: () => log.health(),
-          stats: () => log.stats(),
-          close: () => log.close(),
-        },
-      };
-    },
-  },
+const forgetfulVoter = changedLog("raft", (log) => {
+  const append = log.append.bind(log);
+  log.append = (parts, durable) => append(parts.map(withoutVote), durable);
 });
 
 function withoutVote(bytes: Uint8Array): Uint8Array {
   const record = decodeRecord(bytes);
-  if (!record.ok || record.value.hardState === undefined) return bytes;
-  return encodeRecord({ ...record.value, hardState: { ...record.value.hardState, votedFor: undefined } });
+  if (!record.ok) return bytes;
+  const { hardState, lastIndex } = record.value;
+  if (hardState === undefined || lastIndex === undefined) return bytes;
+  return encodeRecord({ ...record.value, lastIndex, hardState: { ...hardState, votedFor: undefined } });
 }
 
-const splitBrain = /both lead in term|committed entry|and differ|not linearizable|lost/;
+/** The identity outlives the disk, as if it lay on another one: a wiped gateway joins again, without its log. */
+function undyingIdentity(): WrapDisk {
+  const identities = new Map<string, unknown>();
+  return (ports, gateway) => {
+    const { documents } = ports;
+    const read = documents.read.bind(documents);
+    const write = documents.write.bind(documents);
+    documents.write = async (name, value) => {
+      const written = await write(name, value);
+      if (name === "identity" && written.ok && isMember(value)) identities.set(gateway, value);
+      return written;
+    };
+    documents.read = async (name) => {
+      const found = await read(name);
+      const identity = identities.get(gateway);
+      if (name !== "identity" || !found.ok || found.value !== undefined || identity === undefined) return found;
+      return { ok: true, value: { ...identity, stage: "joining" } };
+    };
+    return ports;
+  };
+}
+
+function isMember(identity: unknown): boolean {
+  return typeof identity === "object" && identity !== null && "stage" in identity && identity.stage === "member";
+}
+
+const splitBrain = /lead in term|committed entry|and differ|not linearizable|lost|wrote an entry over/;
 
 export const plantedBugs: readonly PlantedBug[] = [
-  { name: "accept quorum of one", rules: { copiesRequired: () => 1 }, seed: 1, faultsMs: 20_000, caughtAs: /lost/ },
-  { name: "acknowledge before fsync", wrapDisk: lyingLog("readings"), seed: 2, faultsMs: 20_000, caughtAs: /lost/ },
-  { name: "Raft answers before fsync", wrapDisk: lyingLog("raft"), seed: 2, faultsMs: 20_000, caughtAs: splitBrain },
-  { name: "vote not persisted", wrapDisk: forgetfulVoter, seed: 38, faultsMs: 20_000, caughtAs: splitBrain },
-  { name: "a Raft majority of one", rules: { raft: { quorumSize: () => 1 } }, seed: 1, faultsMs: 10_000, caughtAs: splitBrain },
+  { name: "accept-quorum-of-one", plant: () => ({ rules: { copiesRequired: () => 1 } }), faultsMs: 20_000, caughtAs: /lost/ },
   {
-    name: "a vote for a log that is behind (Raft §5.4.1)",
-    rules: { raft: { mayGrantVote: ({ votedFor, candidate }) => votedFor === undefined || votedFor === candidate } },
-    seed: 3,
+    name: "acknowledge-before-fsync",
+    plant: () => ({ wrapDisk: lyingLog("readings") }),
+    only: ["crash"],
+    faultsMs: 20_000,
+    caughtAs: /lost/,
+  },
+  {
+    name: "raft-answers-before-fsync",
+    plant: () => ({ wrapDisk: lyingLog("raft") }),
+    only: ["crash", "election"],
     faultsMs: 20_000,
     caughtAs: splitBrain,
   },
   {
-    name: "two votes in one term (Raft §5.2)",
-    rules: { raft: { mayGrantVote: ({ candidateLog, ownLog }) => candidateLog.term > ownLog.term || candidateLog.index >= ownLog.index } },
-    seed: 4,
+    name: "vote-not-persisted",
+    plant: () => ({ wrapDisk: forgetfulVoter }),
+    only: ["voter-restarts"],
+    faultsMs: 20_000,
+    caughtAs: splitBrain,
+  },
+  { name: "raft-majority-of-one", plant: () => ({ rules: { raft: { quorumSize: () => 1 } } }), faultsMs: 10_000, caughtAs: splitBrain },
+  {
+    // Raft §5.4.1.
+    name: "vote-without-log-check",
+    plant: () => ({ rules: { raft: { mayGrantVote: ({ votedFor, candidate }) => votedFor === undefined || votedFor === candidate } } }),
+    only: ["election", "partition"],
+    faultsMs: 20_000,
+    caughtAs: splitBrain,
+  },
+  {
+    // Raft §5.2.
+    name: "two-votes-in-one-term",
+    plant: () => ({
+      rules: {
+        raft: { mayGrantVote: ({ candidateLog, ownLog }) => candidateLog.term > ownLog.term || candidateLog.index >= ownLog.index },
+      },
+    }),
+    only: ["election", "crash"],
     faultsMs: 20_000,
     // The machine's own assertion is the checker: a gateway that is to vote twice stops.
     caughtAs: /one vote in term/,
+  },
+  {
+    // Raft §5.4.2, figure 8.
+    name: "commit-of-an-earlier-term",
+    plant: () => ({ rules: { raft: { mayCommit: () => true } } }),
+    only: ["leaders-fall"],
+    faultsMs: 60_000,
+    caughtAs: splitBrain,
+  },
+  {
+    name: "wiped-gateway-votes",
+    plant: () => ({ wrapDisk: undyingIdentity() }),
+    only: ["wiped-disk"],
+    faultsMs: 20_000,
+    caughtAs: /with an empty folder|lead in term|committed entry/,
   },
 ];
