@@ -77,6 +77,7 @@ export interface ServingOptions {
 
 const ackTimeoutMs = 20_000;
 const maintainMs = 1_000;
+const proposeTimeoutMs = 10_000;
 /** A kv value of 1 MiB, its key and what the encoding adds. */
 const commandBytesMax = (1 << 20) + (64 << 10);
 
@@ -233,8 +234,12 @@ export class Serving {
       requests,
       router,
       attempts: this.attempts,
+      state: this.state,
       gateways,
       stored: (row) => options.events.emit({ type: "result", row }),
+      proposeStored: (ordinal) => {
+        void this.consensus.propose({ t: "results-stored", gateway: context.self, ordinal }, proposeTimeoutMs);
+      },
     });
     this.jobs = new JobRunner({
       context,

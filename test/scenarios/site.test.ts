@@ -174,7 +174,8 @@ test("P4: the leader is killed in the middle of a job's run, and each window's r
   const device = publisher();
   for (let value = 1; value <= 5; value++) device.publish(site.wallMs() + value, value);
   await site.runFor(1_000);
-  const claimed = () => [...(site.leader()?.running()?.gateway.serving()?.state.job("mean")?.windows.values() ?? [])];
+  const claimed = () =>
+    (site.leader()?.running()?.gateway.serving()?.state.job("mean")?.windows.records() ?? []).map(([, window]) => window);
   await site.until(() => claimed().some((window) => window.attempt > window.committedAttempt), {
     withinMs: 40_000,
     what: "a run is under way",

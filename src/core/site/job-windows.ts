@@ -70,11 +70,12 @@ export class JobWindows {
     this.#merge();
   }
 
-  /** Records and ranges, ascending, for captures and pictures. */
+  /** What is kept one by one, ascending: the newest windows, and whatever is not committed. */
   records(): [number, WindowState][] {
     return [...this.#records].sort((a, b) => a[0] - b[0]);
   }
 
+  /** What is kept together, ascending. */
   ranges(): readonly WindowRange[] {
     return [...this.#ranges];
   }

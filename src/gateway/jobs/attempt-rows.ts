@@ -27,6 +27,7 @@ export class AttemptKeeper {
   readonly #log: ReadingsLog;
   readonly #requests: Requests;
   readonly #useless: (rows: AttemptRows) => boolean;
+  readonly #gateways: () => readonly GatewayId[];
   readonly #kept = new Map<string, AttemptRows>();
   #bytes = 0;
 
@@ -37,11 +38,14 @@ export class AttemptKeeper {
     readonly log: ReadingsLog;
     readonly requests: Requests;
     readonly restored: readonly AttemptRows[];
+    /** Those that keep results, as of now. */
+    readonly gateways: () => readonly GatewayId[];
   }) {
     this.#context = options.context;
     this.#log = options.log;
     this.#requests = options.requests;
     this.#useless = options.useless;
+    this.#gateways = options.gateways;
     for (const rows of options.restored) this.#add(rows);
     options.requests.serve("keep-rows", (_from, body) => this.#keepForPeer(body));
   }
@@ -52,11 +56,18 @@ export class AttemptKeeper {
 
   /** The window's commits moved on: lets go of rows that are useless now. */
   tidy(job: string, fromMs: number): void {
-    for (const [key, rows] of this.#kept) {
-      if (rows.job !== job || rows.fromMs !== fromMs || !this.#useless(rows)) continue;
-      this.#kept.delete(key);
-      this.#bytes -= rows.rows.length;
-    }
+    for (const rows of this.#kept.values()) if (rows.job === job && rows.fromMs === fromMs) this.#dropUseless(rows);
+  }
+
+  /** The state moved on by more than single commits: lets go of all rows that are useless now. */
+  tidyAll(): void {
+    for (const rows of this.#kept.values()) this.#dropUseless(rows);
+  }
+
+  #dropUseless(rows: AttemptRows): void {
+    if (!this.#useless(rows)) return;
+    this.#kept.delete(keyOf(rows));
+    this.#bytes -= rows.rows.length;
   }
 
   /** Writes all again to the end of the log, whose front is about to be trimmed. False: the log had no room for all. */
@@ -66,7 +77,9 @@ export class AttemptKeeper {
   }
 
   /** Makes the rows durable on a majority of the gateways, this one perhaps among them. */
-  async keepOnMajority(rows: readonly AttemptRows[], gateways: readonly GatewayId[]): Promise<Result<void>> {
+  async keepOnMajority(rows: readonly AttemptRows[]): Promise<Result<void>> {
+    const gateways = this.#gateways();
+    if (gateways.length === 0) return failure("quorum-unavailable", "the site has no gateway that keeps rows now");
     const needed = Math.floor(gateways.length / 2) + 1;
     const copies = await new Promise<number>((resolve) => {
       let kept = 0;

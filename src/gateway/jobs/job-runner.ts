@@ -8,8 +8,7 @@ import type { JobSettings } from "../../config/settings.ts";
 import type { SiteState } from "../../core/site/site-state.ts";
 import { type Calendar, windowAt } from "../../lib/calendar.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
-import type { GatewayId } from "../../lib/ids.ts";
-import type { Consensus } from "../consensus.ts";
+import type { Consensus } from "../consensus/consensus.ts";
 import type { GatewayContext } from "../context.ts";
 import type { GroupRow } from "../query/group-table.ts";
 import type { Queries } from "../query/queries.ts";
@@ -26,7 +25,6 @@ export interface JobRunnerOptions {
   readonly attempts: AttemptKeeper;
   readonly results: Results;
   readonly calendar: Calendar;
-  readonly gateways: readonly GatewayId[];
   /** How far this gateway's clock is from its peers', where a majority of them is heard. */
   readonly clockDeviationMs: () => number | undefined;
 }
@@ -298,7 +296,7 @@ export class JobRunner {
       });
     }
     if (commits.length === 0) return success({ committed: 0, rows });
-    const durable = await attempts.keepOnMajority(kept, this.#options.gateways);
+    const durable = await attempts.keepOnMajority(kept);
     if (!durable.ok) return durable;
     const done = await consensus.propose({ t: "run-commit", job: job.name, windows: commits, sinks: job.sinks }, proposeTimeoutMs);
     if (!done.ok && done.code !== "outcome-unknown") return done;

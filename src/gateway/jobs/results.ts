@@ -1,10 +1,11 @@
 /**
  * Committed results: every gateway stores the rows of every commit, in commit order, fetching from its peers what it
- * missed, and appends them to its own copy of each `file` sink. What a sink holds is a prefix of the commits, each
- * once: its position is a document, and what a crash left behind the position is cut off.
+ * missed, and appends them to its own copy of each `file` sink. The commits come from the outbox of the site's state, which
+ * keeps them until all gateways have said that they stored them; whoever is behind it fetches whole results from a peer.
  */
 
 import type { CommittedRun } from "../../core/site/apply-result.ts";
+import type { SiteState } from "../../core/site/site-state.ts";
 import { copyBytes } from "../../lib/bytes.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import type { GatewayId } from "../../lib/ids.ts";
@@ -12,12 +13,13 @@ import type { Store } from "../../ports/store.ts";
 import type { GatewayContext } from "../context.ts";
 import type { MeshRouter } from "../mesh-router.ts";
 import type { Requests } from "../requests.ts";
-import { packSealed, unpackSealed } from "../series/sealed-value.ts";
-import { metaKey, prefixRange, resultKey, resultPrefix } from "../series/store-keys.ts";
+import { prefixRange, resultKey, resultPrefix } from "../series/store-keys.ts";
 import type { ResultRow } from "../service.ts";
 import type { AttemptKeeper, AttemptRows } from "./attempt-rows.ts";
 import { FileSink } from "./file-sink.ts";
 import { decodeRows, digestOfRows } from "./result-row.ts";
+import { ResultStore } from "./result-store.ts";
+import { ResultsBackfill } from "./results-backfill.ts";
 
 export interface ResultsOptions {
   readonly context: GatewayContext;
@@ -25,9 +27,13 @@ export interface ResultsOptions {
   readonly requests: Requests;
   readonly router: MeshRouter;
   readonly attempts: AttemptKeeper;
-  readonly gateways: readonly GatewayId[];
-  /** A committed row was stored here. */
+  readonly state: Pick<SiteState, "outbox" | "featureLevel" | "resultsStoredBy">;
+  /** Those that keep results, as of now. */
+  readonly gateways: () => readonly GatewayId[];
+  /** A committed row was stored here, soon after its commit. */
   readonly stored: (row: ResultRow) => void;
+  /** Has the site know that this gateway has stored all runs below the ordinal; said again later when it did not work. */
+  readonly proposeStored: (ordinal: number) => void;
 }
 
 /** Commits that are stored in one go. */
@@ -36,44 +42,58 @@ const retryMs = 500;
 const catchUpPollMs = 20;
 const clockChangeMaxMs = 26 * 3_600_000;
 const fetchTimeoutMs = 5_000;
-const scanPage = 200;
 const revisionMax = 0xffffffff;
+const reportMs = 30_000;
+/** Commits that the site keeps for a copy of a sink that cannot be written here; it is made again as a whole beyond that. */
+const sinkLagMax = 10_000;
 
 export class Results {
   readonly sinks: readonly FileSink[];
   readonly #options: ResultsOptions;
   readonly #context: GatewayContext;
-  /** All commits in order, stored ones included: what a sink's copy is made from. */
-  readonly #committed: CommittedRun[] = [];
-  /** How many of them are stored. */
-  #stored = 0;
-  /** What the store says: commits up to this log index, and how many of that entry's windows, are stored. */
-  #storedIndex = 0;
+  readonly #results: ResultStore;
+  readonly #backfill: ResultsBackfill;
+  /** The rows of all runs below this ordinal are stored. */
+  #next = 0;
+  /** The store's record is of an older version, and says only up to which log index commits are stored. */
+  #oldIndex: number | undefined;
   #pumping = false;
   /** Something was committed while the pump ran. */
   #pumpAgain = false;
+  #reportDue = false;
   #stopped = false;
 
   constructor(options: ResultsOptions) {
     this.#options = options;
     this.#context = options.context;
-    this.sinks = options.context.settings.sinks.map(
-      (settings) => new FileSink({ context: options.context, settings, rowsOf: (run) => this.#storedRows(run) }),
-    );
+    this.#results = new ResultStore(options.store, options.context.packing);
+    const source = {
+      outbox: () => options.state.outbox(),
+      storedTo: () => this.#next,
+      rowsOf: (run: CommittedRun) => this.#storedRows(run),
+      page: (after: Uint8Array | undefined) => this.#results.page(after),
+    };
+    this.sinks = options.context.settings.sinks.map((settings) => new FileSink({ context: options.context, settings, source }));
     options.requests.serve("rows", (_from, body) => this.#rowsForPeer(body));
+    this.#backfill = new ResultsBackfill({
+      ...options,
+      store: this.#results,
+      progress: () => ({ stored: this.#next, firstOrdinal: options.state.outbox().firstOrdinal, committed: this.#committed() }),
+    });
   }
 
   async open(): Promise<Result<void>> {
-    const bytes = await this.#options.store.get(metaKey("results"));
-    if (bytes !== undefined) {
-      const meta = unpackSealed(this.#context.packing, bytes);
-      if (!meta.ok) return failure("store-damaged", `the store's record of results cannot be read: ${meta.message}`);
-      this.#storedIndex = (meta.value as { index: number }).index;
-    }
+    const position = await this.#results.position();
+    if (!position.ok) return position;
+    this.#next = position.value.ordinal ?? 0;
+    if (position.value.ordinal === undefined) this.#oldIndex = position.value.index;
     for (const sink of this.sinks) {
       const opened = await sink.open();
       if (!opened.ok) return opened;
     }
+    this.#reportLater();
+    // The state may have been restored from a snapshot before.
+    this.restored();
     return success(undefined);
   }
 
@@ -84,34 +104,39 @@ export class Results {
 
   /** Runs were committed, in the order of the log; also when the log is replayed. */
   committed(runs: readonly CommittedRun[]): void {
-    for (const run of runs) {
-      this.#committed.push(run);
-      if (run.index <= this.#storedIndex) this.#markStored(1);
-    }
+    this.#skipOld();
     for (const run of runs) this.#options.attempts.tidy(run.job, run.fromMs);
     if (runs.length > 0) this.#pump();
   }
 
+  /** The site's state was replaced by a snapshot: any number of runs were committed, and others forgotten. */
+  restored(): void {
+    this.#skipOld();
+    this.#options.attempts.tidyAll();
+    this.#pump();
+  }
+
   /** Whether these are the rows of a commit that is not stored here yet. */
   needs(rows: Pick<AttemptRows, "job" | "fromMs" | "attempt">): boolean {
-    for (let at = this.#stored; at < this.#committed.length; at++) {
-      const run = this.#committed[at] as CommittedRun;
+    const { firstOrdinal, runs } = this.#options.state.outbox();
+    for (let at = Math.max(0, this.#next - firstOrdinal); at < runs.length; at++) {
+      const run = runs[at] as CommittedRun;
       if (run.job === rows.job && run.fromMs === rows.fromMs && run.attempt === rows.attempt) return true;
     }
     return false;
   }
 
   pending(): number {
-    return this.#committed.length - this.#stored;
+    return Math.max(0, this.#committed() - this.#next);
   }
 
   /** Resolves when everything that is committed so far is stored here. */
   async caughtUp(timeoutMs: number): Promise<Result<void>> {
-    const target = this.#committed.length;
+    const target = this.#committed();
     const deadline = this.#context.clock.monotonicMs() + timeoutMs;
-    while (this.#stored < target) {
+    while (this.#next < target) {
       if (this.#stopped || this.#context.clock.monotonicMs() >= deadline)
-        return failure("not-ready", `${target - this.#stored} committed runs have not reached this gateway yet`);
+        return failure("not-ready", `${target - this.#next} committed runs have not reached this gateway yet`);
       await new Promise<void>((resolve) => {
         this.#context.clock.schedule(catchUpPollMs, resolve);
       });
@@ -121,10 +146,9 @@ export class Results {
 
   /** Latest revision of each row whose window overlaps the range, in the order of window and id. */
   async rows(job: string, range: { readonly fromMs: number; readonly toMs: number }): Promise<Result<ResultRow[]>> {
-    const all = prefixRange(resultPrefix(job));
-    const from = this.#firstKey(job, range.fromMs) ?? all.from;
-    const to = Number.isFinite(range.toMs) ? resultKey(job, Math.max(0, range.toMs), 0) : all.to;
-    const latest = await this.#latest({ from, to }, (row) => row.to > range.fromMs && row.from < range.toMs);
+    const from = this.#firstKey(job, range.fromMs);
+    const to = Number.isFinite(range.toMs) ? resultKey(job, Math.max(0, range.toMs), 0) : undefined;
+    const latest = await this.#results.latest(job, { from, to }, (row) => row.to > range.fromMs && row.from < range.toMs);
     return latest.ok ? success([...latest.value.values()].sort((a, b) => a.from - b.from || (a.id < b.id ? -1 : 1))) : latest;
   }
 
@@ -141,35 +165,25 @@ export class Results {
     // Windows that begin before 1970 are not in the order of their keys.
     const keys =
       firstMs < 0 ? prefixRange(resultPrefix(job)) : { from: resultKey(job, firstMs, 0), to: resultKey(job, lastMs, revisionMax) };
-    return await this.#latest(keys, (row) => row.from >= firstMs && row.from <= lastMs);
+    return await this.#results.latest(job, keys, (row) => row.from >= firstMs && row.from <= lastMs);
   }
 
-  async #latest(
-    keys: { readonly from: Uint8Array; readonly to: Uint8Array },
-    isWanted: (row: ResultRow) => boolean,
-  ): Promise<Result<Map<string, ResultRow>>> {
-    const latest = new Map<string, ResultRow>();
-    let { from } = keys;
-    for (;;) {
-      const page = await this.#options.store.scan({ from, to: keys.to, limit: scanPage });
-      for (const { value } of page) {
-        const rows = this.#unseal(value);
-        if (!rows.ok) return rows;
-        // Keys are in the order of window and revision: a later row of the same id replaces the earlier.
-        for (const row of rows.value) if (isWanted(row)) latest.set(row.id, row);
-      }
-      const last = page.at(-1);
-      if (last === undefined || page.length < scanPage) return success(latest);
-      from = new Uint8Array(last.key.length + 1);
-      from.set(last.key);
-    }
+  /** Ordinal of the next commit. */
+  #committed(): number {
+    const { firstOrdinal, runs } = this.#options.state.outbox();
+    return firstOrdinal + runs.length;
   }
 
-  /** The next commits are stored: sinks may have them. */
-  #markStored(count: number): void {
-    for (let i = 0; i < count; i++) {
-      const run = this.#committed[this.#stored++] as CommittedRun;
-      for (const sink of this.sinks) sink.offer(run);
+  /** Passes over commits that the record of an older version says are stored. */
+  #skipOld(): void {
+    if (this.#oldIndex === undefined) return;
+    const { firstOrdinal, runs } = this.#options.state.outbox();
+    const first = runs[0];
+    // Stored in the order of the log: what is before a stored one is stored too, forgotten or not.
+    if (first !== undefined && first.index <= this.#oldIndex) this.#next = Math.max(this.#next, firstOrdinal);
+    for (let at = this.#next - firstOrdinal; at >= 0 && at < runs.length; at++) {
+      if ((runs[at] as CommittedRun).index > this.#oldIndex) break;
+      this.#next = firstOrdinal + at + 1;
     }
   }
 
@@ -201,27 +215,32 @@ export class Results {
   /** True when something is left to be tried again later. */
   async #pumpAll(): Promise<boolean> {
     let waiting = false;
-    while (this.#stored < this.#committed.length && !this.#stopped) {
+    if (this.#next < this.#options.state.outbox().firstOrdinal) waiting = !(await this.#fetchForgotten());
+    while (!waiting && this.#next < this.#committed() && !this.#stopped) {
       const stored = await this.#storeSome();
-      if (stored === 0) {
-        waiting = true;
-        break;
-      }
+      if (stored === 0) waiting = true;
     }
     for (const sink of this.sinks) {
+      if (this.#stopped) break;
       const settled = await sink.follow();
       waiting ||= !settled;
     }
-    return waiting || this.#stored < this.#committed.length;
+    if (this.#reportDue && !this.#stopped) await this.#report();
+    return waiting || this.#next < this.#committed();
+  }
+
+  /** Fetches from a peer what the site's state has forgotten. False: try again later. */
+  async #fetchForgotten(): Promise<boolean> {
+    const ordinal = await this.#backfill.fetch();
+    if (ordinal === undefined) return false;
+    await this.#remember([], Math.max(ordinal, this.#next));
+    this.#options.attempts.tidyAll();
+    return true;
   }
 
   /** Stores the next commits whose rows can be had. Never part of a log entry's commits without the rest. */
   async #storeSome(): Promise<number> {
-    const next = this.#committed.slice(this.#stored, this.#stored + batchMax);
-    const last = next.at(-1);
-    if (last === undefined) return 0;
-    for (let at = this.#stored + next.length; this.#committed[at]?.index === last.index; at++)
-      next.push(this.#committed[at] as CommittedRun);
+    const next = this.#nextRuns();
     const ready: { readonly run: CommittedRun; readonly rows: Uint8Array }[] = [];
     for (const run of next) {
       const rows = await this.#obtain(run);
@@ -232,15 +251,7 @@ export class Results {
     const whole = ready.filter(({ run }) => run.index !== cut);
     const newest = whole.at(-1);
     if (newest === undefined) return 0;
-    const puts = whole.map(({ run, rows }) => ({
-      type: "put" as const,
-      key: resultKey(run.job, run.fromMs, run.revision),
-      value: packSealed(this.#context.packing, rows),
-    }));
-    const meta = { type: "put" as const, key: metaKey("results"), value: packSealed(this.#context.packing, { index: newest.run.index }) };
-    await this.#options.store.write([...puts, meta], { sync: true });
-    this.#storedIndex = newest.run.index;
-    this.#markStored(whole.length);
+    await this.#remember(whole, newest.run.ordinal + 1);
     for (const { run, rows } of whole) {
       this.#options.attempts.tidy(run.job, run.fromMs);
       const decoded = decodeRows(this.#context.packing, rows);
@@ -249,11 +260,59 @@ export class Results {
     return whole.length;
   }
 
+  /** The next commits to store, with all of the last one's log entry. */
+  #nextRuns(): CommittedRun[] {
+    const { firstOrdinal, runs } = this.#options.state.outbox();
+    const from = this.#next - firstOrdinal;
+    if (from < 0) return [];
+    const next = runs.slice(from, from + batchMax);
+    const last = next.at(-1);
+    for (let at = from + next.length; last !== undefined && runs[at]?.index === last.index; at++) next.push(runs[at] as CommittedRun);
+    return next;
+  }
+
+  /** Stores rows together with the position behind them. */
+  async #remember(stored: readonly { readonly run: CommittedRun; readonly rows: Uint8Array }[], next: number): Promise<void> {
+    const index = stored.at(-1)?.run.index ?? this.#oldIndex ?? 0;
+    const withSinks = this.#options.state.featureLevel() >= 2;
+    await this.#results.write(stored, { index, ordinal: next }, { withSinks });
+    this.#next = next;
+    this.#oldIndex = undefined;
+  }
+
+  #reportLater(): void {
+    this.#context.clock.schedule(reportMs, () => {
+      if (this.#stopped) return;
+      this.#reportLater();
+      this.#context.inbox.post(() => {
+        const { state, gateways } = this.#options;
+        if (state.featureLevel() < 2 || !gateways().includes(this.#context.self)) return;
+        if (this.#next <= state.resultsStoredBy(this.#context.self)) return;
+        this.#reportDue = true;
+        this.#pump();
+      });
+    });
+  }
+
+  /** Says how far this gateway has come, so that the site may forget what all have stored. */
+  async #report(): Promise<void> {
+    this.#reportDue = false;
+    const { state } = this.#options;
+    if (this.#next < state.outbox().firstOrdinal) return;
+    for (const sink of this.sinks) await sink.settle();
+    const written = Math.min(this.#next, ...this.sinks.map((sink) => sink.durableOrdinal()));
+    const ordinal = Math.max(written, this.#next - sinkLagMax);
+    if (ordinal > state.resultsStoredBy(this.#context.self)) this.#options.proposeStored(ordinal);
+  }
+
   /** The rows of a commit: kept here, or fetched from whoever has them. */
   async #obtain(run: CommittedRun): Promise<Uint8Array | undefined> {
     const kept = this.#options.attempts.find(run.job, run.fromMs, run.attempt);
     if (kept !== undefined && digestOfRows(kept) === run.digest) return kept;
-    for (const peer of this.#options.gateways) {
+    // Here already where it was fetched with older results.
+    const here = await this.#results.rowsOf(run);
+    if (here.ok && here.value !== undefined && digestOfRows(here.value) === run.digest) return here.value;
+    for (const peer of this.#options.gateways()) {
       if (peer === this.#context.self || !this.#options.router.reachable(peer)) continue;
       const { job, fromMs, attempt, revision } = run;
       const answer = await this.#options.requests.call(
@@ -274,27 +333,16 @@ export class Results {
       return failure("bad-request", "which rows?");
     const kept = this.#options.attempts.find(job, fromMs, attempt);
     if (kept !== undefined) return success(kept);
-    const value = await this.#options.store.get(resultKey(job, fromMs, revision));
-    if (value === undefined) return failure("not-found", "these rows are not here");
-    const rows = unpackSealed(this.#context.packing, value);
-    return rows.ok ? success(rows.value) : rows;
+    const rows = await this.#results.rowsOf({ job, fromMs, revision });
+    if (!rows.ok) return rows;
+    return rows.value === undefined ? failure("not-found", "these rows are not here") : success(rows.value);
   }
 
   async #storedRows(run: CommittedRun): Promise<Result<readonly ResultRow[]>> {
-    const value = await this.#options.store.get(resultKey(run.job, run.fromMs, run.revision));
-    if (value === undefined)
-      return failure(
-        "store-damaged",
-        `the rows of ${run.job} ${new Date(run.fromMs).toISOString()} revision ${run.revision} are missing from the store`,
-      );
-    return this.#unseal(value);
-  }
-
-  #unseal(value: Uint8Array): Result<readonly ResultRow[]> {
-    const bytes = unpackSealed(this.#context.packing, value);
-    if (!bytes.ok) return bytes;
-    return bytes.value instanceof Uint8Array
-      ? decodeRows(this.#context.packing, bytes.value)
-      : failure("store-damaged", "a result in the store is malformed");
+    const rows = await this.#results.rowsOf(run);
+    if (!rows.ok) return rows;
+    if (rows.value !== undefined) return decodeRows(this.#context.packing, rows.value);
+    const window = `${run.job} ${new Date(run.fromMs).toISOString()} revision ${run.revision}`;
+    return failure("store-damaged", `the rows of ${window} are missing from the store`);
   }
 }

@@ -9,6 +9,7 @@
  */
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 const twoTo32 = 0x100000000;
 
 export interface ChunkRef {
@@ -80,6 +81,8 @@ export function prefixRange(prefix: Uint8Array): { readonly from: Uint8Array; re
 
 export const seriesPrefix = encoder.encode("s");
 export const chunkPrefix = encoder.encode("c");
+/** Of the results of all jobs. */
+export const resultsPrefix = encoder.encode("r");
 
 export function resultKey(job: string, fromMs: number, revision: number): Uint8Array {
   const prefix = resultPrefix(job);
@@ -96,6 +99,12 @@ export function resultPrefix(job: string): Uint8Array {
   const prefix = new Uint8Array(name.length + 1);
   prefix.set(name);
   return prefix;
+}
+
+/** `undefined` for what is no key of a result. */
+export function jobOfResultKey(key: Uint8Array): string | undefined {
+  const end = key.length - 13;
+  return end > 1 && key[0] === 0x72 && key[end] === 0 ? decoder.decode(key.subarray(1, end)) : undefined;
 }
 
 function setTime(view: DataView, offset: number, time: number): void {
