@@ -149,7 +149,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     // Raft §5.4.2, figure 8.
     name: "commit-of-an-earlier-term",
     plant: () => ({ rules: { raft: { mayCommit: () => true } } }),
-    only: ["leaders-fall"],
+    only: ["figure-8"],
     faultsMs: 60_000,
     caughtAs: splitBrain,
   },

@@ -7,6 +7,7 @@ const family = "election";
 /** By then every follower that hears of no leader is due to stand. */
 const electionMs = 2_500;
 const voteMs = 3_000;
+const handOnMs = 500;
 
 /** Term and choice of a gateway's last vote. */
 function voteOf(gateway: SimulatedGateway): string | undefined {
@@ -33,10 +34,10 @@ async function voterRestarts(strike: Strike): Promise<void> {
   for (const other of others) strike.slowDisk(other);
   for (let turn = 0; turn < 2; turn++) {
     const heals = cutSides(strike, sides);
-    const alone = others.map((other) => strike.cutBoth(voter, other));
+    const cutVoter = others.map((other) => strike.cutBoth(voter, other));
     const resumes = others.map((other) => strike.pause(other));
     await strike.wait(electionMs);
-    for (const heal of alone) heal();
+    for (const heal of cutVoter) heal();
     for (const resume of resumes) resume();
     const before = voteOf(voter);
     await strike.reaches(() => voteOf(voter) !== before && voteOf(voter)?.endsWith(` ${voter.id}`) === false, voteMs);
@@ -54,7 +55,60 @@ async function voterRestarts(strike: Strike): Promise<void> {
   }
 }
 
+/** Cuts one off from all others; what comes back heals it. */
+function alone(strike: Strike, one: SimulatedGateway): () => void {
+  const heals = strike.gateways.filter((other) => other !== one).map((other) => strike.cutBoth(one, other));
+  return () => {
+    for (const heal of heals) heal();
+  };
+}
+
+function leads(gateway: SimulatedGateway): boolean {
+  return gateway.running()?.gateway.serving()?.consensus.isLeader() === true;
+}
+
+function lastIndexOf(gateway: SimulatedGateway): number {
+  return gateway.running()?.gateway.serving()?.consensus.view().lastIndex ?? 0;
+}
+
+/** How far the log of a follower is known to be the leader's: what the leader counts. */
+function handedOn(leader: SimulatedGateway): number {
+  const view = leader.running()?.gateway.serving()?.consensus.view();
+  return Math.max(0, ...(view?.followers ?? []).map((follower) => follower.matchIndex));
+}
+
+/**
+ * Figure 8 of the Raft paper: a leader keeps an entry to itself; a second one leads, and keeps its own; the first leads
+ * again and hands its old entry on, which a majority then has; it is lost before it hands on more; the second may win.
+ */
+async function figure8(strike: Strike): Promise<void> {
+  const { random, site } = strike;
+  if (!(await strike.everybody())) return;
+  const first = site.leader();
+  if (first === undefined) return;
+  const before = lastIndexOf(first);
+  const healFirst = alone(strike, first);
+  await strike.reaches(() => lastIndexOf(first) > before, electionMs);
+  const others = strike.gateways.filter((gateway) => gateway !== first);
+  if (!(await strike.reaches(() => others.some(leads), 2 * electionMs))) return;
+  const second = others.find(leads);
+  if (second === undefined) return;
+  const healSecond = alone(strike, second);
+  healFirst();
+  if (!(await strike.reaches(() => leads(first), 3 * electionMs))) return;
+  // Its last entry is the one with which it began to lead: what a majority is to have is the one before.
+  const old = lastIndexOf(first) - 1;
+  if (random.chance(0.7)) await strike.reaches(() => handedOn(first) >= old, handOnMs);
+  else await strike.wait(random.real() * random.pick([5, 20, 80]));
+  if (random.chance(0.5)) alone(strike, first);
+  else strike.crash(first, { power: random.chance(0.5) });
+  healSecond();
+  await strike.reaches(() => leads(second), 2 * electionMs);
+  await strike.wait(random.below(1_000));
+}
+
 export const elections: readonly Fault[] = [
+  { name: "figure-8", family, carryOut: figure8 },
   { name: "voter-restarts", family, carryOut: voterRestarts },
   {
     // Just after something was committed or acknowledged, for long enough that another takes over.
@@ -65,7 +119,7 @@ export const elections: readonly Fault[] = [
       const leader = strike.site.leader();
       if (leader === undefined) return;
       if (strike.random.chance(0.3)) {
-        for (const other of strike.gateways) if (other !== leader) strike.cutBoth(leader, other);
+        alone(strike, leader);
         await strike.wait(2_000 + strike.durationMs());
         return;
       }
@@ -91,7 +145,7 @@ export const elections: readonly Fault[] = [
     },
   },
   {
-    // One leader after the other is gone as soon as it leads: terms go by, logs differ (the paper's figure 8).
+    // One leader after the other is gone as soon as it leads: terms go by, logs differ.
     name: "leaders-fall",
     family,
     async carryOut(strike) {
@@ -106,9 +160,9 @@ export const elections: readonly Fault[] = [
           strike.start(leader);
           continue;
         }
-        const heals = strike.gateways.filter((other) => other !== leader).map((other) => strike.cutBoth(leader, other));
+        const heal = alone(strike, leader);
         await strike.wait(electionMs + strike.random.below(1_500));
-        for (const heal of heals) heal();
+        heal();
       }
     },
   },
