@@ -146,7 +146,9 @@ export class Admission {
   /** Repeats the hello to peers that have not been admitted: frames get lost. Also founds a site of one. */
   tick(linked: readonly GatewayId[], effects: AdmissionEffect[]): void {
     for (const peer of linked) {
-      if (!this.#admitted.has(peer) || !this.#hellos.has(peer)) this.#greet(peer, effects);
+      // An answer that turned the peer away may have been lost, so that it is asked again as long as it is not admitted as it is.
+      const hello = this.#hellos.get(peer);
+      if (hello === undefined || this.#admitted.get(peer) !== hello.session) this.#greet(peer, effects);
       if (!this.#hellos.has(peer)) this.#countUnanswered(peer, effects);
     }
     this.#foundIfPossible(effects);
