@@ -21,6 +21,8 @@ export function drawTunables(random: Random): Tunables {
       ...defaultTuning,
       checkpointLogBytes: random.pick([1 << 14, 1 << 20]),
       checkpointReadings: random.pick([50, 300, 1_000_000]),
+      raftSnapshotBytes: random.pick([1_000, 10_000, 1 << 20]),
+      voterDeadMs: random.pick([4_000, 15_000, 60_000]),
     },
     network: {
       delayMinMs: 0.1,
