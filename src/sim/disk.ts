@@ -2,7 +2,7 @@
  * The disk of one simulated gateway: logs, stores, documents and result files over state in memory that survives
  * crashes. Logs are the real log on simulated files. Everything follows from the schedule and the random generator.
  */
-import { assert } from "../lib/assert.ts";
+import { assert, defined } from "../lib/assert.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import type { LogHost } from "../lib/log-files.ts";
 import {
@@ -77,6 +77,8 @@ const fsyncDefault: LatencyRange = { minMs: 0.5, maxMs: 4 };
 export class SimulatedDisk {
   readonly #options: SimulatedDiskOptions;
   readonly #faults: DiskFaults;
+  /** How often it lost what was durable: wiped, replaced by an old copy, damaged. */
+  losses = 0;
   #contents = new DiskContents();
   #session: DiskSession;
 
@@ -160,7 +162,21 @@ export class SimulatedDisk {
     const { random } = this.#options;
     const { file, bytes } = random.pick(targets.filter((target) => target.bytes > 0));
     file.flip(random.below(bytes), random.below(8));
+    this.losses++;
     return true;
+  }
+
+  /** Names of a log's files, the head file among them. */
+  logFiles(log: string): string[] {
+    return [...(this.#contents.logs.get(log)?.names.keys() ?? [])].sort();
+  }
+
+  /** Flips one bit of a log's file. To be used between a crash (or a close) and a start. */
+  flipLogFile(log: string, where: { readonly file: string; readonly offset: number; readonly bit: number }): void {
+    const file = defined(this.#contents.logs.get(log)?.names.get(where.file), `file ${where.file} of the log ${log}`);
+    assert(where.offset < file.length, `${where.file} has ${file.length} bytes`);
+    file.flip(where.offset, where.bit);
+    this.losses++;
   }
 
   /** Opening the store then fails with `store-damaged`. False when there is none of that name. */
@@ -189,6 +205,7 @@ export class SimulatedDisk {
   }
 
   #replace(contents: DiskContents): void {
+    this.losses++;
     this.#session.alive = false;
     this.#contents = contents;
     this.#session = this.#begin();

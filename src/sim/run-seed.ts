@@ -6,12 +6,12 @@
 import type { ResultRow } from "../gateway/service.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
 import { SeededRandom } from "../lib/random.ts";
-import { SafetyViolation } from "./checkers.ts";
-import { checkRegister, type HistoryEntry } from "./linearizability.ts";
+import { type HistoryEntry, judgeKeys } from "./linearizability.ts";
 import { Nemesis } from "./nemesis.ts";
 import type { SimulatedGateway, WrapDisk } from "./simulated-gateway.ts";
 import { SimulatedSite, type SimulatorWorld } from "./site.ts";
 import { drawTunables } from "./tunables.ts";
+import { LivenessViolation, SafetyViolation, Undecided } from "./violations.ts";
 import { KvClient, type PublishedReading, SimulatedDevice } from "./workload.ts";
 
 export interface SeedOptions {
@@ -46,11 +46,13 @@ const tunablesSalt = 0x5eed;
 const compareEveryMs = 5_000;
 const devices = 6;
 const kvClients = 3;
-const startMs = 10_000;
+const startMs = 30_000;
 const healMs = 40_000;
 const sinkMs = 5_000;
 const calmMs = 2_000;
 const settledMs = 10_000;
+const writeMs = 10_000;
+const writeAgainMs = 200;
 
 export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const site = new SimulatedSite({
@@ -115,10 +117,9 @@ class SeedRun {
   async all(): Promise<void> {
     const site = this.#site;
     site.startAll();
-    await site.until(
-      () => site.leader() !== undefined && site.gateways.every((gateway) => gateway.running()?.gateway.phase() === "serving"),
-      { withinMs: startMs * 3, what: "the site is founded" },
-    );
+    const isFounded = (): boolean =>
+      site.leader() !== undefined && site.gateways.every((gateway) => gateway.running()?.gateway.phase() === "serving");
+    if (!(await site.reaches(isFounded, startMs))) throw new LivenessViolation(`the site is not founded within ${startMs} ms`);
     for (const device of this.devices) device.start();
     for (const client of this.#kv) client.start();
     const faultsEndMs = site.nowMs() + this.#faultsMs;
@@ -130,25 +131,47 @@ class SeedRun {
     await this.#check();
   }
 
-  /** Faults stop; the site must come back by itself and everything published must be acknowledged. */
+  /**
+   * Faults stop; the site must come back by itself, within a bounded time: a leader, everything published acknowledged,
+   * the kv space written through every gateway, and all gateways at one position of the log.
+   */
   async #heal(): Promise<void> {
     const site = this.#site;
     await this.#nemesis.calm();
     for (const device of this.devices) device.stop();
     for (const client of this.#kv) client.stop();
-    await site.until(() => site.leader() !== undefined && this.devices.every((device) => device.idle()), {
-      withinMs: healMs,
-      what: "after the faults there is a leader, and every reading is acknowledged",
-    });
+    const isBack = (): boolean => site.leader() !== undefined && this.devices.every((device) => device.idle());
+    if (!(await site.reaches(isBack, healMs))) throw new LivenessViolation(`${healMs} ms after the faults ${this.#whatIsMissing()}`);
     for (const gateway of site.gateways) {
       const stopped = gateway.stoppedItself();
       if (stopped !== undefined) throw new SafetyViolation(`${gateway.id} stopped by itself: ${stopped.message}`);
     }
+    for (const gateway of site.gateways) await this.#writeThrough(gateway);
     const applied = () => site.gateways.map((gateway) => gateway.running()?.gateway.serving()?.state.appliedIndex() ?? -1);
     await site.runFor(calmMs);
     if (!(await site.reaches(() => new Set(applied()).size === 1, settledMs)))
-      throw new SafetyViolation(`long after the last fault the gateways have applied ${applied().join(", ")} entries`);
+      throw new LivenessViolation(`long after the last fault the gateways have applied ${applied().join(", ")} entries`);
     site.checker.compareStates(site.gateways);
+  }
+
+  #whatIsMissing(): string {
+    const waiting = this.devices.filter((device) => !device.idle()).map((device) => device.id);
+    const leader = this.#site.leader();
+    return `${leader === undefined ? "nobody leads" : `${leader.id} leads`}, and ${waiting.length === 0 ? "no device waits" : `${waiting.join(", ")} wait for acknowledgements`}`;
+  }
+
+  /** A write of the kv space is committed, at the latest after a few tries. */
+  async #writeThrough(gateway: SimulatedGateway): Promise<void> {
+    const endMs = this.#site.nowMs() + writeMs;
+    for (;;) {
+      const service = gateway.running()?.service;
+      if (service === undefined) throw new LivenessViolation(`${gateway.id} is not running after the faults`);
+      const answer = await this.#site.answer(service.kvPut(`written-by-${gateway.id}`, new TextEncoder().encode("yes"), { kind: "any" }));
+      if (answer.ok) return;
+      if (this.#site.nowMs() > endMs)
+        throw new LivenessViolation(`${gateway.id} gets no write committed within ${writeMs} ms after the faults: ${answer.message}`);
+      await this.#site.runFor(writeAgainMs);
+    }
   }
 
   async #check(): Promise<void> {
@@ -259,9 +282,8 @@ class SeedRun {
   #checkKv(): void {
     const byKey = new Map<string, HistoryEntry[]>();
     for (const client of this.#kv) for (const [key, entries] of client.history) byKey.set(key, [...(byKey.get(key) ?? []), ...entries]);
-    for (const [key, entries] of byKey) {
-      const problem = checkRegister(entries);
-      if (problem !== undefined) throw new SafetyViolation(`kv key ${key} is not linearizable: ${problem}`);
-    }
+    const verdict = judgeKeys(byKey);
+    if (verdict.kind === "not-linearizable") throw new SafetyViolation(`the kv space is not linearizable: ${verdict.problem}`);
+    if (verdict.kind === "undecided") throw new Undecided(`whether the kv space is linearizable: ${verdict.problem}`);
   }
 }

@@ -3,9 +3,9 @@
  * Such a gateway must be refused, by its peers or by itself, and must not have any say until it has its newest folder back.
  */
 
-import { SafetyViolation } from "../checkers.ts";
 import type { DiskContents } from "../disk.ts";
 import type { SimulatedGateway } from "../simulated-gateway.ts";
+import { SafetyViolation } from "../violations.ts";
 import type { Fault, Strike } from "./strike.ts";
 
 const family = "folder";
