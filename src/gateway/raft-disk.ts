@@ -13,7 +13,7 @@ import type { BootstrapCommand } from "../core/site/commands.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import { type MemberId, memberId } from "../lib/ids.ts";
 import type { Log } from "../ports/log.ts";
-import type { GatewayContext } from "./context.ts";
+import type { GatewayContext, GatewayPorts } from "./context.ts";
 import type { Identity } from "./identity.ts";
 import { type CheckpointRecord, type ReadingsLog, RecordKind } from "./readings-log.ts";
 
@@ -32,11 +32,16 @@ interface OpenedSnapshot {
   readonly state: Uint8Array | undefined;
 }
 
-export async function openRaft(context: GatewayContext, identity: Identity): Promise<Result<OpenedRaft>> {
+/** What opening needs of a gateway, or of `recover` without one. */
+export type RaftDiskContext = Pick<GatewayContext, "diagnostics" | "packing"> & {
+  readonly ports: Pick<GatewayPorts, "logs" | "snapshots">;
+};
+
+export async function openRaft(context: RaftDiskContext, identity: Identity): Promise<Result<OpenedRaft>> {
   const snapshot = await openSnapshot(context, identity);
   if (!snapshot.ok) return snapshot;
   const replay = new RecordReplay({ snapshot: snapshot.value.meta });
-  const opened = await context.ports.logs.open("raft", { visit: (sequence, payload) => replay.visit(sequence, payload) });
+  const opened = await context.ports.logs.open("raft", { salvage: true, visit: (sequence, payload) => replay.visit(sequence, payload) });
   if (!opened.ok) return opened;
   const result = replay.result();
   const problem = result.ok
@@ -46,11 +51,28 @@ export async function openRaft(context: GatewayContext, identity: Identity): Pro
     await opened.value.close();
     return failure("log-damaged", `the Raft log ${problem ?? "cannot be read"}. ${wayOut}`);
   }
+  warnOfDamage(context, opened.value, result.value);
   return success({ raftLog: opened.value, restoredRaft: result.value, restoredState: snapshot.value.state });
 }
 
+/** The lost records come back from the other members; until then this gateway decides nothing (`impairedUntil`). */
+function warnOfDamage({ diagnostics }: GatewayContext, log: Log, { impairedUntil, entries, snapshot }: ReplayedLog): void {
+  const damage = log.damage();
+  if (damage === undefined && impairedUntil === undefined) return;
+  diagnostics.warn("raft-log-damaged", {
+    what: damage?.message ?? "entries that an earlier damage took are not all there again",
+    lostRecords: damage?.lostRecords ?? 0,
+    ...(damage === undefined || damage.lostRecords === 0 ? {} : { firstLost: damage.firstLost, lastLost: damage.lastLost }),
+    ...(impairedUntil === undefined ? {} : { entriesMissing: `${snapshot.index + entries.length + 1} to ${impairedUntil}` }),
+    consequence:
+      impairedUntil === undefined
+        ? "none: what it held is known from other records; the damaged file goes with the next compaction"
+        : "no votes and no acknowledgements until the other gateways have sent the missing entries",
+  });
+}
+
 /** The newest snapshot that can be read. One that is damaged is passed over: the log may still reach back to an older one. */
-async function openSnapshot(context: GatewayContext, identity: Identity): Promise<Result<OpenedSnapshot>> {
+async function openSnapshot(context: RaftDiskContext, identity: Identity): Promise<Result<OpenedSnapshot>> {
   const { snapshots } = context.ports;
   const named = (await snapshots.list()).flatMap(({ name }) => {
     const position = snapshotPosition(name);
@@ -76,7 +98,7 @@ const noMember: MemberId = memberId("-");
 
 /** The log must be the one that the identity speaks of: entry 1 says which cluster's it is. */
 function raftProblem(
-  context: GatewayContext,
+  context: RaftDiskContext,
   identity: Identity,
   { log, restored }: { readonly log: Log; readonly restored: ReplayedLog },
 ): string | undefined {

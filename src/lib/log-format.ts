@@ -49,6 +49,7 @@
  *     60  4  CRC-32C of bytes 0 … 59
  */
 import { assert } from "./assert.ts";
+import { copyBytes } from "./bytes.ts";
 import { crc32c } from "./crc32c.ts";
 
 export const formatVersion = 1;
@@ -201,6 +202,23 @@ export function decodeRecordHeader(bytes: Uint8Array, at: number, salt: number):
 export function recordIsIntact(bytes: Uint8Array, at: number, salt: number, header: RecordHeader): boolean {
   const end = at + recordHeaderBytes + header.length;
   return end <= bytes.length && crc32c(bytes, salt, at + 8, end) === header.crc;
+}
+
+/**
+ * What a header was before one bit of it changed, if that explains its checksum: CRC-32C tells apart all changes of up to
+ * three bits in so few bytes, so that there is one such bit at most. Anything else is no header any more.
+ */
+export function repairOneBit<T extends object>(bytes: Uint8Array, decode: (bytes: Uint8Array) => T | string): T | undefined {
+  const changed = copyBytes(bytes);
+  for (let bit = 0; bit < 8 * changed.length; bit++) {
+    const at = bit >>> 3;
+    const before = changed[at] as number;
+    changed[at] = before ^ (1 << (bit & 7));
+    const decoded = decode(changed);
+    if (typeof decoded !== "string") return decoded;
+    changed[at] = before;
+  }
+  return undefined;
 }
 
 function framed(magic: string, name: string, length: number): { readonly bytes: Uint8Array; readonly view: DataView } {

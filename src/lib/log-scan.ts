@@ -4,7 +4,15 @@
  */
 
 import type { LogFile } from "./log-files.ts";
-import { decodeRecordHeader, RecordKind, recordHeaderBytes, recordIsIntact, type SegmentHeader, segmentHeaderBytes } from "./log-format.ts";
+import {
+  decodeRecordHeader,
+  type RecordHeader,
+  RecordKind,
+  recordHeaderBytes,
+  recordIsIntact,
+  type SegmentHeader,
+  segmentHeaderBytes,
+} from "./log-format.ts";
 
 const windowBytes = 256 * 1024;
 
@@ -12,6 +20,15 @@ export interface ScanOptions {
   /** Records from this sequence number on do not count here: a newer segment has them. */
   readonly before: number;
   readonly visit: (sequence: number, payload: Uint8Array) => void;
+  /** Goes on behind damage, where it is damage. Without it, the first bytes that are no record end the scan. */
+  readonly salvage?: Salvage;
+}
+
+export interface Salvage {
+  /** Whether record `sequence`, which cannot be read at `offset`, had been durable: otherwise it is the torn tail. */
+  readonly wasDurable: (sequence: number, offset: number) => Promise<boolean>;
+  /** Records from `first` to `last` are lost (none, when only a marker is). */
+  readonly lost: (first: number, last: number, offset: number, what: string) => void;
 }
 
 export interface ScanEnd {
@@ -31,8 +48,12 @@ export interface ScanEnd {
    */
   readonly unvouchedOffset: number;
   readonly endsWithMarker: boolean;
+  /** Of the last record that was visited; base − 1 when there is none. */
+  readonly visited: number;
   /** Why what stands at `offset` is no record; undefined at the end of the file or at `before`. */
   readonly invalid: string | undefined;
+  /** There stands a good record, which cannot be there: no damage of a disk explains it. */
+  readonly contradicts: boolean;
 }
 
 /** A file seen through a window that moves forward. */
@@ -76,47 +97,51 @@ export async function scanRecords(file: LogFile, fileBytes: number, header: Segm
   const window = new Window(file, fileBytes);
   let offset = segmentHeaderBytes;
   let sequence = header.base - 1;
+  let visited = sequence;
   let chain = header.chain;
   let dataChain = header.chain;
   let watermark = header.base - 1;
   let endsWithMarker = false;
   let invalid: string | undefined;
+  let contradicts = false;
   let unvouchedOffset = offset;
   /** Where the data records behind the watermark end, in order; the first is that of record watermark + 1. */
   let unvouched: number[] = [];
   while (offset < fileBytes) {
-    await window.need(offset, recordHeaderBytes);
-    let at = offset - window.start;
-    const record = decodeRecordHeader(window.view(), at, header.salt);
-    if (record === undefined) {
-      invalid = "no record begins here";
-      break;
-    }
-    const length = recordHeaderBytes + record.length;
-    if ((await window.need(offset, length)) < length) {
-      invalid = "the record is cut off";
-      break;
-    }
-    at = offset - window.start;
-    if (!recordIsIntact(window.view(), at, header.salt, record)) {
-      invalid = "the checksum does not match";
-      break;
+    const record = await readRecord(window, offset, header.salt);
+    if (typeof record === "string") {
+      invalid = record;
+      const { salvage } = options;
+      if (salvage === undefined || !(await salvage.wasDurable(sequence + 1, offset))) break;
+      const found = await findRecord(window, header.salt, offset + 1, (next) => firstBehind(next) > sequence);
+      if (found === undefined || firstBehind(found.record) > options.before) break;
+      salvage.lost(sequence + 1, firstBehind(found.record) - 1, offset, record);
+      offset = found.offset;
+      sequence = firstBehind(found.record) - 1;
+      chain = found.record.chain;
+      unvouched = [];
+      invalid = undefined;
+      continue;
     }
     const expected = record.kind === RecordKind.Data ? sequence + 1 : sequence;
     if (record.chain !== chain || record.sequence !== expected) {
       invalid = `record ${record.sequence} does not continue record ${sequence}`;
+      contradicts = true;
       break;
     }
+    const length = recordHeaderBytes + record.length;
     if (record.kind === RecordKind.Data) {
       if (record.sequence >= options.before) break;
       sequence = record.sequence;
+      visited = sequence;
       dataChain = record.crc;
       unvouched.push(offset + length);
-      const payload = window.view().subarray(at + recordHeaderBytes, at + length);
-      options.visit(sequence, payload);
+      const at = offset - window.start;
+      options.visit(sequence, window.view().subarray(at + recordHeaderBytes, at + length));
     }
     if (record.watermark > watermark) {
-      const vouched = unvouched.length - (sequence - record.watermark);
+      // Fewer than none where damage lies between: what was vouched for before stands.
+      const vouched = Math.max(0, unvouched.length - (sequence - record.watermark));
       unvouchedOffset = unvouched[vouched - 1] ?? unvouchedOffset;
       unvouched = unvouched.slice(vouched);
       watermark = record.watermark;
@@ -125,7 +150,20 @@ export async function scanRecords(file: LogFile, fileBytes: number, header: Segm
     chain = record.crc;
     offset += length;
   }
-  return { offset, sequence, chain, dataChain, watermark, unvouchedOffset, endsWithMarker, invalid };
+  return { offset, sequence, chain, dataChain, watermark, unvouchedOffset, endsWithMarker, visited, invalid, contradicts };
+}
+
+/** The sequence number of a data record; of a marker, that of the data record which would follow it. */
+const firstBehind = (record: RecordHeader): number => (record.kind === RecordKind.Data ? record.sequence : record.sequence + 1);
+
+/** The record at `offset`, whole in the window, or why what stands there is none. */
+async function readRecord(window: Window, offset: number, salt: number): Promise<RecordHeader | string> {
+  await window.need(offset, recordHeaderBytes);
+  const record = decodeRecordHeader(window.view(), offset - window.start, salt);
+  if (record === undefined) return "no record begins here";
+  const length = recordHeaderBytes + record.length;
+  if ((await window.need(offset, length)) < length) return "the record is cut off";
+  return recordIsIntact(window.view(), offset - window.start, salt, record) ? record : "the checksum does not match";
 }
 
 /**
@@ -137,11 +175,27 @@ export async function findProof(
   fileBytes: number,
   options: { readonly salt: number; readonly offset: number; readonly sequence: number },
 ): Promise<number | undefined> {
-  const window = new Window(file, fileBytes);
-  let offset = options.offset;
+  const found = await findRecord(
+    new Window(file, fileBytes),
+    options.salt,
+    options.offset,
+    (record) => record.watermark >= options.sequence,
+  );
+  return found?.record.sequence;
+}
+
+/** The first good record at or behind `offset` that is `wanted`. */
+async function findRecord(
+  window: Window,
+  salt: number,
+  from: number,
+  wanted: (record: RecordHeader) => boolean,
+): Promise<{ readonly offset: number; readonly record: RecordHeader } | undefined> {
+  const { fileBytes } = window;
+  let offset = from;
   while (offset + recordHeaderBytes <= fileBytes) {
     await window.need(offset, recordHeaderBytes);
-    const found = indexOfSalt(window.view(), options.salt, offset - window.start);
+    const found = indexOfSalt(window.view(), salt, offset - window.start);
     if (found < 0) {
       // The last three bytes may be the beginning of a salt.
       const end = window.start + window.view().length;
@@ -151,12 +205,11 @@ export async function findProof(
     }
     offset = window.start + found;
     await window.need(offset, recordHeaderBytes);
-    const record = decodeRecordHeader(window.view(), offset - window.start, options.salt);
-    if (record !== undefined && record.watermark >= options.sequence) {
+    const record = decodeRecordHeader(window.view(), offset - window.start, salt);
+    if (record !== undefined && wanted(record)) {
       const length = recordHeaderBytes + record.length;
-      if ((await window.need(offset, length)) >= length && recordIsIntact(window.view(), offset - window.start, options.salt, record)) {
-        return record.sequence;
-      }
+      if ((await window.need(offset, length)) >= length && recordIsIntact(window.view(), offset - window.start, salt, record))
+        return { offset, record };
     }
     offset++;
   }

@@ -6,6 +6,7 @@
 import { assert } from "./assert.ts";
 import { type Failure, failure, type Result, success } from "./errors.ts";
 import { type Batch, BatchEncoder, remainingParts, type WaitingRecord } from "./log-batch.ts";
+import { LogDamage, type LogDamageReport } from "./log-damage.ts";
 import { IoError, type LogFile, type LogFiles, type LogHost, replaceFile } from "./log-files.ts";
 import {
   encodeHead,
@@ -16,13 +17,17 @@ import {
   type SegmentHeader,
   segmentHeaderBytes,
 } from "./log-format.ts";
-import { createSegment, LogDamage, type OpenedLog, openLog, replaceSegment, type Segment, verifySegment } from "./log-open.ts";
+import { openLog } from "./log-open.ts";
+import type { OpenedLog } from "./log-read.ts";
+import { createSegment, replaceSegment, type Segment, verifySegment } from "./log-segment.ts";
 
 export interface SegmentedLogOptions {
   readonly name: string;
   readonly files: LogFiles;
   readonly host: LogHost;
   readonly visit: (sequence: number, payload: Uint8Array) => void;
+  /** See `ports/log.ts`. */
+  readonly salvage?: boolean;
   readonly segmentBytesMax?: number;
   readonly pendingBytesMax?: number;
   /** Called once, when the log has been closed and its files are free. */
@@ -111,6 +116,7 @@ export class SegmentedLog {
   #fsyncs = 0;
   #lastFsyncMs = 0;
   readonly #tornTailBytes: number;
+  readonly #damage: { readonly report: LogDamageReport | undefined; readonly lastOrdinal: number };
 
   constructor(options: SegmentedLogOptions, opened: OpenedLog) {
     this.#name = options.name;
@@ -130,6 +136,7 @@ export class SegmentedLog {
     this.#endsWithMarker = opened.endsWithMarker || opened.sequence < opened.header.base;
     this.#durable = opened.sequence;
     this.#tornTailBytes = opened.tornTailBytes;
+    this.#damage = { report: opened.damage.report(), lastOrdinal: opened.damage.lastOrdinal };
     this.#settle();
   }
 
@@ -176,6 +183,12 @@ export class SegmentedLog {
     };
   }
 
+  damage(): LogDamageReport | undefined {
+    const { report, lastOrdinal } = this.#damage;
+    // A head file (0) was repaired, and is whole from the next start on.
+    return lastOrdinal === 0 || lastOrdinal >= this.#head.firstOrdinal ? report : undefined;
+  }
+
   /** Deletes whole segments, oldest first, once the head file says durably that they are not needed. */
   async trim(before: number): Promise<void> {
     await this.#exclusively(async () => {
@@ -183,7 +196,7 @@ export class SegmentedLog {
       let count = 0;
       while (this.#segments[count] !== this.#active.segment && (this.#segments[count + 1]?.base ?? before + 1) <= before) count++;
       const first = this.#segments[count];
-      if (count === 0 || first === undefined) return;
+      if (first === undefined || (count === 0 && (first.ordinal === this.#head.firstOrdinal || first.base > before))) return;
       try {
         if (first.ordinal > this.#head.firstOrdinal) await this.#writeHead({ firstOrdinal: first.ordinal });
         while (this.#segments[0] !== first) {

@@ -1,3 +1,5 @@
+import type { LogDamageReport } from "../lib/log-damage.ts";
+
 /**
  * An append-only log of records on one disk: what a gateway acknowledged stands here, and nowhere else until a
  * checkpoint. The contract, which `test/contracts/log.ts` holds every implementation to:
@@ -8,7 +10,8 @@
  *   new segment, and only then is anything acknowledged.
  * - Several appends may be under way; one fsync covers all that had arrived when it began.
  * - A torn tail (records that were never durable) is cut when the log is opened. A damaged or missing record that had
- *   been durable is reported, and the log does not open: nothing of it is served.
+ *   been durable is reported, and the log does not open: nothing of it is served. With `salvage` it opens over damage
+ *   where the rest can be told apart from what is lost; it never opens without the newest record that had been durable.
  */
 export interface Log {
   /**
@@ -24,6 +27,8 @@ export interface Log {
   /** The highest sequence number known to be durable; 0 when there is none. */
   durableSequence(): number;
   health(): LogHealth;
+  /** What was lost; only of a log that was opened with `salvage`, and only until `trim` has freed what is damaged. */
+  damage(): LogDamageReport | undefined;
   stats(): LogStats;
   /** Makes everything accepted durable, where the disk allows it, and releases the files. */
   close(): Promise<void>;
@@ -50,6 +55,11 @@ export interface LogStats {
 export interface LogOptions {
   /** Called for every retained record in sequence order, during `open`; the payload is only valid within the call. */
   readonly visit: (sequence: number, payload: Uint8Array) => void;
+  /**
+   * Opens a damaged log without its lost records: `visit` then sees the true sequence numbers, with gaps. For a log
+   * whose records can be had again from elsewhere. Nothing is appended to a damaged segment any more.
+   */
+  readonly salvage?: boolean;
   readonly segmentBytesMax?: number;
   /** Bytes that may wait for the disk before `append` refuses. */
   readonly pendingBytesMax?: number;

@@ -27,6 +27,13 @@ logContract("adapters/file-log", async () => {
       await running?.kill();
       start();
     },
+    flipBit: (segment, offset) => {
+      const names = fs.readdirSync(path.join(folder, "readings")).filter((name) => name.endsWith(".log"));
+      const file = path.join(folder, "readings", names.sort().at(segment === "oldest" ? 0 : -1) as string);
+      const bytes = fs.readFileSync(file);
+      bytes[offset] = (bytes[offset] as number) ^ 4;
+      fs.writeFileSync(file, bytes);
+    },
     settle: (promise) => promise,
     dispose: async () => {
       await running?.kill();

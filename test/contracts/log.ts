@@ -11,6 +11,8 @@ export interface LogSubject extends World {
   open(options: LogOptions): Promise<Result<Log>>;
   /** The process dies without a word; what it had under way is never answered. */
   crash(): Promise<void>;
+  /** Between a close and an open: flips a bit of the oldest or the newest segment file. */
+  flipBit(segment: "oldest" | "newest", offset: number): void;
 }
 
 interface Seen {
@@ -183,6 +185,47 @@ export function logContract(name: string, make: () => Promise<LogSubject>): void
       await subject.settle(reopened.log.trim(1000));
       assert.equal(await appendAll(subject, reopened.log, ["next"]), [41]);
       await subject.settle(reopened.log.close());
+    }),
+  );
+
+  test(
+    "salvage: lost records are gaps, and the damage is reported until it is trimmed away; the newest record cannot be lost",
+    withSubject(async (subject) => {
+      const options = { segmentBytesMax: 1024 };
+      const { log } = await open(subject, options);
+      for (let i = 1; i <= 20; i++) await appendAll(subject, log, [`record ${i} ${".".repeat(100)}`]);
+      await subject.settle(log.close());
+      // In the payload of the second record.
+      subject.flipBit("oldest", 64 + 32 + 111 + 32 + 50);
+      const refused = await subject.settle(subject.open({ visit: () => undefined, ...options }));
+      assert.is(!refused.ok && refused.code, "log-damaged");
+      for (let life = 0; life < 2; life++) {
+        const salvaged = await open(subject, { ...options, salvage: true });
+        const expected = Array.from({ length: 20 + life }, (_, i) => i + 1).filter((sequence) => sequence !== 2);
+        assert.equal(
+          salvaged.seen.map(({ sequence }) => sequence),
+          expected,
+        );
+        const { message, ...lost } = salvaged.log.damage() ?? { message: "" };
+        assert.equal(lost, { firstLost: 2, lastLost: 2, lostRecords: 1 });
+        assert.match(message, /sequence 2: the checksum does not match/);
+        assert.equal(await appendAll(subject, salvaged.log, ["more"]), [21 + life]);
+        if (life === 1) {
+          await subject.settle(salvaged.log.trim(20));
+          assert.is(salvaged.log.damage(), undefined);
+        }
+        await subject.settle(salvaged.log.close());
+      }
+      // Each record in a segment of its own.
+      const whole = await open(subject, { segmentBytesMax: 65 });
+      assert.is(whole.log.damage(), undefined);
+      assert.is(whole.seen.at(-1)?.sequence, 22);
+      await appendAll(subject, whole.log, ["newest"]);
+      await subject.settle(whole.log.close());
+      // Nothing else can say what the newest record said.
+      subject.flipBit("newest", 64 + 1);
+      const wiped = await subject.settle(subject.open({ visit: () => undefined, ...options, salvage: true }));
+      assert.is(!wiped.ok && wiped.code, "log-damaged");
     }),
   );
 

@@ -30,7 +30,15 @@ for (const power of [true, false]) {
   const how = power ? "power cut" : "process killed";
   logContract(`sim/disk: log, ${how}`, async () => {
     const { disk, world } = simulated(1);
-    return { ...world, open: (options) => disk.ports().logs.open("readings", options), crash: async () => disk.crash({ power }) };
+    return {
+      ...world,
+      open: (options) => disk.ports().logs.open("readings", options),
+      crash: async () => disk.crash({ power }),
+      flipBit: (segment, offset) => {
+        const names = disk.logFiles("readings").filter((name) => name.endsWith(".log"));
+        disk.flipLogFile("readings", { file: names.at(segment === "oldest" ? 0 : -1) as string, offset, bit: 2 });
+      },
+    };
   });
   storeContract(`sim/disk: store, ${how}`, async () => {
     const { disk, world } = simulated(2);
