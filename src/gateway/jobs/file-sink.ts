@@ -132,7 +132,8 @@ export class FileSink {
     const from = this.#position.copying?.ordinal ?? this.#position.ordinal;
     if (from === undefined) return 0;
     const upTo = Math.min(runs.length, this.#options.source.storedTo() - firstOrdinal);
-    let pending = 0;
+    // Nobody counts what a file lacks that is made again: one at least.
+    let pending = this.#position.copying !== undefined || from < firstOrdinal ? 1 : 0;
     for (let at = Math.max(0, from - firstOrdinal); at < upTo; at++) if (runs[at]?.sinks.includes(this.#name) === true) pending++;
     return pending;
   }
