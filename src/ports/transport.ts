@@ -13,7 +13,8 @@ export interface Transport {
    * anew: `down` comes where the link stood, after the call. Before the first call the list is what the transport was made with.
    *
    * A gateway of this site that is not listed may still connect, for its hello: its frames are delivered like others, a
-   * bounded number of such gateways at a time, and nothing can be sent to it.
+   * bounded number of such gateways at a time, and small ones. So that it can be told where it stands, `send` takes small
+   * frames on `raft` to it for as long as it is connected; it is not `isUp`, and no event tells of it.
    */
   setPeers(peers: readonly PeerAddress[]): void;
   /** Fails with `port-in-use`. Events come until `stop` resolves. */

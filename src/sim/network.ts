@@ -64,6 +64,8 @@ interface Pair {
 
 /** What fits into the buffers of a clogged link; beyond it the sender is told, as by a full socket. */
 export const cloggedFramesMax = 512;
+/** Largest frame to a gateway that is not listed. */
+const answerBytesMax = 64 * 1024;
 /** Either side of the mesh finds a dead link by its keep-alive of 5 s: after one to two of it. */
 const noticedMinMs = 5_000;
 const noticedMaxMs = 10_000;
@@ -184,7 +186,7 @@ export class SimulatedNetwork {
 
   /** True when the frame left; what becomes of it is the network's secret. */
   send(from: GatewayId, to: GatewayId, channel: Channel, bytes: Uint8Array): boolean {
-    const receiver = this.#endpoints.get(from)?.up.get(to);
+    const receiver = this.#endpoints.get(from)?.up.get(to) ?? this.#caller(from, to, channel, bytes);
     const link = this.#known(from, to);
     if (receiver === undefined || (link !== undefined && link.held.length >= cloggedFramesMax)) return false;
     if ((link !== undefined && link.cuts > 0) || this.#random.chance(this.tuning.dropProbability)) return true;
@@ -192,6 +194,14 @@ export class SimulatedNetwork {
     this.#carry(frame, link);
     if (this.#random.chance(this.tuning.duplicateProbability)) this.#carry(frame, link);
     return true;
+  }
+
+  /** Who is not listed here, and has called: it may be told where it stands. */
+  #caller(from: GatewayId, to: GatewayId, channel: Channel, bytes: Uint8Array): Endpoint | undefined {
+    const own = this.#endpoints.get(from);
+    const caller = this.#endpoints.get(to);
+    if (own === undefined || caller === undefined || lists(own, to) || caller.up.get(from) !== own) return undefined;
+    return channel === "raft" && bytes.length <= answerBytesMax ? caller : undefined;
   }
 
   #carry(frame: Frame, link: Link | undefined): void {

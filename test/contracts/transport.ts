@@ -182,7 +182,7 @@ export function transportContract(name: string, createSite: () => Promise<Transp
     a.transport.setPeers([site.addressOf(idA), site.addressOf(idC), site.addressOf(idB), site.addressOf(idB)]);
     a.transport.setPeers([site.addressOf(idC)]);
     assert.not(a.transport.isUp(idB));
-    assert.is(a.transport.send(idB, "raft", pattern(3, 0)), false);
+    assert.is(a.transport.send(idB, "replica", pattern(3, 0)), false);
     await site.until("a is told", () => a.recorder.events.includes(`down ${idB}`));
     await deliver(site, { from: a, to: c, toId: idC, channel: "raft", frame: pattern(3, 1) });
     a.transport.setPeers([site.addressOf(idB), site.addressOf(idC)]);
@@ -198,7 +198,7 @@ export function transportContract(name: string, createSite: () => Promise<Transp
     assert.is(a.transport.isUp(idA), false, "no link to itself");
   });
 
-  test("setPeers before start: a gateway that is not listed is heard, and cannot be answered until it is", async ({ site }) => {
+  test("setPeers before start: a gateway that is not listed is heard, and gets small answers on raft, until it is", async ({ site }) => {
     const [idA, idB] = site.ids;
     const a = site.create(idA);
     const recorder = new Recorder();
@@ -211,7 +211,11 @@ export function transportContract(name: string, createSite: () => Promise<Transp
     assert.is(hello.from, idB);
     assert.ok(Buffer.compare(hello.frame, pattern(300, 1)) === 0);
     assert.not(a.isUp(idB));
-    assert.is(a.send(idB, "raft", pattern(3, 0)), false);
+    const answer = await deliver(site, { from: heard, to: b, toId: idB, channel: "raft", frame: pattern(200, 4) });
+    assert.equal([answer.from, answer.channel], [idA, "raft"]);
+    assert.ok(Buffer.compare(answer.frame, pattern(200, 4)) === 0);
+    for (const channel of channels) if (channel !== "raft") assert.is(a.send(idB, channel, pattern(3, 0)), false, channel);
+    assert.is(a.send(idB, "raft", pattern(1024 * 1024, 0)), false, "too large");
     assert.equal(recorder.events, []);
     a.setPeers([site.addressOf(idB)]);
     await site.until("a reaches b", () => a.isUp(idB));

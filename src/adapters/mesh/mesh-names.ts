@@ -33,6 +33,12 @@ export const linkRules: Readonly<Record<LinkName, LinkRules>> = {
   bulk: { channels: ["bulk"], frameBytesMax: 64 * mebibyte, queueBytesMax: 32 * mebibyte },
 };
 
+/**
+ * Largest frame to and from a gateway that is not listed: a hello and its answers fit easily, and there is no more to say.
+ * Its answers come over its own `raft` connection, as PUBLISH packets that it need not subscribe to.
+ */
+export const unlistedFrameBytesMax = 64 * 1024;
+
 export function linkOf(channel: Channel): LinkName {
   return channel === "raft" || channel === "bulk" ? channel : "data";
 }

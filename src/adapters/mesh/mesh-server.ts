@@ -14,7 +14,7 @@ import type { LimitedDiagnostics } from "../device-broker/limited-diagnostics.ts
 import { boundPort, type ListenAddress, listen } from "../device-broker/listen.ts";
 import { capPacketSize, type PacketHeaderScanner, publishOverheadBytes } from "../device-broker/packet-size-cap.ts";
 import { describeHandshakeFailure } from "./connection-failure.ts";
-import { type LinkName, linkRules, parseClientId, parseIdentity, tlsSettings, topicFor } from "./mesh-names.ts";
+import { type LinkName, linkRules, parseClientId, parseIdentity, tlsSettings, topicFor, unlistedFrameBytesMax } from "./mesh-names.ts";
 
 export interface MeshServerOptions {
   readonly site: string;
@@ -54,8 +54,6 @@ const connectTimeoutMs = 5_000;
 const connectionsPerPeerMax = 16;
 /** Gateways that hold the secret and are not listed: new ones, which say hello, and removed ones, which do not know it yet. */
 const unlistedGatewaysMax = 16;
-/** A hello fits easily, and nobody who is not listed has more to say. */
-const unlistedFrameBytesMax = 64 * 1024;
 const notAuthorised = 5;
 
 class PeerRefusedError extends Error {
@@ -90,6 +88,21 @@ export class MeshServer {
       if (listed) scanner.limit(limitsOf(sender.link, listed));
       else if (before.has(sender.gateway)) socket.destroy();
     }
+  }
+
+  /** A word to a gateway that is not listed, over the connections that it opened. False: dropped here. */
+  answer(to: GatewayId, channel: Channel, frame: Uint8Array): boolean {
+    if (this.#listed.has(to) || channel !== "raft" || frame.byteLength > unlistedFrameBytesMax) return false;
+    const topic = topicFor(this.#options.site, to, this.#options.self, channel);
+    const payload = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+    let sent = false;
+    // Two processes may run under the id: an answer says for itself whose it is.
+    for (const [client, { sender, socket }] of this.#connections) {
+      if (sender?.gateway !== to || sender.link !== "raft" || socket.destroyed || socket.writableLength > unlistedFrameBytesMax) continue;
+      client.publish({ cmd: "publish", topic, payload, qos: 0, retain: false, dup: false }, () => undefined);
+      sent = true;
+    }
+    return sent;
   }
 
   get port(): number {

@@ -82,6 +82,7 @@ export class MeshTransport implements Transport {
       );
     }
     const psk = this.#psk();
+    this.#handlers = handlers;
     const server = new MeshServer({
       site,
       self,
@@ -89,27 +90,25 @@ export class MeshTransport implements Transport {
       psk,
       diagnostics: new LimitedDiagnostics(diagnostics),
       connected: (peer) => this.#links.get(peer)?.link.hurry(),
-      receive: (from, channel, frame) => {
-        this.#framesReceived++;
-        this.#bytesReceived += frame.byteLength;
-        handlers.receive(from, channel, frame);
-      },
+      receive: (from, channel, frame) => this.#receive(from, channel, frame),
     });
     const listening = await server.start();
-    if (!listening.ok) return listening;
+    if (!listening.ok) {
+      this.#handlers = undefined;
+      return listening;
+    }
     this.#server = server;
-    this.#handlers = handlers;
     this.#relink();
     return listening;
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
     this.#peers = [...new Map(peers.map((peer) => [peer.id, peer])).values()].filter((peer) => peer.id !== this.#options.self);
-    if (this.#handlers !== undefined) this.#relink();
+    if (this.#server !== undefined && this.#handlers !== undefined) this.#relink();
   }
 
   send(to: GatewayId, channel: Channel, frame: Uint8Array): boolean {
-    const sent = this.#links.get(to)?.link.send(channel, frame) ?? false;
+    const sent = this.#links.get(to)?.link.send(channel, frame) ?? this.#server?.answer(to, channel, frame) ?? false;
     if (sent) {
       this.#framesSent++;
       this.#bytesSent += frame.byteLength;
@@ -140,6 +139,12 @@ export class MeshTransport implements Transport {
     await this.#server?.stop();
   }
 
+  #receive(from: GatewayId, channel: Channel, frame: Uint8Array): void {
+    this.#framesReceived++;
+    this.#bytesReceived += frame.byteLength;
+    this.#handlers?.receive(from, channel, frame);
+  }
+
   #psk(): Buffer | undefined {
     const { secret, site } = this.#options;
     return secret === undefined ? undefined : presharedKey(secret, site);
@@ -161,7 +166,11 @@ export class MeshTransport implements Transport {
     const { id, host, port } = address;
     const link = new PeerLink(
       { self: this.#name, peer: id, host, port, psk: this.#psk() },
-      { up: () => this.#handlers?.up(id), down: (reason) => this.#handlers?.down(id, reason) },
+      {
+        up: () => this.#handlers?.up(id),
+        down: (reason) => this.#handlers?.down(id, reason),
+        answered: (channel, frame) => this.#receive(id, channel, frame),
+      },
     );
     this.#links.set(id, { address, link });
     link.open();

@@ -5,12 +5,25 @@
 import { createConnection, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { MqttClient } from "mqtt";
-import { connackHeader, PacketHeaderScanner } from "../device-broker/packet-size-cap.ts";
+import type { GatewayId } from "../../lib/ids.ts";
+import type { Channel } from "../../ports/transport.ts";
+import { connackHeader, PacketHeaderScanner, publishOverheadBytes } from "../device-broker/packet-size-cap.ts";
 import { describeFailure } from "./connection-failure.ts";
-import { formatClientId, formatIdentity, type LinkName, linkRules, type PeerName, tlsSettings } from "./mesh-names.ts";
+import {
+  formatClientId,
+  formatIdentity,
+  type LinkName,
+  linkOf,
+  linkRules,
+  type PeerName,
+  tlsSettings,
+  topicFor,
+  unlistedFrameBytesMax,
+} from "./mesh-names.ts";
 
 export interface PeerConnectionOptions {
   readonly self: PeerName;
+  readonly peer: GatewayId;
   readonly link: LinkName;
   readonly host: string;
   readonly port: number;
@@ -20,6 +33,8 @@ export interface PeerConnectionOptions {
 
 export interface PeerConnectionEvents {
   connected(): void;
+  /** The peer, which does not list this gateway, says something all the same. */
+  answered(channel: Channel, frame: Uint8Array): void;
   /** An attempt failed or a standing connection broke; the next attempt comes by itself. */
   failed(reason: string): void;
 }
@@ -31,8 +46,9 @@ const firstRetryMs = { least: 50, most: 250 } as const;
 /** A peer that restarts is back in less than a second: the first retries are all fast. */
 const fastRetries = 4;
 const retryMsMax = 2_000;
-/** A mesh broker answers with CONNACK and PINGRESP, and sends nothing else. */
+/** A mesh broker answers with CONNACK and PINGRESP, and on `raft` perhaps with a word to a gateway that it does not list. */
 const answerBytesMax = 64;
+const answerChannel: Channel = "raft";
 /** A connection that stood this long starts its back-off anew. */
 const stableMs = 2_000;
 
@@ -40,6 +56,8 @@ export class PeerConnection {
   readonly #options: PeerConnectionOptions;
   readonly #events: PeerConnectionEvents;
   readonly #queueBytesMax: number;
+  readonly #wordBytesMax: number;
+  readonly #answerTopic: string;
   #client: MqttClient | undefined;
   #socket: Socket | undefined;
   #connected = false;
@@ -52,6 +70,8 @@ export class PeerConnection {
     this.#options = options;
     this.#events = events;
     this.#queueBytesMax = linkRules[options.link].queueBytesMax;
+    this.#wordBytesMax = options.link === linkOf(answerChannel) ? unlistedFrameBytesMax + publishOverheadBytes : 0;
+    this.#answerTopic = topicFor(options.self.site, options.self.gateway, options.peer, answerChannel);
   }
 
   get connected(): boolean {
@@ -65,7 +85,7 @@ export class PeerConnection {
     const openSocket = () => {
       const socket = this.#connectSocket();
       // A lying peer cannot make mqtt.js buffer an endless packet.
-      const scanner = new PacketHeaderScanner({ controlBytesMax: answerBytesMax, publishBytesMax: 0 }, connackHeader);
+      const scanner = new PacketHeaderScanner({ controlBytesMax: answerBytesMax, publishBytesMax: this.#wordBytesMax }, connackHeader);
       socket.on("data", (chunk: Uint8Array) => {
         const refused = scanner.scan(chunk);
         if (refused === undefined) return;
@@ -105,6 +125,10 @@ export class PeerConnection {
       this.#connected = true;
       this.#connectedAtMs = performance.now();
       this.#events.connected();
+    });
+    client.on("message", (topic, payload) => {
+      // Under another name than that of the gateway that was called it is nobody's word.
+      if (this.#client === client && topic === this.#answerTopic) this.#events.answered(answerChannel, payload);
     });
     client.on("error", (failed) => {
       error ??= failed;

@@ -14,6 +14,8 @@ export interface PeerLinkOptions {
 
 export interface PeerLinkEvents {
   up(): void;
+  /** See `PeerConnectionEvents`. */
+  answered(channel: Channel, frame: Uint8Array): void;
   /** When the link goes down, and again when, still down, the reason is another. */
   down(reason: string): void;
 }
@@ -31,8 +33,8 @@ export class PeerLink {
     this.#events = events;
     const connection = (link: LinkName): PeerConnection =>
       new PeerConnection(
-        { self: options.self, link, host: options.host, port: options.port, psk: options.psk },
-        { connected: () => this.#changed(link, ""), failed: (reason) => this.#changed(link, reason) },
+        { ...options, link },
+        { answered: events.answered, connected: () => this.#changed(link, ""), failed: (reason) => this.#changed(link, reason) },
       );
     this.#connections = { raft: connection("raft"), data: connection("data"), bulk: connection("bulk") };
     this.#topics = new Map(
