@@ -16,11 +16,12 @@ import { SystemClock } from "./adapters/system-clock.ts";
 import { SystemEntropy } from "./adapters/system-entropy.ts";
 import { loadHash64 } from "./adapters/xxhash.ts";
 import { createApi } from "./api/create-api.ts";
-import type { GatewayStartOptions, RunningGateway } from "./cli/world.ts";
+import type { GatewayStartOptions, RecoverReport, RunningGateway } from "./cli/world.ts";
 import type { GatewaySettings, ListenAddress, SiteSettings } from "./config/settings.ts";
 import type { SiteEnvironment } from "./config/site-reader.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { LocalGatewayService } from "./gateway/gateway-service.ts";
+import { recoverAlone } from "./gateway/recover.ts";
 import { type Failure, failure, type Result, success } from "./lib/errors.ts";
 import { version } from "./lib/version.ts";
 import { WholeFiles } from "./lib/whole-files.ts";
@@ -31,6 +32,25 @@ const stopTimeoutMs = 10_000;
 /** Where a listener binds: what the YAML says, otherwise everywhere with a secret and loopback without. */
 function bindHost(settings: SiteSettings, listen: ListenAddress): string {
   return listen.host ?? (settings.secret === undefined ? loopback : "0.0.0.0");
+}
+
+/** One stopped gateway becomes the whole site; the folder's lock says that it is stopped. */
+export async function recoverGateway(options: GatewayStartOptions, env: SiteEnvironment): Promise<Result<RecoverReport>> {
+  const { settings, gateway: self, dataFolder } = options;
+  const folder = await openDataFolder(dataFolder);
+  if (!folder.ok) return folder;
+  try {
+    const ports = {
+      documents: new FileDocuments({ folder: join(dataFolder, "documents") }),
+      entropy: new SystemEntropy(),
+      logs: new FileLogDirectory({ folder: join(dataFolder, "logs") }),
+      snapshots: new WholeFiles(new NodeFiles(join(dataFolder, "snapshots"))),
+      diagnostics: createPinoDiagnostics({ level: env["FOGBANK_LOG"] ?? "warn", gateway: self }),
+    };
+    return await recoverAlone(ports, { site: settings.site, self });
+  } finally {
+    await folder.value.release();
+  }
 }
 
 export async function startGateway(options: GatewayStartOptions, env: SiteEnvironment): Promise<Result<RunningGateway>> {

@@ -13,7 +13,6 @@ import { setTimeout as sleepFor } from "node:timers/promises";
 import { NodeCliFiles } from "./adapters/host/node-cli-files.ts";
 import { runCli } from "./cli/fogbank.ts";
 import type { ChildGateway, Output, World } from "./cli/world.ts";
-import { failure } from "./lib/errors.ts";
 import { version } from "./lib/version.ts";
 
 function output(stream: NodeJS.WriteStream): Output {
@@ -115,7 +114,7 @@ const world: World = {
   spawnFogbank,
   connectMqtt: async (options) => (await import("./adapters/mqtt-publisher.ts")).connectPublisher(options),
   startGateway: async (options) => (await import("./main-gateway.ts")).startGateway(options, process.env),
-  recover: async () => failure("not-found", "this version cannot recover a site from one gateway"),
+  recover: async (options) => (await import("./main-gateway.ts")).recoverGateway(options, process.env),
 };
 
 // A reader that went away (`fogbank query … | head`) is no error.

@@ -484,6 +484,7 @@ export class Gateway {
       appliedIndex: state.appliedIndex(),
       featureLevel: state.featureLevel(),
       memberOf: (gateway) => state.members().get(gateway),
+      isRetired: (incarnation) => state.retired().has(incarnation),
       startOf: (gateway) => state.startOf(gateway),
     };
   }

@@ -45,6 +45,7 @@ export interface Roll {
   readonly appliedIndex: number;
   readonly featureLevel: number;
   readonly memberOf: (gateway: GatewayId) => RollMember | undefined;
+  readonly isRetired: (incarnation: Incarnation) => boolean;
   /** The start that is registered for a gateway, if any. */
   readonly startOf: (gateway: GatewayId) => KnownStart | undefined;
 }
@@ -265,6 +266,7 @@ export class Admission {
       clusterId: bootstrap.clusterId,
       member,
       start: this.#newestStart(from, hello.incarnation),
+      retired: this.#options.roll()?.isRetired(hello.incarnation) === true,
       featureLevel: this.#options.roll()?.featureLevel ?? 1,
       appliedIndex: this.#options.roll()?.appliedIndex ?? 0,
     });
@@ -355,14 +357,16 @@ export class Admission {
       // Of two clusters under one name neither side can know alone which is the stray one: the majority of the list decides.
       case "cluster-foreign":
         return refusers >= Math.floor(gateways / 2) + 1;
+      // What was given up stays given up, whoever says so.
+      case "folder-retired":
+      case "feature-unsupported":
+        return true;
       // A gateway that is behind does not know yet whom the site has admitted: the majority of the others decides.
       case "folder-unknown":
       case "not-a-member":
         return !this.#othersArePending() && refusers >= Math.floor((gateways - 1) / 2) + 1;
       case "folder-older":
         return !this.#othersArePending();
-      case "feature-unsupported":
-        return true;
       case "protocol-unsupported":
         return false;
     }
@@ -421,6 +425,8 @@ export interface VerdictQuestion {
   readonly member: RollMember | undefined;
   /** The newest start of this folder that is known. */
   readonly start: KnownStart | undefined;
+  /** The folder was given up. */
+  readonly retired: boolean;
   readonly featureLevel: number;
   /** How much of the log this knowledge rests on. */
   readonly appliedIndex: number;
@@ -433,6 +439,7 @@ export function verdictOn(hello: Hello, known: VerdictQuestion): Verdict {
   // The cluster first: what a stray cluster's list says of others is nothing to them.
   if (hello.clusterId !== undefined && hello.clusterId !== known.clusterId)
     return refuse("cluster-foreign", foreignText(hello, known.clusterId));
+  if (known.retired) return refuse("folder-retired", member === undefined ? strangerText(hello, site) : givenUpText(hello, site));
   const { featureMax = 1, appliedIndex = 0 } = hello;
   // Of the same cluster, and further on: a leader that came while this gateway was away is not to be refused by what it missed.
   const judges = hello.clusterId === undefined || appliedIndex <= known.appliedIndex;

@@ -34,6 +34,8 @@ export interface Hello {
 export type RefusalCode =
   /** The folder is empty or new, but the site knows another incarnation of this gateway. */
   | "folder-unknown"
+  /** The site has given this folder up: its gateway was removed, or goes on with another one. */
+  | "folder-retired"
   /** A later start of this folder has been registered: this is an older copy of it. */
   | "folder-older"
   /** The folder belongs to another cluster. */

@@ -90,7 +90,16 @@ function verdictOfMember(
 ) {
   const founder = founded.gateways.find((gateway) => gateway.id === hello.from);
   const { site, clusterId: cluster } = founded;
-  return verdictOn(hello, { site, clusterId: cluster, member: founder, start, featureLevel: 1, appliedIndex: 10, ...changes });
+  return verdictOn(hello, {
+    site,
+    clusterId: cluster,
+    member: founder,
+    start,
+    retired: false,
+    featureLevel: 1,
+    appliedIndex: 10,
+    ...changes,
+  });
 }
 
 const registered = (startCount: number, start = 1) => ({ startCount, session: sessionOf(b, start) });
@@ -130,7 +139,7 @@ for (const [what, hello, start, code, says] of [
 }
 
 verdicts("an expected gateway with an empty folder is to be admitted; the folder that was given up is not", () => {
-  const known = { site: "plant", clusterId: founded.clusterId, start: undefined, featureLevel: 2, appliedIndex: 10 };
+  const known = { site: "plant", clusterId: founded.clusterId, start: undefined, retired: false, featureLevel: 2, appliedIndex: 10 };
   const expected = { incarnation: undefined, slot: 1 };
   const hello = { featureMax: 2 };
   assert.equal(
@@ -141,6 +150,17 @@ verdicts("an expected gateway with an empty folder is to be admitted; the folder
   assert.ok(old.kind === "refuse" && old.code === "folder-unknown" && old.explanation.includes("given up"), JSON.stringify(old));
   const later = verdictOn(helloOf(b, hello), { ...known, member: { incarnation: incarnationOf(b, 2), slot: 1 } });
   assert.ok(later.kind === "refuse" && later.code === "folder-unknown", JSON.stringify(later));
+});
+
+verdicts("a folder that was given up is refused by whoever knows it, however far it is; one such word stops it", () => {
+  const known = { site: "plant", clusterId: founded.clusterId, start: undefined, retired: true, featureLevel: 2, appliedIndex: 10 };
+  for (const member of [undefined, { incarnation: incarnationOf(b, 2), slot: 1 }]) {
+    const verdict = verdictOn(helloOf(b, { featureMax: 2, appliedIndex: 99 }), { ...known, member });
+    assert.ok(verdict.kind === "refuse" && verdict.code === "folder-retired", JSON.stringify(verdict));
+  }
+  const machine = admissionOf(b, { bootstrap: founded });
+  const told = { code: "folder-retired" as const, session: sessionOf(b), explanation: "given up" };
+  assert.equal(receive(machine, a, { t: "refusal", refusal: told }), [{ type: "stop", explanation: "given up" }]);
 });
 
 verdicts("who is further on in the log is not refused by what was missed; who is behind is", () => {
@@ -319,6 +339,7 @@ function rollOf(starts: ReadonlyMap<GatewayId, KnownStart>): Roll {
     appliedIndex: 10,
     featureLevel: 1,
     memberOf: (gateway) => founded.gateways.find((one) => one.id === gateway),
+    isRetired: () => false,
     startOf: (gateway) => starts.get(gateway),
   };
 }
