@@ -1,4 +1,5 @@
 import type { SiteSettings } from "../config/settings.ts";
+import type { RaftLimits } from "../core/raft/options.ts";
 import { featureLevels } from "../core/site/features.ts";
 import type { GatewayId, Hash64, Incarnation, SessionId } from "../lib/ids.ts";
 import type { Packing } from "../lib/packing.ts";
@@ -43,6 +44,8 @@ export interface GatewayTuning {
   readonly raftSnapshotBytes: number;
   /** A voter that has not answered for so long may lose its vote to a healthy gateway. */
   readonly voterDeadMs: number;
+  /** Bounds of the Raft node that differ from its own. */
+  readonly raftLimits: Partial<RaftLimits>;
   /** The highest feature level that this version can apply; the simulator mixes in older versions. */
   readonly featureMax: number;
 }
@@ -52,6 +55,7 @@ export const defaultTuning: GatewayTuning = {
   checkpointReadings: 2_000_000,
   raftSnapshotBytes: 8 << 20,
   voterDeadMs: 60_000,
+  raftLimits: {},
   featureMax: featureLevels.max,
 };
 

@@ -323,7 +323,7 @@ export class Serving {
       random: context.random.fork(),
       restored: restoredRaft,
       nowMs: context.clock.monotonicMs(),
-      limits: { commandBytesMax },
+      limits: { ...context.tuning.raftLimits, commandBytesMax },
       ...(rules.raft === undefined ? {} : { rules: rules.raft }),
     });
   }

@@ -1,13 +1,15 @@
 /**
  * Where a process may die between two of its effects: everything that a gateway does to the world outside (an append to a
- * log, a frame, a document, a batch for a store, a line of results) passes here, and the n-th of them may be the one that
+ * log, a frame, a document, a batch for a store, a line of results, a step of a
+ * snapshot file) passes here, and the n-th of them may be the one that
  * is never made. The code that made it runs on, as it does in no real process, but nothing of it gets out any more.
  */
 
+import type { SnapshotFiles } from "../ports/snapshot-files.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { DiskPorts } from "./disk.ts";
 
-export const effectKinds = ["log", "frame", "document", "store", "result"] as const;
+export const effectKinds = ["log", "frame", "document", "store", "result", "snapshot"] as const;
 export type EffectKind = (typeof effectKinds)[number];
 
 export interface DeathSentence {
@@ -47,9 +49,10 @@ export class EffectBoundary {
 
   /** The disk's ports, changed in place: all that they open passes here. */
   guardDisk(ports: DiskPorts): DiskPorts {
-    const { logs, stores, documents, results } = ports;
+    const { logs, stores, documents, results, snapshots } = ports;
     const write = documents.write.bind(documents);
     documents.write = (name, value) => (this.passes("document") ? write(name, value) : never());
+    this.#guardSnapshots(snapshots);
     return {
       ...ports,
       logs: {
@@ -89,6 +92,25 @@ export class EffectBoundary {
         },
       },
     };
+  }
+
+  #guardSnapshots(snapshots: SnapshotFiles): void {
+    const create = snapshots.create.bind(snapshots);
+    const write = snapshots.write.bind(snapshots);
+    const remove = snapshots.remove.bind(snapshots);
+    snapshots.create = async (name) => {
+      const created = this.passes("snapshot") ? await create(name) : await never<Awaited<ReturnType<typeof create>>>();
+      if (created.ok) {
+        const file = created.value;
+        const append = file.append.bind(file);
+        const commit = file.commit.bind(file);
+        file.append = (bytes) => (this.passes("snapshot") ? append(bytes) : never());
+        file.commit = () => (this.passes("snapshot") ? commit() : never());
+      }
+      return created;
+    };
+    snapshots.write = (name, parts) => (this.passes("snapshot") ? write(name, parts) : never());
+    snapshots.remove = (name) => (this.passes("snapshot") ? remove(name) : never());
   }
 
   guardTransport(transport: Transport): Transport {

@@ -3,6 +3,7 @@
  * that what is rare on a site happens within a minute.
  */
 
+import { raftLimits } from "../core/raft/options.ts";
 import { defaultTuning, type GatewayTuning } from "../gateway/context.ts";
 import type { Random } from "../lib/random.ts";
 import type { NetworkTuning } from "./network.ts";
@@ -23,6 +24,12 @@ export function drawTunables(random: Random): Tunables {
       checkpointReadings: random.pick([50, 300, 1_000_000]),
       raftSnapshotBytes: random.pick([1_000, 10_000, 1 << 20]),
       voterDeadMs: random.pick([4_000, 15_000, 60_000]),
+      raftLimits: {
+        // One entry to a message, or all of them.
+        batchBytesMax: random.pick([1, 1_000, raftLimits.batchBytesMax]),
+        inflightMessagesMax: random.pick([1, 4, raftLimits.inflightMessagesMax]),
+        trailingEntriesMax: random.pick([0, 5, raftLimits.trailingEntriesMax]),
+      },
     },
     network: {
       delayMinMs: 0.1,
