@@ -56,7 +56,7 @@ export async function openRaft(context: RaftDiskContext, identity: Identity): Pr
 }
 
 /** The lost records come back from the other members; until then this gateway decides nothing (`impairedUntil`). */
-function warnOfDamage({ diagnostics }: GatewayContext, log: Log, { impairedUntil, entries, snapshot }: ReplayedLog): void {
+function warnOfDamage({ diagnostics }: RaftDiskContext, log: Log, { impairedUntil, entries, snapshot }: ReplayedLog): void {
   const damage = log.damage();
   if (damage === undefined && impairedUntil === undefined) return;
   diagnostics.warn("raft-log-damaged", {
