@@ -138,6 +138,11 @@ export class ConfigurationHistory {
     return found.configuration;
   }
 
+  /** Whether it is a voter in the configuration in effect at `index`, or in one behind it. */
+  isVoterFrom(index: number, member: MemberId): boolean {
+    return this.at(index).isVoter(member) || this.#placed.some((placed) => placed.index > index && placed.configuration.isVoter(member));
+  }
+
   /** What stands before the one in effect at `index` is not needed again: nothing is truncated there any more. */
   forgetBefore(index: number): void {
     while (this.#placed.length > 1 && (this.#placed[1] as Placed).index <= index) this.#placed.shift();

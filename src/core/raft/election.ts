@@ -28,8 +28,13 @@ export class Election {
     this.#outcomes = outcomes;
   }
 
+  /**
+   * A voter whose removal is in its log, but not known to be committed, stands all the same: its log may be the only one that
+   * can win (dissertation §4.2.2). Its own vote does not count then.
+   */
   get #mayStand(): boolean {
-    return this.#state.configuration.isVoter(this.#state.self) && !this.#state.isImpaired;
+    const { configurations, commitIndex, self, isImpaired } = this.#state;
+    return configurations.isVoterFrom(commitIndex, self) && !isImpaired;
   }
 
   get nextDeadlineMs(): number {

@@ -167,6 +167,7 @@ export class RaftState {
   enterTerm(term: number): void {
     assert(term > this.term, `term ${term} follows ${this.term}`);
     this.term = term;
+    this.leader = undefined;
     this.votedFor = undefined;
     this.receivedIndex = 0;
     this.readSequenceSeen = 0;
