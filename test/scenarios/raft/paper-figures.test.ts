@@ -4,7 +4,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Envelope, ManualCluster } from "../../core/raft/manual-cluster.ts";
-import { SafetyViolation } from "../../core/raft/raft-checkers.ts";
+import { SafetyViolation } from "../../core/raft/safety-violation.ts";
 
 const figure7 = suite("Raft paper, figure 7");
 
