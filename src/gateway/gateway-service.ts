@@ -79,7 +79,7 @@ export class LocalGatewayService implements GatewayService {
       reasons.push(`first start of the site: waiting for ${this.#gateway.waitingFor().join(", ") || "the founding gateway"}`);
     else if (phase !== "serving") reasons.push(this.#gateway.refusal()?.message ?? `the gateway is ${phase}`);
     if (serving !== undefined && serving.consensus.leader() === undefined) reasons.push("no Raft leader is known");
-    reasons.push(...(serving?.logWatch.troubles() ?? []));
+    reasons.push(...(serving?.logWatch.troubles() ?? []), ...(serving?.spaceWatch.troubles() ?? []));
     return { ready: reasons.length === 0 && this.healthy(), reasons };
   }
 
@@ -400,8 +400,7 @@ export class LocalGatewayService implements GatewayService {
   }
 
   #membership(): MembershipOperations | undefined {
-    const serving: (Serving & { readonly membership?: MembershipOperations }) | undefined = this.#gateway.serving();
-    return serving?.membership;
+    return this.#gateway.serving()?.membership;
   }
 
   #members(serving: Serving | undefined): readonly MemberState[] {
@@ -480,6 +479,7 @@ export class LocalGatewayService implements GatewayService {
   #warnings(): string[] {
     const serving = this.#gateway.serving();
     const warnings = [...this.#gateway.peerNotes().values(), ...this.readiness().reasons];
+    warnings.push(...(serving?.logWatch.warnings() ?? []));
     const members = this.#membership()?.members();
     if (members !== undefined) warnings.push(...listDifferences(this.#gateway.settings.gateways, members));
     for (const sink of this.sync()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);

@@ -186,6 +186,24 @@ test("of gateways that are not listed sixteen are let in, and listed ones all th
   for (const client of [...clients, peer, second, late]) client.end();
 });
 
+test("an answer counts under the name of the gateway that was called only, and only where it is small", async ({ a, b, running }) => {
+  const [gwO, gwZ] = [gatewayId("gw-o"), gatewayId("gw-z")];
+  const answering = await started(running, new Gateway({ self: gwB, secret: "s", listen: local(b), peers: [] }));
+  const one = await started(running, new Gateway({ self: gwA, secret: "s", listen: local(a), peers: [{ id: gwB, ...local(b) }] }));
+  const [port = 0] = await freePorts(1);
+  // It takes gw-b for gw-z.
+  const other = await started(running, new Gateway({ self: gwO, secret: "s", listen: local(port), peers: [{ id: gwZ, ...local(b) }] }));
+  await until("both are connected", () => one.transport.isUp(gwB) && other.transport.isUp(gwZ));
+  assert.ok(answering.transport.send(gwO, "raft", Uint8Array.of(1)));
+  assert.ok(answering.transport.send(gwA, "raft", new Uint8Array(64 * 1024)));
+  assert.is(answering.transport.send(gwA, "raft", new Uint8Array(64 * 1024 + 1)), false);
+  assert.is(answering.transport.send(gwZ, "raft", Uint8Array.of(1)), false, "nobody of that name is connected");
+  await until("the largest answer arrives", () => one.received.length === 1);
+  assert.equal(one.received, [{ from: gwB, channel: "raft", bytes: 64 * 1024, first: 0 }]);
+  assert.equal([other.received, one.downs, other.downs], [[], [], []]);
+  assert.equal(answering.ups, []);
+});
+
 test("a gateway that is taken off the list is cut off, may come back to be told, and is called again at its new address", async (context) => {
   const [a, b] = await pair(context, { secrets: ["s", "s"] });
   await until("up", () => a.transport.isUp(gwB));
