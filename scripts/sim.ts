@@ -1,58 +1,148 @@
-// `npm run sim -- --seeds N [--from S] | --seed S [--only FAULT,…]`: sweeps seeds of the simulated site, or replays one; with
-// `--only` under these faults or families alone. Exit 1 when a seed fails.
-import { parseArgs } from "node:util";
-import { runSeed, type SeedReport } from "../src/sim/run-seed.ts";
-import { simulatorWorld } from "./sim-world.ts";
+// `npm run sim -- …`: sweeps seeds of the simulated site in processes of their own, or replays one; `sim-options.ts` says what it
+// can be asked for. Exit 1 when a seed fails, or leaves another trace the second time; 2 when the options are wrong.
+import { execFileSync } from "node:child_process";
+import { availableParallelism } from "node:os";
+import type { SeedReport } from "../src/sim/run-seed.ts";
+import { readSimOptions, type SimOptions, simUsage } from "./sim-options.ts";
+import { shrink } from "./sim-shrink.ts";
+import { type SeedTask, SeedWorkers } from "./sim-workers.ts";
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string" },
-    from: { type: "string" },
-    seed: { type: "string" },
-    faults: { type: "string" },
-    only: { type: "string" },
-  },
-});
+/** Seeds of a worker until they are run again, and in all that wait at a time. */
+const batchPerWorker = 100;
 
-function number(text: string | undefined, name: string, fallback: number): number {
-  if (text === undefined) return fallback;
-  const parsed = Number(text);
-  if (!Number.isSafeInteger(parsed) || parsed < 0) {
-    console.error(`--${name} ${text}: expected a whole number`);
-    process.exit(2);
+class Sweep {
+  readonly #options: SimOptions;
+  readonly #startedMs = performance.now();
+  #runs = 0;
+  #seeds = 0;
+  #failed = 0;
+  #virtualMs = 0;
+
+  constructor(options: SimOptions) {
+    this.#options = options;
   }
-  return parsed;
-}
 
-function reportFailure(report: SeedReport): void {
-  console.error(`\nseed ${report.seed} failed: ${report.problem ?? ""}`);
-  console.error(`replay it: npm run sim -- --seed ${report.seed}${values.only === undefined ? "" : ` --only ${values.only}`}`);
-  console.error(report.recent.map((line) => `  ${line}`).join("\n"));
-}
+  async run(): Promise<boolean> {
+    const { from, seeds, workers, twice } = this.#options;
+    const size = Math.min(workers, seeds);
+    let pool = new SeedWorkers(size);
+    for (let next = from; next < from + seeds && !this.#timeIsOver(); ) {
+      const count = Math.min(batchPerWorker * workers, from + seeds - next);
+      const tasks = Array.from({ length: count }, (_, at): SeedTask => ({ ...this.#options.task, seed: next + at }));
+      const reports = new Map<number, SeedReport>();
+      await this.#runAll(pool, tasks, (report) => {
+        reports.set(report.seed, report);
+        this.#judge(report);
+        return !this.#timeIsOver();
+      });
+      if (this.#options.shrink) for (const report of reports.values()) if (!report.ok) await this.#shrink(pool, report);
+      if (twice) {
+        pool.close();
+        pool = new SeedWorkers(size);
+        // Backwards: what a seed leaves behind in a process would reach others than before.
+        const again = tasks.filter(({ seed }) => reports.has(seed)).toReversed();
+        await this.#runAll(pool, again, (report) => {
+          this.#compare(reports.get(report.seed), report);
+          return true;
+        });
+        pool.close();
+        pool = new SeedWorkers(size);
+      }
+      next += count;
+    }
+    pool.close();
+    this.#sumUp();
+    return this.#failed === 0;
+  }
 
-const world = await simulatorWorld();
-const faultsMs = number(values.faults, "faults", 60) * 1_000;
-const only = values.only === undefined ? {} : { only: values.only.split(",") };
-const startedMs = performance.now();
-const seeds = values.seed === undefined ? number(values.seeds, "seeds", 20) : 1;
-const first = values.seed === undefined ? number(values.from, "from", 1) : number(values.seed, "seed", 1);
-let failed = 0;
-let virtualMs = 0;
-for (let seed = first; seed < first + seeds; seed++) {
-  const report = await runSeed({ seed, world, faultsMs, ...only });
-  virtualMs += report.virtualMs;
-  if (!report.ok) {
-    failed++;
-    reportFailure(report);
-  } else if (values.seed !== undefined) {
-    const { traceHash, events, acknowledged, committed, faults } = report;
+  /** Runs tasks in turn, on all workers, until `take` has enough. */
+  async #runAll(pool: SeedWorkers, tasks: readonly SeedTask[], take: (report: SeedReport) => boolean): Promise<void> {
+    const left = [...tasks];
+    const lane = async (): Promise<void> => {
+      for (let task = left.shift(); task !== undefined; task = left.shift()) {
+        const report = await pool.run(task);
+        this.#runs++;
+        this.#virtualMs += report.virtualMs;
+        if (!take(report)) left.length = 0;
+      }
+    };
+    await Promise.all(Array.from({ length: this.#options.workers }, lane));
+  }
+
+  #judge(report: SeedReport): void {
+    this.#seeds++;
+    const { seed, traceHash, events, acknowledged, committed, faults } = report;
+    if (!report.ok) {
+      this.#failed++;
+      this.#reportFailure(report);
+    } else if (this.#options.single) {
+      console.log(
+        `seed ${seed}: ok, trace ${traceHash}, ${events} events, ${acknowledged} readings acknowledged, ${committed} entries committed, ${faults} faults`,
+      );
+    }
+  }
+
+  async #shrink(pool: SeedWorkers, report: SeedReport): Promise<void> {
+    const task = { ...this.#options.task, seed: report.seed };
+    const { needed, skip, runs, minimal, report: last } = await shrink(task, report, (tried) => pool.run(tried));
+    console.error(
+      `after ${runs} runs${minimal ? "" : " (given up)"}: of ${last.faults} faults it needs ${needed.length === 0 ? "none" : needed.join(", ")}: ${last.problem ?? ""}`,
+    );
+    console.error(last.recent.map((line) => `  ${line}`).join("\n"));
+    console.error(`replay it: ${this.#replay(report.seed, skip)}`);
+  }
+
+  #compare(first: SeedReport | undefined, second: SeedReport): void {
+    if (first === undefined || first.traceHash === second.traceHash) return;
+    if (first.ok) this.#failed++;
+    console.error(`\nseed ${second.seed} is not deterministic: trace ${first.traceHash}, then ${second.traceHash} in a fresh process`);
+    console.error(`commit ${commit()}; try it: ${this.#replay(second.seed, this.#options.task.skip)} --twice`);
+    console.error(second.recent.map((line) => `  ${line}`).join("\n"));
+  }
+
+  #reportFailure(report: SeedReport): void {
+    console.error(`\nseed ${report.seed} failed at commit ${commit()}: ${report.problem ?? ""}`);
+    console.error(report.recent.map((line) => `  ${line}`).join("\n"));
+    console.error(`replay it: ${this.#replay(report.seed, this.#options.task.skip)}`);
+  }
+
+  #replay(seed: number, skip: readonly number[]): string {
+    const { gateways, only, faultsMs } = this.#options.task;
+    return [
+      `npm run sim -- --seed ${seed}`,
+      ...(skip.length === 0 ? [] : [`--skip ${skip.join(",")}`]),
+      ...(gateways === undefined ? [] : [`--gateways ${gateways}`]),
+      ...(only === undefined ? [] : [`--only ${only.join(",")}`]),
+      ...(faultsMs === 60_000 ? [] : [`--faults ${faultsMs / 1_000}`]),
+    ].join(" ");
+  }
+
+  #timeIsOver(): boolean {
+    const { minutes } = this.#options;
+    return minutes !== undefined && performance.now() - this.#startedMs >= minutes * 60_000;
+  }
+
+  #sumUp(): void {
+    const seconds = (performance.now() - this.#startedMs) / 1_000;
+    const { workers, twice } = this.#options;
     console.log(
-      `seed ${seed}: ok, trace ${traceHash}, ${events} events, ${acknowledged} readings acknowledged, ${committed} entries committed, ${faults} faults`,
+      `sim: ${this.#seeds - this.#failed} of ${this.#seeds} seeds held${twice ? ", each run twice" : ""}, ${(this.#virtualMs / 3_600_000).toFixed(2)} simulated hours, ${(this.#runs / seconds).toFixed(2)} seeds/s with ${workers} workers`,
     );
   }
 }
-const seconds = (performance.now() - startedMs) / 1_000;
-console.log(
-  `sim: ${seeds - failed} of ${seeds} seeds held, ${(virtualMs / 3_600_000).toFixed(2)} simulated hours, ${(seeds / seconds).toFixed(2)} seeds/s`,
-);
-process.exitCode = failed > 0 ? 1 : 0;
+
+function commit(): string {
+  try {
+    return execFileSync("git", ["rev-parse", "HEAD"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  } catch {
+    return "unknown";
+  }
+}
+
+const options = readSimOptions(process.argv.slice(2), availableParallelism());
+if (typeof options === "string") {
+  console.error(`sim: ${options}\n${simUsage}`);
+  process.exitCode = 2;
+} else {
+  process.exitCode = (await new Sweep(options).run()) ? 0 : 1;
+}

@@ -19,6 +19,8 @@ export interface SeedOptions {
   readonly world: SimulatorWorld;
   readonly rules?: GatewayRules;
   readonly wrapDisk?: WrapDisk;
+  /** Size of the site; drawn when it is left out. */
+  readonly gateways?: number;
   /** Virtual time under faults; the calm phases come on top. */
   readonly faultsMs?: number;
   /** Numbers of the nemesis's strikes (from 1) that do nothing. */
@@ -58,6 +60,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const site = new SimulatedSite({
     seed: options.seed,
     ...drawTunables(new SeededRandom(options.seed ^ tunablesSalt)),
+    ...(options.gateways === undefined ? {} : { gateways: options.gateways }),
     world: options.world,
     rules: options.rules ?? {},
     ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
