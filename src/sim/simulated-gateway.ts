@@ -31,6 +31,8 @@ export interface SimulatedGatewayOptions {
   readonly diagnostics: Diagnostics;
   readonly rules: GatewayRules;
   readonly tuning: GatewayTuning;
+  /** Until its n-th start it runs the version before: it knows nothing of newer feature levels. 1: never. */
+  readonly upgradedAtStart: number;
   /** What stands between each process and its disk; tests plant bugs here. */
   readonly wrapDisk: WrapDisk;
 }
@@ -87,7 +89,7 @@ export class SimulatedGateway {
   }
 
   start(): void {
-    const { scheduler, settings, random, network, id } = this.#options;
+    const { scheduler, settings, random, network, id, tuning } = this.#options;
     this.#stoppedItself = undefined;
     const process = new SimulatedProcess({ scheduler, name: `${id}.${++this.#starts}` });
     const boundary = new EffectBoundary();
@@ -98,7 +100,7 @@ export class SimulatedGateway {
       self: id,
       version: "simulated",
       rules: this.#options.rules,
-      tuning: this.#options.tuning,
+      tuning: this.#starts < this.#options.upgradedAtStart ? { ...tuning, featureMax: tuning.featureMax - 1 } : tuning,
       stopped: (why) => this.#endedItself(process, why),
       ports: {
         clock: new SimulatedClock({ process, machine: this.clock }),
@@ -108,6 +110,7 @@ export class SimulatedGateway {
         documents: disk.documents,
         resultFiles: disk.results,
         snapshots: disk.snapshots,
+        space: disk.space,
         transport: boundary.guardTransport(network.transport(id, process)),
         broker,
         cron: this.#options.cron,

@@ -37,6 +37,8 @@ export interface SiteOptions {
   readonly network?: Partial<NetworkTuning>;
   readonly rules?: GatewayRules;
   readonly tuning?: GatewayTuning;
+  /** The first so many run the version before this one until their n-th start. */
+  readonly olderVersions?: { readonly gateways: number; readonly upgradedAtStart: number };
   readonly wrapDisk?: WrapDisk;
 }
 
@@ -64,7 +66,7 @@ export class SimulatedSite {
       tuning: { ...calmNetwork, ...options.network },
     });
     this.gateways = this.settings.gateways.map(
-      ({ id }) =>
+      ({ id }, at) =>
         new SimulatedGateway({
           id,
           settings: this.settings,
@@ -77,6 +79,7 @@ export class SimulatedSite {
           diagnostics: this.#diagnostics(id),
           rules: options.rules ?? {},
           tuning: options.tuning ?? defaultTuning,
+          upgradedAtStart: at < (options.olderVersions?.gateways ?? 0) ? (options.olderVersions?.upgradedAtStart ?? 1) : 1,
           wrapDisk: options.wrapDisk ?? ((ports) => ports),
         }),
     );

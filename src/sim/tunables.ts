@@ -12,6 +12,8 @@ import type { SettingsChoice } from "./settings.ts";
 export interface Tunables extends SettingsChoice {
   readonly tuning: GatewayTuning;
   readonly network: NetworkTuning;
+  /** How many gateways run the version before this one at first, and at which of their starts they are upgraded. */
+  readonly olderVersions: { readonly gateways: number; readonly upgradedAtStart: number };
 }
 
 export function drawTunables(random: Random): Tunables {
@@ -31,6 +33,7 @@ export function drawTunables(random: Random): Tunables {
         trailingEntriesMax: random.pick([0, 5, raftLimits.trailingEntriesMax]),
       },
     },
+    olderVersions: { gateways: random.chance(0.2) ? 1 + random.below(5) : 0, upgradedAtStart: 2 + random.below(3) },
     network: {
       delayMinMs: 0.1,
       delayMaxMs: random.pick([1, 5, 30]),
