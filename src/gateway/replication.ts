@@ -99,6 +99,11 @@ export class Replication {
     options.router.handle(FrameKind.Replicated, (from, body) => this.#answered(from, body));
   }
 
+  /** For a round that another part writes to the log of this gateway: no two of a process have the same number. */
+  roundNumber(): number {
+    return this.#nextRound++;
+  }
+
   /** Ingest needs lanes and lanes need ingest's names: the second half of the wiring. */
   attach(ingest: Ingest): void {
     this.#ingest = ingest;

@@ -196,7 +196,8 @@ function unavailable(answers: FanOutAnswers<unknown>): Result<never> {
   return failure("quorum-unavailable", `no owner of the readings asked for answered: ${why}`);
 }
 
-function comparePositions(a: PagePosition, b: PagePosition): number {
+/** The order of pages. */
+export function comparePositions(a: PagePosition, b: PagePosition): number {
   if (a.device !== b.device) return a.device < b.device ? -1 : 1;
   if (a.metric !== b.metric) return a.metric < b.metric ? -1 : 1;
   return a.us - b.us;

@@ -1,0 +1,237 @@
+/**
+ * Fills this gateway where it became an owner without having the readings: fetches, batch of partitions by batch, all that the
+ * whole owners of them hold, into its own readings log, and then asks the site to count it as whole there.
+ *
+ * Every page is asked for under the current epoch, in which this gateway is an owner already, and an owner answers only under its
+ * own. So whatever an owner has acknowledged under an earlier table is in what it answers, and whatever is written under a
+ * later one counts this gateway among its owners (`core/replica/rules.ts`). Nothing is remembered between starts: what is
+ * not counted as filled is fetched again, which stores nothing twice.
+ */
+
+import { type RingState, wholeOwnersOf } from "../core/ring/owner-changes.ts";
+import { RoundBuilder } from "../core/round/round-builder.ts";
+import { decodeRound } from "../core/round/round-codec.ts";
+import { assert, defined } from "../lib/assert.ts";
+import { failure, type Result, success } from "../lib/errors.ts";
+import { type GatewayId, type Partition, partition, partitionOf } from "../lib/ids.ts";
+import { ValueType } from "../lib/reading.ts";
+import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
+import type { GatewayContext } from "./context.ts";
+import { comparePositions } from "./query/queries.ts";
+import { type Page, type PagePosition, type PageRequest, unpackPage } from "./query/wire.ts";
+import { type ReadingsLog, RecordKind } from "./readings-log.ts";
+import type { Requests } from "./requests.ts";
+
+/** Refused by the site when `epoch` is not that of its owner table any more, or `gateway` is not this data folder's. */
+export interface OwnerFilled {
+  readonly gateway: GatewayId;
+  readonly epoch: number;
+  /** Ascending. */
+  readonly partitions: readonly number[];
+}
+
+export interface FillingOptions {
+  readonly context: GatewayContext;
+  readonly requests: Pick<Requests, "call">;
+  readonly log: ReadingsLog;
+  readonly ring: () => RingState;
+  /** False while the store is too far behind to take more. */
+  readonly mayTake: () => boolean;
+  /** A number that no other round of this process has. */
+  readonly roundNumber: () => number;
+  /** A durable round's readings join the heads. */
+  readonly store: (columns: ReadingColumns, sequence: number) => void;
+  /** Resolves once the command is applied here, so that `ring` tells of it, or with a failure. */
+  readonly propose: (command: OwnerFilled) => Promise<Result<unknown>>;
+  /** 4 MiB/s when absent: beside ingest on a small board. */
+  readonly bytesPerSecond?: number;
+}
+
+/** Partitions of one batch: each batch is a command and an epoch, and is begun anew when the owners change meanwhile. */
+export const fillBatchMax = 128;
+const pageLimit = 20_000;
+const pageTimeoutMs = 10_000;
+const readingBytes = 21;
+const retryMs = 500;
+const bytesPerSecondDefault = 4 << 20;
+const nameUnitsMax = 0xffff;
+const everything = { metric: undefined, device: "*", labels: {} };
+
+interface Batch {
+  readonly epoch: number;
+  readonly partitions: readonly Partition[];
+  readonly from: readonly GatewayId[];
+}
+
+export class Filling {
+  readonly #options: FillingOptions;
+  readonly #context: GatewayContext;
+  #running = false;
+  #stopped = false;
+  /** Readings fetched since the start, repeated ones counted again. */
+  fetched = 0;
+
+  constructor(options: FillingOptions) {
+    this.#options = options;
+    this.#context = options.context;
+  }
+
+  /** Begins where there is something to fill and nothing is under way. After each change of the ring, and at the start. */
+  look(): void {
+    if (this.#running || this.#stopped || this.#nextBatch() === undefined) return;
+    this.#running = true;
+    void this.#fillAll().finally(() => {
+      this.#running = false;
+      // The ring may have changed behind the last look.
+      this.look();
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Partitions that are left. */
+  partitionsLeft(): number {
+    let left = 0;
+    for (const gateways of this.#options.ring().filling.values()) if (gateways.includes(this.#context.self)) left++;
+    return left;
+  }
+
+  async #fillAll(): Promise<void> {
+    for (let batch = this.#nextBatch(); batch !== undefined && !this.#over(); batch = this.#nextBatch()) {
+      const filled = await this.#fill(batch);
+      if (filled.ok) continue;
+      this.#context.diagnostics.info("filling-waits", { partitions: batch.partitions.length, code: filled.code, why: filled.message });
+      await this.#pause(retryMs);
+    }
+  }
+
+  #over(): boolean {
+    return this.#stopped || this.#context.inbox.closed();
+  }
+
+  /** The first partitions that are left and whose whole owners are the same. */
+  #nextBatch(): Batch | undefined {
+    const { self } = this.#context;
+    const ring = this.#options.ring();
+    const partitions: Partition[] = [];
+    let from: readonly GatewayId[] = [];
+    for (const [at, gateways] of ring.filling) {
+      if (!gateways.includes(self)) continue;
+      const owners = wholeOwnersOf(ring, at).toSorted();
+      if (partitions.length === 0) from = owners;
+      else if (owners.join() !== from.join()) continue;
+      if (partitions.push(partition(at)) === fillBatchMax) break;
+    }
+    return partitions.length === 0 ? undefined : { epoch: ring.table.epoch, partitions, from };
+  }
+
+  async #fill(batch: Batch): Promise<Result<unknown>> {
+    for (const owner of batch.from) {
+      const fetched = await this.#fetchAll(owner, batch);
+      if (!fetched.ok) return fetched;
+    }
+    const { epoch, partitions } = batch;
+    return this.#options.propose({ gateway: this.#context.self, epoch, partitions });
+  }
+
+  async #fetchAll(owner: GatewayId, { epoch, partitions }: Batch): Promise<Result<void>> {
+    let after: PagePosition | undefined;
+    for (;;) {
+      if (this.#over()) return failure("not-ready", "this gateway stops");
+      if (this.#options.ring().table.epoch !== epoch) return failure("ring-changed", `the owners are not those of epoch ${epoch} any more`);
+      const page = await this.#fetch(owner, {
+        epoch,
+        partitions,
+        selector: everything,
+        fromUs: Number.MIN_SAFE_INTEGER,
+        toUs: Number.MAX_SAFE_INTEGER,
+        after,
+        limit: pageLimit,
+      });
+      if (!page.ok) return page;
+      const problem = this.#problemOf(page.value, partitions, after);
+      if (problem !== undefined) return failure("internal", `a page of readings from ${owner} ${problem}`);
+      const kept = await this.#keep(page.value, epoch);
+      if (!kept.ok) return kept;
+      await this.#pause((kept.value / (this.#options.bytesPerSecond ?? bytesPerSecondDefault)) * 1_000);
+      const last = page.value.series.at(-1);
+      if (page.value.end || last === undefined) return success(undefined);
+      after = { device: last.device, metric: last.metric, us: last.run.times[last.run.count - 1] as number };
+    }
+  }
+
+  async #fetch(owner: GatewayId, request: PageRequest): Promise<Result<Page>> {
+    const reply = await this.#options.requests.call(owner, "page", request, { timeoutMs: pageTimeoutMs, channel: "bulk" });
+    return reply.ok ? unpackPage(reply.value) : reply;
+  }
+
+  /** What a page cannot be. A lying or confused owner must not fill this disk with other things, nor keep this gateway busy for ever. */
+  #problemOf(page: Page, partitions: readonly Partition[], after: PagePosition | undefined): string | undefined {
+    const asked = new Set(partitions);
+    const { hash64 } = this.#context.ports;
+    let readings = 0;
+    let before = after;
+    for (const { device, metric, run } of page.series) {
+      if (!asked.has(partitionOf(device, hash64))) return `has readings of ${device}, which were not asked for`;
+      if (device.length > nameUnitsMax || metric.length > nameUnitsMax) return "has a name that no series has";
+      if (run.count === 0) return "has a series without readings";
+      const first = { device, metric, us: run.times[0] as number };
+      if (before !== undefined && comparePositions(first, before) <= 0) return "goes back";
+      before = { device, metric, us: run.times[run.count - 1] as number };
+      readings += run.count;
+    }
+    if (readings > pageLimit) return `has ${readings} readings, where ${pageLimit} were asked for`;
+    return readings === 0 && !page.end ? "has no readings and is not the last" : undefined;
+  }
+
+  /** On disk and in the heads when it resolves, with the bytes written. */
+  async #keep(page: Page, epoch: number): Promise<Result<number>> {
+    if (page.series.length === 0) return success(0);
+    const { self: coordinator, session, clock } = this.#context;
+    const names: SeriesName[] = page.series.map(({ device, metric }) => ({ device, metric }));
+    const builder = new RoundBuilder((ref) => defined(names[ref], `series ${ref} of the page`));
+    page.series.forEach(({ run }, ref) => {
+      for (let row = 0; row < run.count; row++) {
+        const type = run.types === undefined ? ValueType.Number : (run.types[row] as ValueType);
+        const number = run.numbers[row] as number;
+        builder.append(ref, run.times[row] as number, type, number, type === ValueType.Text ? run.texts[number] : undefined);
+      }
+    });
+    const readings = builder.count;
+    const round = this.#options.roundNumber();
+    const bytes = builder.encode({ coordinator, session, round, epoch, clockSynchronised: clock.synchronised() });
+    // A page comes from another process: what it says is checked like any round before it is written.
+    const decoded = decodeRound(bytes);
+    if (!decoded.ok) return failure("internal", `a page of readings from another gateway is malformed: ${decoded.message}`);
+    while (!this.#over()) {
+      if (this.#options.mayTake() && (await this.#append(bytes, decoded.value.columns))) {
+        this.fetched += readings;
+        return success(Math.max(bytes.length, readings * readingBytes));
+      }
+      await this.#pause(retryMs);
+    }
+    return failure("not-ready", "this gateway stops");
+  }
+
+  /** False when the log has no room. */
+  #append(bytes: Uint8Array, columns: ReadingColumns): Promise<boolean> {
+    return new Promise((resolve) => {
+      const sequence = this.#options.log.append(RecordKind.Round, bytes, () =>
+        this.#context.inbox.post(() => {
+          assert(sequence !== undefined, "what became durable was appended");
+          this.#options.store(columns, sequence);
+          resolve(true);
+        }),
+      );
+      if (sequence === undefined) resolve(false);
+    });
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#context.clock.schedule(Math.max(1, Math.ceil(ms)), resolve);
+    });
+  }
+}
