@@ -352,12 +352,20 @@ export class Gateway {
   #mint(incarnations: ReadonlyMap<GatewayId, Incarnation>): BootstrapCommand {
     const { ports, settings } = this.options;
     const { gateways, replication } = settings;
-    const owners = planOwners({ gateways, factor: replication.factor, epoch: 1, hash64: ports.hash64 });
+    const full = gateways.filter((gateway) => gateway.role === "full");
+    const owners = planOwners({ gateways: full, factor: replication.factor, epoch: 1, hash64: ports.hash64 });
     return {
       t: "bootstrap",
       clusterId: clusterId(ports.entropy.hex(16)),
       site: settings.site,
-      gateways: gateways.map(({ id }, slot) => ({ id, incarnation: defined(incarnations.get(id), `the incarnation of ${id}`), slot })),
+      gateways: gateways.map(({ id, role, zone, weight }, slot) => ({
+        id,
+        incarnation: defined(incarnations.get(id), `the incarnation of ${id}`),
+        slot,
+        role,
+        weight,
+        ...(zone === undefined ? {} : { zone }),
+      })),
       factor: replication.factor,
       owners: encodeOwnerTable(owners),
     };
@@ -506,12 +514,15 @@ export class Gateway {
     this.#admit((effects) => this.#admission?.rollChanged(effects));
   }
 
-  /** Members by the site's word, and who else stands in the YAML: a gateway that left has to be told so. */
+  /**
+   * Members by the site's word, and who else stands in the YAML: a gateway that left has to be told so. Where both give an
+   * address the YAML's counts, because that is where an operator writes a new one.
+   */
   #peers(): readonly PeerAddress[] {
     const peers = new Map<GatewayId, PeerAddress>();
-    for (const { id, host, listen } of this.settings.gateways) peers.set(id, { id, host, port: listen.mesh.port });
     for (const { id, address } of this.#serving?.state.members().values() ?? [])
       if (address !== undefined) peers.set(id, { id, host: address.host, port: address.mesh });
+    for (const { id, host, listen } of this.settings.gateways) peers.set(id, { id, host, port: listen.mesh.port });
     peers.delete(this.self);
     return [...peers.values()];
   }
