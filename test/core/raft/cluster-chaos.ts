@@ -31,7 +31,7 @@ export interface SimulationReport {
 const slotCount = 7;
 /** Once faults end: until there is progress, and then until all are equal. */
 const recoveryMs = 8_000;
-const settlingMs = 3_000;
+const settlingMs = 8_000;
 
 export class Simulation {
   readonly cluster: SimulatedCluster;
