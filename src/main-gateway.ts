@@ -7,6 +7,7 @@ import { DeviceBroker } from "./adapters/device-broker/device-broker.ts";
 import { FileDocuments } from "./adapters/file-documents.ts";
 import { FileLogDirectory } from "./adapters/file-log.ts";
 import { FileResults } from "./adapters/file-results.ts";
+import { FileSystemSpace } from "./adapters/file-system-space.ts";
 import { LevelStoreDirectory } from "./adapters/level-store.ts";
 import { NodeFiles } from "./adapters/log/node-files.ts";
 import { MeshTransport } from "./adapters/mesh/mesh-transport.ts";
@@ -78,6 +79,7 @@ export async function startGateway(options: GatewayStartOptions, env: SiteEnviro
       stores: new LevelStoreDirectory({ folder: dataFolder }),
       documents: new FileDocuments({ folder: join(dataFolder, "documents") }),
       resultFiles: new FileResults({ folder: join(dataFolder, "sinks") }),
+      space: new FileSystemSpace({ folder: dataFolder }),
       snapshots: new WholeFiles(new NodeFiles(join(dataFolder, "snapshots"))),
       transport: new MeshTransport({
         site: settings.site,

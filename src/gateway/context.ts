@@ -8,6 +8,7 @@ import type { Broker } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Cron } from "../ports/cron.ts";
 import type { Diagnostics } from "../ports/diagnostics.ts";
+import type { DiskSpace } from "../ports/disk-space.ts";
 import type { Documents } from "../ports/documents.ts";
 import type { Entropy } from "../ports/entropy.ts";
 import type { LogDirectory } from "../ports/log.ts";
@@ -26,6 +27,7 @@ export interface GatewayPorts {
   readonly documents: Documents;
   readonly resultFiles: ResultFiles;
   readonly snapshots: SnapshotFiles;
+  readonly space: DiskSpace;
   readonly transport: Transport;
   readonly broker: Broker;
   readonly cron: Cron;
@@ -40,6 +42,8 @@ export interface GatewayTuning {
   /** Bytes of the readings log after which a checkpoint is due, and readings in the heads. */
   readonly checkpointLogBytes: number;
   readonly checkpointReadings: number;
+  /** Bytes of the disk that readings leave free, for Raft, documents and checkpoints. */
+  readonly reserveBytes: number;
   /** Bytes of applied log entries after which a snapshot of the site's state is due, so that the Raft log can be cut. */
   readonly raftSnapshotBytes: number;
   /** A voter that has not answered for so long may lose its vote to a healthy gateway. */
@@ -53,6 +57,7 @@ export interface GatewayTuning {
 export const defaultTuning: GatewayTuning = {
   checkpointLogBytes: 32 << 20,
   checkpointReadings: 2_000_000,
+  reserveBytes: 64 << 20,
   raftSnapshotBytes: 8 << 20,
   voterDeadMs: 60_000,
   raftLimits: {},

@@ -47,6 +47,20 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
     add("log_last_fsync_seconds", "Duration of the last fsync", stats.lastFsyncMs / 1_000, { log: name });
     add("log_ok", "1 while the log can be written", log.health().ok ? 1 : 0, { log: name });
   }
+  add(
+    "raft_fsync_slow",
+    "1 while fsyncs of the Raft log take longer than a third of the election timeout",
+    serving.logWatch.fsyncIsSlow() ? 1 : 0,
+  );
+  const damage = serving.raftLog.damage();
+  add(
+    "raft_log_lost_records",
+    "Records of the Raft log on disk that damage took and compaction has not freed yet",
+    damage?.lostRecords ?? 0,
+  );
+  const free = serving.spaceWatch.freeBytes();
+  if (free !== undefined) add("disk_free_bytes", "Bytes free on the disk of the data folder", free);
+  add("disk_takes_readings", "0 while the disk is too full for readings", serving.spaceWatch.mayTake() ? 1 : 0);
   const store = serving.seriesStore.stats();
   add("series", "Series kept here", store.series);
   add("chunks", "Chunks in the store", store.chunks);

@@ -5,6 +5,7 @@
 
 import { compileProfiles, type ProfileSet } from "../config/profile-set.ts";
 import type { SiteSettings } from "../config/settings.ts";
+import { raftPresets } from "../core/raft/options.ts";
 import { RaftNode } from "../core/raft/raft-node.ts";
 import type { ReplayedLog } from "../core/raft/replay.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
@@ -23,6 +24,7 @@ import { Consensus } from "./consensus/consensus.ts";
 import { SiteMembership } from "./consensus/site-membership.ts";
 import { Snapshotter } from "./consensus/snapshotter.ts";
 import type { GatewayContext } from "./context.ts";
+import { SpaceWatch } from "./disk-space.ts";
 import type { EventHub } from "./event-hub.ts";
 import { IngestCounters } from "./ingest/counters.ts";
 import { Ingest } from "./ingest/ingest.ts";
@@ -30,7 +32,7 @@ import { Stamper } from "./ingest/stamper.ts";
 import { AttemptKeeper, type AttemptRows } from "./jobs/attempt-rows.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { Results } from "./jobs/results.ts";
-import { LogWatch } from "./log-watch.ts";
+import { type FsyncLimit, LogWatch } from "./log-watch.ts";
 import type { MeshRouter } from "./mesh-router.ts";
 import { FanOut } from "./query/fan-out.ts";
 import { LocalReader } from "./query/local-reader.ts";
@@ -102,6 +104,7 @@ export class Serving {
   readonly readingsLog: ReadingsLog;
   readonly raftLog: Log;
   readonly logWatch: LogWatch;
+  readonly spaceWatch: SpaceWatch;
   readonly bootstrap: BootstrapCommand;
   readonly labels: ReadonlyMap<DeviceId, Readonly<Record<string, string>>>;
   readonly #options: ServingOptions;
@@ -116,13 +119,16 @@ export class Serving {
     this.seriesStore = options.seriesStore;
     this.readingsLog = options.readingsLog;
     this.raftLog = options.raftLog;
-    this.logWatch = new LogWatch(
-      [
+    this.logWatch = new LogWatch({
+      logs: [
         { name: "readings log", log: options.readingsLog.log },
         { name: "Raft log", log: options.raftLog },
       ],
-      context.diagnostics,
-    );
+      fsync: { log: options.raftLog, ...fsyncLimits(settings) },
+      diagnostics: context.diagnostics,
+    });
+    this.spaceWatch = new SpaceWatch({ space: ports.space, reserveBytes: context.tuning.reserveBytes, diagnostics: context.diagnostics });
+    const mayTake = () => this.seriesStore.mayTake() && this.spaceWatch.mayTake();
     this.labels = new Map(settings.inventory.map((entry) => [entry.id, entry.labels]));
     const labelsOf = (device: DeviceId) => this.labels.get(device) ?? {};
     this.selfMember = memberIdOf(context.self, context.incarnation, bootstrap);
@@ -176,7 +182,7 @@ export class Serving {
       ring,
       ackTimeoutMs,
       copiesRequired: rule,
-      mayTake: () => this.seriesStore.mayTake(),
+      mayTake,
       partitionOf: ({ device, metric }) => this.seriesStore.index.find(device, metric)?.partition ?? partitionOf(device, ports.hash64),
       store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
       acknowledged: (round) => options.events.acknowledged(round),
@@ -190,7 +196,7 @@ export class Serving {
       laneOf: (at) => this.replication.laneOf(at),
       filled: (lane, payloadBytes) => this.replication.filled(lane, payloadBytes),
       pendingBytes: () => this.replication.pendingBytes(),
-      mayTake: () => this.seriesStore.mayTake(),
+      refusal: () => (this.spaceWatch.mayTake() ? (this.seriesStore.mayTake() ? undefined : "store-behind") : "disk-full"),
       seen: (device, profile, metric) => this.registrar.seen(device, profile, metric),
     });
     this.replication.attach(this.ingest);
@@ -265,6 +271,7 @@ export class Serving {
     serving.consensus.start();
     serving.membership.start();
     serving.jobs.start();
+    serving.spaceWatch.look();
     serving.#maintain();
     void serving.#registerStart();
     return success(serving);
@@ -360,6 +367,7 @@ export class Serving {
     this.#options.context.clock.schedule(maintainMs, () => {
       this.#options.context.inbox.post(() => this.seriesStore.maintain());
       this.logWatch.look();
+      this.spaceWatch.look();
       this.#measureStore();
       this.#maintain();
     });
@@ -383,6 +391,14 @@ export class Serving {
       if (result.ok) return;
     }
   }
+}
+
+function fsyncLimits({ raft }: SiteSettings): Omit<FsyncLimit, "log"> {
+  const remedy =
+    raft.preset === "slow-disk"
+      ? "Use a faster disk for the data folder."
+      : "Use a faster disk, or set raft: { preset: slow-disk } in the site's YAML.";
+  return { electionTimeoutMinMs: raftPresets[raft.preset].electionTimeoutMinMs, remedy };
 }
 
 function addressInSettings(settings: SiteSettings, gateway: GatewayId): MemberAddress | undefined {

@@ -115,6 +115,7 @@ export class SegmentedLog {
   #bytesWritten = 0;
   #fsyncs = 0;
   #lastFsyncMs = 0;
+  #longestFsyncMs = 0;
   readonly #tornTailBytes: number;
   readonly #damage: { readonly report: LogDamageReport | undefined; readonly lastOrdinal: number };
 
@@ -181,6 +182,12 @@ export class SegmentedLog {
       lastFsyncMs: this.#lastFsyncMs,
       tornTailBytes: this.#tornTailBytes,
     };
+  }
+
+  takeLongestFsyncMs(): number {
+    const longestMs = this.#longestFsyncMs;
+    this.#longestFsyncMs = 0;
+    return longestMs;
   }
 
   damage(): LogDamageReport | undefined {
@@ -264,6 +271,7 @@ export class SegmentedLog {
         else {
           file.sync((syncError, tookMs) => {
             this.#lastFsyncMs = tookMs;
+            this.#longestFsyncMs = Math.max(this.#longestFsyncMs, tookMs);
             if (syncError === undefined) this.#written(batch);
             else this.#failed(syncError);
           });

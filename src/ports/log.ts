@@ -30,6 +30,8 @@ export interface Log {
   /** What was lost; only of a log that was opened with `salvage`, and only until `trim` has freed what is damaged. */
   damage(): LogDamageReport | undefined;
   stats(): LogStats;
+  /** How long the longest fsync took that ended since the last call; 0 when none did. For one watcher. */
+  takeLongestFsyncMs(): number;
   /** Makes everything accepted durable, where the disk allows it, and releases the files. */
   close(): Promise<void>;
 }

@@ -160,6 +160,12 @@ export class SimulatedFolder {
     for (const file of new Set(this.names.values())) file.powerCut(random);
   }
 
+  bytes(): number {
+    let bytes = 0;
+    for (const file of this.names.values()) bytes += file.length;
+    return bytes;
+  }
+
   copy(): SimulatedFolder {
     const folder = new SimulatedFolder();
     for (const [name, file] of this.names) folder.names.set(name, file.copy());

@@ -17,6 +17,8 @@ export interface DiskFaults {
   ioErrorProbability: number;
   /** No file can grow, none can be made. */
   full: boolean;
+  /** All that stands on the disk may not grow beyond so many bytes. */
+  capacityBytes: number | undefined;
 }
 
 /** What to do about one change. `reported` is the error that the caller gets, `done` whether it happened. */
@@ -33,15 +35,25 @@ export class DiskSession {
   readonly faults: DiskFaults;
   readonly random: Random;
   readonly #schedule: (delayMs: number, fire: () => void) => unknown;
+  readonly #usedBytes: () => number;
 
   constructor(options: {
     readonly faults: DiskFaults;
     readonly random: Random;
     readonly schedule: (delayMs: number, fire: () => void) => unknown;
+    readonly usedBytes: () => number;
   }) {
     this.faults = options.faults;
     this.random = options.random;
     this.#schedule = options.schedule;
+    this.#usedBytes = options.usedBytes;
+  }
+
+  /** `undefined`: as much as anybody may want. */
+  freeBytes(): number | undefined {
+    const { full, capacityBytes } = this.faults;
+    if (full) return 0;
+    return capacityBytes === undefined ? undefined : Math.max(0, capacityBytes - this.#usedBytes());
   }
 
   /** Calls `fire` after the delay, unless the session is over by then. */
@@ -75,8 +87,8 @@ export class DiskSession {
 
   /** Decides over one change; `grows` when it needs space. */
   outcome(grows: boolean): Outcome {
-    const { full, ioErrorProbability } = this.faults;
-    if (grows && full) return { reported: new IoError("ENOSPC", "no space left on device (simulated)"), done: false };
+    const { ioErrorProbability } = this.faults;
+    if (grows && this.freeBytes() === 0) return { reported: new IoError("ENOSPC", "no space left on device (simulated)"), done: false };
     if (ioErrorProbability === 0 || !this.random.chance(ioErrorProbability)) return happened;
     return { reported: new IoError("EIO", "input/output error (simulated)"), done: this.random.chance(0.5) };
   }

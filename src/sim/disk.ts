@@ -20,6 +20,7 @@ import {
 import type { Random } from "../lib/random.ts";
 import { openSegmentedLog } from "../lib/segmented-log.ts";
 import { WholeFiles } from "../lib/whole-files.ts";
+import type { DiskSpace } from "../ports/disk-space.ts";
 import type { Documents } from "../ports/documents.ts";
 import type { LogDirectory } from "../ports/log.ts";
 import type { ResultFiles } from "../ports/result-file.ts";
@@ -45,6 +46,7 @@ export interface DiskPorts {
   readonly documents: Documents;
   readonly results: ResultFiles;
   readonly snapshots: SnapshotFiles;
+  readonly space: DiskSpace;
 }
 
 /** All that stands on a disk; as a copy also what `restore` brings back. */
@@ -59,6 +61,15 @@ export class DiskContents {
   document(name: string): unknown {
     const text = this.documents.texts.get(name);
     return text === undefined ? undefined : JSON.parse(text);
+  }
+
+  bytes(): number {
+    let bytes = this.snapshots.bytes();
+    for (const folder of this.logs.values()) bytes += folder.bytes();
+    for (const store of this.stores.values()) bytes += store.sizeBytes();
+    for (const result of this.results.values()) bytes += result.bytes.length;
+    for (const text of this.documents.texts.values()) bytes += text.length;
+    return bytes;
   }
 
   copy(): DiskContents {
@@ -84,7 +95,7 @@ export class SimulatedDisk {
 
   constructor(options: SimulatedDiskOptions) {
     this.#options = options;
-    this.#faults = { fsync: options.fsync ?? fsyncDefault, ioErrorProbability: 0, full: false };
+    this.#faults = { fsync: options.fsync ?? fsyncDefault, ioErrorProbability: 0, full: false, capacityBytes: undefined };
     this.#session = this.#begin();
   }
 
@@ -97,6 +108,7 @@ export class SimulatedDisk {
       stores: storeDirectory(contents, session),
       documents: new SimulatedDocuments(contents.documents, session),
       results: resultFiles(contents, session),
+      space: { freeBytes: () => Promise.resolve(session.freeBytes()) },
       snapshots: new WholeFiles(new SimulatedFiles(contents.snapshots, session)),
     };
   }
@@ -143,6 +155,16 @@ export class SimulatedDisk {
 
   setFull(full: boolean): void {
     this.#faults.full = full;
+  }
+
+  /** From `bytes` on nothing can grow; `undefined` takes the bound away. */
+  setCapacity(bytes: number | undefined): void {
+    this.#faults.capacityBytes = bytes;
+  }
+
+  /** Bytes of all that stands on it. */
+  usedBytes(): number {
+    return this.#contents.bytes();
   }
 
   /**
@@ -212,7 +234,9 @@ export class SimulatedDisk {
   }
 
   #begin(): DiskSession {
-    return new DiskSession({ faults: this.#faults, random: this.#options.random, schedule: this.#options.schedule });
+    const contents = this.#contents;
+    const { random, schedule } = this.#options;
+    return new DiskSession({ faults: this.#faults, random, schedule, usedBytes: () => contents.bytes() });
   }
 }
 

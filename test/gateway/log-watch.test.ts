@@ -14,13 +14,14 @@ test("a change is said, and what stays is not said again", () => {
     (event: string, details: DiagnosticDetails = {}) =>
       lines.push(`${level} ${event} ${Object.values(details).join(" ")}`.trim());
   let health: LogHealth = { ok: true };
-  const watch = new LogWatch(
-    [
+  const watch = new LogWatch({
+    logs: [
       { name: "readings log", log: { health: () => health } },
       { name: "Raft log", log: { health: () => ({ ok: true }) } },
     ],
-    { info: say("info"), error: say("error") },
-  );
+    fsync: { log: { takeLongestFsyncMs: () => 0 }, electionTimeoutMinMs: 1_000, remedy: "" },
+    diagnostics: { info: say("info"), warn: say("warn"), error: say("error") },
+  });
   const look = (next: LogHealth) => {
     health = next;
     watch.look();
@@ -37,6 +38,34 @@ test("a change is said, and what stays is not said again", () => {
   ]);
   assert.equal(look({ ok: true }), ["info log-written-again readings log"]);
   assert.equal(watch.troubles(), []);
+});
+
+test("slow fsyncs are said once, with the remedy, and forgotten when there was none for a minute", () => {
+  const lines: string[] = [];
+  const say = (event: string, details: DiagnosticDetails = {}) => lines.push(`${event} ${Object.values(details).join(" ")}`);
+  let tookMs = 0;
+  const watch = new LogWatch({
+    logs: [],
+    fsync: { log: { takeLongestFsyncMs: () => tookMs }, electionTimeoutMinMs: 1_000, remedy: "Use a faster disk." },
+    diagnostics: { info: say, warn: say, error: say },
+  });
+  const look = (next: number, times = 1) => {
+    tookMs = next;
+    for (let i = 0; i < times; i++) watch.look();
+    return lines.splice(0);
+  };
+  assert.equal(look(333, 3), []);
+  assert.equal([watch.fsyncIsSlow(), watch.warnings()], [false, []]);
+  assert.equal(look(334.4), ["raft-fsync-slow 334 333 1000 Use a faster disk."]);
+  assert.equal(look(900, 2), [], "said already");
+  assert.is(watch.fsyncIsSlow(), true);
+  assert.equal(watch.warnings(), [
+    "an fsync of the Raft log took 900 ms, more than a third of the election timeout of 1000 ms: elections may begin without need. Use a faster disk.",
+  ]);
+  assert.equal(watch.troubles(), [], "the gateway serves all the same");
+  assert.equal(look(5, 59), []);
+  assert.equal(look(5), ["raft-fsync-fast-again 900 333"]);
+  assert.equal([watch.fsyncIsSlow(), watch.warnings()], [false, []]);
 });
 
 test.run();

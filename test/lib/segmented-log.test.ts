@@ -20,7 +20,7 @@ class Bench {
   readonly scheduler = new Scheduler();
   readonly random: SeededRandom;
   readonly folder = new SimulatedFolder();
-  readonly faults = { fsync: { minMs: 1, maxMs: 4 }, ioErrorProbability: 0, full: false };
+  readonly faults = { fsync: { minMs: 1, maxMs: 4 }, ioErrorProbability: 0, full: false, capacityBytes: undefined };
   session: DiskSession;
   files: FaultyFiles | undefined;
   log: SegmentedLog | undefined;
@@ -159,6 +159,7 @@ class Bench {
       faults: this.faults,
       random: this.random,
       schedule: (delayMs, fire) => this.scheduler.schedule(delayMs, "disk", fire),
+      usedBytes: () => 0,
     });
   }
 }

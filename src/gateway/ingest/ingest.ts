@@ -30,7 +30,8 @@ export interface IngestOptions {
   /** Payload bytes whose readings wait for their quorum, over all lanes. */
   readonly pendingBytes: () => number;
   /** False while the store is too far behind to take more. */
-  readonly mayTake: () => boolean;
+  /** Why no readings can be taken now: the reason that connections are closed with; `undefined` while they can. */
+  readonly refusal: () => "store-behind" | "disk-full" | undefined;
   /** A device's metric was seen; registers asynchronously. */
   readonly seen: (device: DeviceId, profile: string, metric: string) => void;
 }
@@ -112,9 +113,10 @@ export class Ingest {
       done();
       return;
     }
-    if (pending >= pendingBytesMax || !this.#options.mayTake()) {
+    const refusal = pending >= pendingBytesMax ? "intake-full" : this.#options.refusal();
+    if (refusal !== undefined) {
       if (qos === 0) this.#options.counters.qos0Dropped++;
-      else this.closeSession(session, pending >= pendingBytesMax ? "intake-full" : "store-behind");
+      else this.closeSession(session, refusal);
       return;
     }
     const decoded = this.#decoder.decode(route.match, payload);

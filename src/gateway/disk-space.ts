@@ -1,0 +1,76 @@
+/**
+ * Keeps room on the disk for Raft: below a reserve this gateway takes no more readings, neither from devices nor from
+ * peers, while votes, settings, documents, snapshots and the checkpoint that frees the readings log go on. It resumes by
+ * itself when there is half as much again, so that it does not change its mind every second.
+ */
+import type { Diagnostics } from "../ports/diagnostics.ts";
+import type { DiskSpace } from "../ports/disk-space.ts";
+
+/** Times the reserve: from there on readings are taken again. */
+const resumeFactor = 1.5;
+const bytesPerMiB = 1 << 20;
+
+export interface SpaceWatchOptions {
+  readonly space: DiskSpace;
+  readonly reserveBytes: number;
+  readonly diagnostics: Pick<Diagnostics, "info" | "error">;
+}
+
+export class SpaceWatch {
+  readonly #options: SpaceWatchOptions;
+  #free: number | undefined;
+  #full = false;
+  #asking = false;
+
+  constructor(options: SpaceWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Asks the disk, one question at a time: while a disk does not answer, what it said last holds. */
+  look(): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    this.#options.space.freeBytes().then(
+      (free) => {
+        this.#asking = false;
+        this.#judge(free);
+      },
+      () => {
+        this.#asking = false;
+      },
+    );
+  }
+
+  /** Whether readings may be written. */
+  mayTake(): boolean {
+    return !this.#full;
+  }
+
+  /** As of the last look; `undefined` where the file system does not say. */
+  freeBytes(): number | undefined {
+    return this.#free;
+  }
+
+  /** A sentence, while readings are refused. */
+  troubles(): string[] {
+    if (!this.#full) return [];
+    const { reserveBytes } = this.#options;
+    const free = this.#free === undefined ? "an unknown number of" : mebibytes(this.#free);
+    return [
+      `the disk is nearly full: ${free} MiB are free, and ${mebibytes(reserveBytes)} MiB are kept for the site's own state; ` +
+        `no readings are taken until ${mebibytes(resumeFactor * reserveBytes)} MiB are free`,
+    ];
+  }
+
+  #judge(free: number | undefined): void {
+    this.#free = free;
+    const { reserveBytes, diagnostics } = this.#options;
+    const full = free !== undefined && free < (this.#full ? resumeFactor * reserveBytes : reserveBytes);
+    if (full === this.#full) return;
+    this.#full = full;
+    if (full) diagnostics.error("disk-nearly-full", { what: this.troubles()[0] ?? "", freeBytes: free });
+    else diagnostics.info("disk-has-room-again", { freeBytes: free });
+  }
+}
+
+const mebibytes = (bytes: number): string => (bytes / bytesPerMiB).toFixed(bytes < 10 * bytesPerMiB ? 1 : 0);
