@@ -33,6 +33,11 @@ export class EffectBoundary {
     this.#die = die;
   }
 
+  /** It lives on. */
+  pardon(): void {
+    this.#left = Number.POSITIVE_INFINITY;
+  }
+
   /** The process is gone, however it died. */
   close(): void {
     this.#dead = true;

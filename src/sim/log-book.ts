@@ -42,6 +42,8 @@ export class LogBook {
     const page = this.#page(id, node);
     if (before === undefined || before.lastIndex !== view.lastIndex || before.lastTerm !== view.lastTerm) {
       for (let index = before?.lastIndex ?? 0; index > view.lastIndex; index--) page.terms.delete(index);
+      // A snapshot may have taken the place of what stood there.
+      page.terms.delete(view.firstIndex - 1);
       let from = view.lastIndex;
       while (from >= view.firstIndex && page.terms.get(from) !== node.entryAt(from)?.term) from--;
       page.changes = page.changes.filter((index) => index <= from);

@@ -88,6 +88,15 @@ test("a sentence may count some kinds only", async () => {
   );
 });
 
+test("a sentence may be lifted", async () => {
+  const { boundary, link } = await guarded();
+  let deaths = 0;
+  boundary.sentence({ effects: 1, die: () => deaths++ });
+  boundary.pardon();
+  for (let i = 0; i < 5; i++) assert.ok(link.send(peer, "raft", Uint8Array.of(i)));
+  assert.is(deaths, 0);
+});
+
 test("a process that died otherwise makes no effects either, and does not die again", async () => {
   const { boundary, link, sent } = await guarded();
   let deaths = 0;

@@ -12,8 +12,8 @@ export type Holder = object;
 export class FaultBudget {
   readonly #gateways: readonly GatewayId[];
   readonly #claims = new Map<GatewayId, Holder>();
-  /** Gateways whose disk does not hold what it promised. */
-  readonly #broken = new Set<GatewayId>();
+  /** Gateways whose disk does not hold what it promised, and whether it does again by itself. */
+  readonly #broken = new Map<GatewayId, () => boolean>();
   /** Who waits for all gateways: nobody else gets one meanwhile. */
   #next: Holder | undefined;
   /** Who has changed how the whole network behaves. */
@@ -49,10 +49,14 @@ export class FaultBudget {
     return this.#gateways.every((gateway) => this.claim(gateway, holder));
   }
 
-  /** May this gateway's disk lose what it promised? Only while a majority of the disks keeps it. */
-  breakDisk(gateway: GatewayId): boolean {
+  /**
+   * May this gateway's disk lose what it promised? Only while a majority of the disks keeps it. `healed` tells when the
+   * gateway has got it back by itself; otherwise somebody says `diskMended`.
+   */
+  breakDisk(gateway: GatewayId, healed: () => boolean = () => false): boolean {
+    for (const [broken, isWhole] of this.#broken) if (isWhole()) this.#broken.delete(broken);
     if (this.#broken.has(gateway) || this.#broken.size >= Math.floor((this.#gateways.length - 1) / 2)) return false;
-    this.#broken.add(gateway);
+    this.#broken.set(gateway, healed);
     return true;
   }
 

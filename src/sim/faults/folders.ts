@@ -12,6 +12,7 @@ const family = "folder";
 /** A gateway that is linked to its peers hears within this time that its folder is not wanted. */
 const refusedMs = 8_000;
 const rememberedMs = 10_000;
+const openedMs = 3_000;
 
 /** How often each of the others, by what its disk holds, has seen this gateway start. */
 function startsRemembered(strike: Strike, victim: SimulatedGateway): number[] {
@@ -106,7 +107,71 @@ export const folders: readonly Fault[] = [
       await mustBeRefused(strike, victim, "an empty folder", ["identity-refused"]);
     },
   },
+  {
+    // The readings log refuses to open; Raft's opens, and the gateway decides nothing until it has got back what it lost.
+    name: "bit-flip",
+    family,
+    async carryOut(strike) {
+      const victim = strike.victim();
+      if (victim === undefined || !strike.budget.breakDisk(victim.id, () => isHealed(victim))) return;
+      strike.crash(victim, { power: strike.random.chance(0.5) });
+      await flipAndStart(strike, victim, strike.random.pick(["raft", "readings"]));
+      await strike.wait(strike.durationMs());
+    },
+  },
+  { name: "damaged-voter", family, carryOut: damagedVoter },
 ];
+
+/** Has all of its log, and a say again. */
+function isHealed(gateway: SimulatedGateway): boolean {
+  const serving = gateway.running()?.gateway.serving();
+  return serving !== undefined && serving.consensus.view().impairedUntil === undefined;
+}
+
+/** A bit of the log turns while the gateway is down. One that does not start any more gets its folder back in the end. */
+async function flipAndStart(strike: Strike, victim: SimulatedGateway, log: string): Promise<void> {
+  const intact = victim.disk.image();
+  if (!victim.disk.flipLogBit(log)) {
+    strike.budget.diskMended(victim.id);
+    return;
+  }
+  strike.note(`a bit of the ${log} log of ${victim.id} turns`);
+  strike.start(victim);
+  await strike.reaches(() => victim.running() === undefined || isHealed(victim), openedMs);
+  if (victim.running() !== undefined) return;
+  const why = victim.stoppedItself();
+  if (why !== undefined && why.code !== "log-damaged")
+    throw new SafetyViolation(`${victim.id}, started with a damaged ${log} log, stopped for another reason: ${why.message}`);
+  strike.mendLater(() => {
+    victim.disk.restore(intact);
+    strike.budget.diskMended(victim.id);
+    strike.start(victim);
+  });
+}
+
+/**
+ * An entry is committed by a leader and one other; that one's log is damaged, and the leader cut off, so that the damaged
+ * one and one that never had the entry are a majority by number.
+ */
+async function damagedVoter(strike: Strike): Promise<void> {
+  if (!(await strike.everybody())) return;
+  const { gateways, random, site } = strike;
+  const leader = site.leader();
+  if (leader === undefined) return;
+  const others = gateways.filter((gateway) => gateway !== leader);
+  const victim = random.pick(others);
+  const behind = others.filter((gateway) => gateway !== victim).slice(0, Math.floor(gateways.length / 2));
+  if (!strike.budget.breakDisk(victim.id, () => isHealed(victim))) return;
+  const healBehind = behind.flatMap((gateway) =>
+    gateways.filter((other) => !behind.includes(other)).map((other) => strike.cutBoth(gateway, other)),
+  );
+  for (let promises = 1 + random.below(3); promises > 0; promises--) await strike.afterPromise();
+  strike.crash(victim, { power: random.chance(0.5) });
+  for (const other of others) strike.cutBoth(leader, other);
+  for (const heal of healBehind) heal();
+  await flipAndStart(strike, victim, "raft");
+  await strike.wait(4_000 + strike.durationMs());
+}
 
 /** How often the gateway of this folder has been started. */
 function startsOf(folder: DiskContents): number {

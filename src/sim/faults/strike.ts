@@ -136,8 +136,12 @@ export class Strike {
   }
 
   crashAtEffect(gateway: SimulatedGateway, crash: EffectCrash): void {
+    const boundary = gateway.running()?.boundary;
     gateway.crashAtEffect(crash);
-    this.mendLater(() => this.start(gateway));
+    this.mendLater(() => {
+      boundary?.pardon();
+      this.start(gateway);
+    });
   }
 
   start(gateway: SimulatedGateway): void {
