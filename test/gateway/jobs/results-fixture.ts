@@ -253,12 +253,18 @@ export class ResultsGateway {
     const { packing, scheduler } = this.#site;
     const used = {
       serve: (type: string, handler: RequestHandler) => void this.#handlers.set(type, handler),
-      call: async (to: GatewayId, type: string, body: unknown): Promise<Result<unknown>> => {
+      call: async (to: GatewayId, type: string, body: unknown, options: { readonly timeoutMs: number }): Promise<Result<unknown>> => {
         this.#asked++;
         await new Promise<void>((resolve) => scheduler.schedule(1, "question", resolve));
         if (!this.#reaches(to)) return failure("unreachable", `${to} is not connected`);
         const question = packing.unpack(packing.pack(body));
-        const answer = question.ok ? await this.#site.of(to).answer(type, question.value) : question;
+        if (!question.ok) return question;
+        const given = this.#site.of(to).answer(type, question.value);
+        const late = new Promise<Result<unknown>>((resolve) => {
+          scheduler.schedule(options.timeoutMs, "time-out", () => resolve(failure("outcome-unknown", `${to} did not answer in time`)));
+        });
+        // The peer may die with the question.
+        const answer = await Promise.race([given, late]);
         if (!this.#reaches(to)) return failure("outcome-unknown", `the link to ${to} broke`);
         return answer.ok ? packing.unpack(packing.pack(answer.value)) : answer;
       },

@@ -171,6 +171,25 @@ test("another peer goes on where one broke off; a damaged page and a foreign key
   assert.ok(fresh.said.some((text) => text.startsWith("results-page-awaited") && text.includes("checksum")));
 });
 
+test("commits that a peer stores while it is asked come once: with their commits, not with the pages", async () => {
+  const site = await forgetful(150);
+  const fresh = site.newGateway(d);
+  for (const peer of [b, c]) fresh.cutFrom.add(peer);
+  site.of(a).answering = (type, answer) => {
+    if (type !== "results-page" || fresh.cutFrom.has(a) || site.state.outbox().runs.length > 0) return answer;
+    fresh.cutFrom.add(a);
+    site.commitMany(145, 10);
+    return answer;
+  };
+  site.append({ t: "gateway-add", gateway: d, role: "full", weight: 1, address });
+  site.append({ t: "gateway-admit", gateway: d, incarnation: incarnationOf("4") });
+  await fresh.start(site.state);
+  await site.until(() => site.state.outbox().runs.length === 10 && site.of(a).isDone(), 10_000, "the peer has the new ones");
+  fresh.cutFrom.delete(a);
+  await site.allStored();
+  hasEachOnce(fresh, site);
+});
+
 test("a peer that is behind itself is not enough; if nobody has it all, what there is is taken, loudly", async () => {
   const site = await forgetful(20);
   for (const peer of [a, b, c]) {
