@@ -32,8 +32,10 @@ export class SimulatedProcess {
   /** Runs `work` now, later when the process is paused, never when it was killed. */
   deliver(work: () => void): void {
     if (!this.#alive) return;
-    if (this.#paused) {
+    // What came while the process stood still comes first.
+    if (this.#paused || this.#held.length > 0) {
       this.#held.push(work);
+      if (!this.#paused) this.#catchUp();
       return;
     }
     this.touched = true;
@@ -67,7 +69,18 @@ export class SimulatedProcess {
 
   resume(): void {
     this.#paused = false;
-    for (const work of this.#held.splice(0)) this.#scheduler.schedule(0, `${this.#name} resumed`, () => this.deliver(work));
+    for (let count = this.#held.length; count > 0; count--) this.#catchUp();
+  }
+
+  /** Does the oldest thing that waits, as an event of its own. */
+  #catchUp(): void {
+    this.#scheduler.schedule(0, `${this.#name} catches up`, () => {
+      if (!this.#alive || this.#paused) return;
+      const work = this.#held.shift();
+      if (work === undefined) return;
+      this.touched = true;
+      work();
+    });
   }
 }
 

@@ -57,6 +57,23 @@ test("what came while a process stood still happens in order when it goes on, un
   assert.equal(order, [1, 2, 3]);
 });
 
+test("what comes in the moment of going on waits behind what came before it, also when the process stands still again", () => {
+  const { scheduler, process } = simulated();
+  const order: number[] = [];
+  process.pause();
+  process.deliver(() => order.push(1));
+  process.deliver(() => order.push(2));
+  scheduler.schedule(5, "resume", () => process.resume());
+  scheduler.schedule(5, "same moment", () => process.deliver(() => order.push(3)));
+  scheduler.schedule(5, "still again", () => process.pause());
+  scheduler.schedule(6, "and on", () => process.resume());
+  scheduler.schedule(6, "same moment", () => process.deliver(() => order.push(4)));
+  while (scheduler.step());
+  assert.equal(order, [1, 2, 3, 4]);
+  process.deliver(() => order.push(5));
+  assert.equal(order, [1, 2, 3, 4, 5], "at once again");
+});
+
 test("a jump and a stuck wall clock leave the monotonic one alone", () => {
   const { scheduler, clock, machine } = simulated();
   machine.jump(-3_600_000);
