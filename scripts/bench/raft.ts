@@ -1,4 +1,5 @@
-// `node --import tsx scripts/bench/raft.ts [--seconds 8] [--rounds 3] [--clients 100] [--only fogbank,etcd-grpc,etcd-json] [--failover N]`
+// `node --import tsx scripts/bench/raft.ts [--seconds 8] [--warm-up 6] [--rounds 3] [--clients 100]
+//     [--only fogbank,etcd-grpc,etcd-json] [--failover N]`
 //
 // Puts of 256 bytes per second, each acknowledged once a majority of three has fsynced it: three gateways over HTTP against three
 // members of etcd, over its own gRPC and over its JSON gateway, in turns within one run; what counts is the ratio of the medians.
@@ -13,6 +14,7 @@ const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "8" },
     rounds: { type: "string", default: "3" },
+    "warm-up": { type: "string", default: "6" },
     clients: { type: "string", default: "100" },
     only: { type: "string" },
     failover: { type: "string" },
@@ -21,10 +23,9 @@ const { values } = parseArgs({
 });
 
 const valueBytes = 256;
-const warmUpSeconds = 3;
 const failoverMsMax = 3_000;
 
-function whole(name: "seconds" | "rounds" | "clients" | "failover" | "clients-per-connection"): number {
+function whole(name: "seconds" | "warm-up" | "rounds" | "clients" | "failover" | "clients-per-connection"): number {
   const text = values[name] ?? "";
   const value = Number(text);
   if (Number.isSafeInteger(value) && value > 0) return value;
@@ -56,7 +57,7 @@ async function measure({ protocol, start }: Contender): Promise<KvLoadFigures> {
       clientsPerConnection: whole("clients-per-connection"),
       valueBytes,
       seconds: whole("seconds"),
-      warmUpSeconds,
+      warmUpSeconds: whole("warm-up"),
     });
   } finally {
     await servers.stop();
