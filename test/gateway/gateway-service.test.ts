@@ -2,6 +2,7 @@
 // thing broken, and the service that stands behind the HTTP surface.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { Result } from "../../src/lib/errors.ts";
 import { Device, foundedSite } from "../scenarios/harness.ts";
 
 const test = suite("gateway service");
@@ -21,6 +22,63 @@ test("the role of a gateway that is down is unknown, also while it is still take
   assert.is(roleOfLeader()?.role, "unknown");
   await site.runFor(30_000);
   assert.is(roleOfLeader()?.role, "unknown");
+});
+
+test("members: an expected gateway is listed everywhere, differs from the YAML, and goes again; what cannot be has its code", async () => {
+  const site = await foundedSite();
+  const service = (id: string) => {
+    const running = site.gateway(id).running();
+    assert.ok(running, id);
+    return (running as NonNullable<typeof running>).service;
+  };
+  const request = {
+    id: "gw-x",
+    role: "witness",
+    zone: undefined,
+    weight: 1,
+    address: { host: "127.0.0.1", mqtt: 1, mesh: 2, http: 3 },
+  } as const;
+  const codeOf = async (answer: Promise<Result<unknown>>) => {
+    const result = await site.answer(answer);
+    return result.ok ? "ok" : result.code;
+  };
+  // Members change once every version is known to be able to.
+  await site.until(() => site.gateway("gw-a").running()?.gateway.serving()?.state.featureLevel() === 2, { withinMs: 30_000 });
+  assert.is(await codeOf(service("gw-a").addGateway({ ...request, address: { ...request.address, host: "10.0.0.9" } })), "bad-request");
+  assert.is(await codeOf(service("gw-b").addGateway(request)), "ok");
+  assert.is(await codeOf(service("gw-b").addGateway(request)), "ok", "the same again");
+  assert.is(await codeOf(service("gw-b").addGateway({ ...request, id: "gw-a" })), "member-exists");
+  const listed = (id: string) =>
+    service(id)
+      .gateways()
+      .find((gateway) => gateway.id === "gw-x");
+  const warned = (id: string) =>
+    service(id)
+      .status()
+      .warnings.filter((warning) => warning.includes("gw-x"));
+  await site.until(() => ["gw-a", "gw-b", "gw-c"].every((id) => listed(id) !== undefined), { withinMs: 5_000 });
+  const { kind, membership, incarnation, partitions, filling, up, mqtt } = listed("gw-c") ?? {};
+  assert.equal(
+    [kind, membership, incarnation, partitions, filling, up, mqtt],
+    ["witness", "expected", undefined, 0, 0, false, "127.0.0.1:1"],
+  );
+  assert.ok(
+    warned("gw-c").includes("gw-x is a gateway of the site, and not in this gateway's YAML: add it there"),
+    warned("gw-c").join("\n"),
+  );
+  assert.match(service("gw-a").status().ring.survives, /^three gateways and a witness, factor 3/);
+  assert.is(await codeOf(service("gw-c").transferLeadership("gw-x")), "member-unknown");
+  assert.is(await codeOf(service("gw-c").removeGateway("gw-y", { force: false })), "member-unknown");
+  assert.is(await codeOf(service("gw-c").replaceGateway("gw-y", { force: true })), "member-unknown");
+  assert.is(await codeOf(service("gw-c").removeGateway("gw-x", { force: false })), "ok");
+  await site.until(() => listed("gw-a") === undefined && warned("gw-a").length === 0, { withinMs: 5_000 });
+  const next = site.leader()?.id === "gw-a" ? "gw-b" : "gw-a";
+  const moved = await site.answer(service("gw-c").transferLeadership(next));
+  assert.equal(moved, { ok: true, value: { leader: next } });
+  const leading = service(next)
+    .gateways()
+    .filter((gateway) => gateway.matchIndex !== undefined && gateway.matchIndex > 0);
+  assert.ok(leading.length >= 2, "the leader says how far the others are");
 });
 
 test("with a full disk a gateway is not ready, says why once, and is ready again with room", async () => {

@@ -65,9 +65,13 @@ export class SiteMembership implements MembershipOperations {
   async add(request: GatewayMemberRequest): Promise<Result<void>> {
     const { role, zone, weight, address } = request;
     const id = gatewayId(request.id);
+    const added = await this.#change({ t: "gateway-add", gateway: id, role, ...(zone === undefined ? {} : { zone }), weight, address });
+    if (added.ok || added.code !== "member-exists") return added;
+    // Perhaps this request, whose first answer was lost: it is no mistake while nobody has come under that name.
+    const fresh = await this.#options.consensus.fresh(proposeTimeoutMs);
     const known = this.#options.state.members().get(id);
-    if (known !== undefined && known.memberId === undefined && sameAddress(known.address, address)) return success(undefined);
-    return this.#change({ t: "gateway-add", gateway: id, role, ...(zone === undefined ? {} : { zone }), weight, address });
+    const same = known?.memberId === undefined && known?.role === role && known.zone === zone && known.weight === weight;
+    return fresh.ok && same && sameAddress(known.address, address) ? success(undefined) : added;
   }
 
   async replace(id: string, { force }: ForceOption): Promise<Result<void>> {
