@@ -1,6 +1,7 @@
 // What `npm run sim` is asked for. Anything that cannot be meant is refused with a sentence, nothing is ignored.
 import { parseArgs } from "node:util";
 import { faultFamilies, faults } from "../src/sim/faults/families.ts";
+import { faultsMsDefault } from "../src/sim/run-seed.ts";
 import type { SeedTask } from "./sim-workers.ts";
 
 export const simUsage = [
@@ -8,7 +9,7 @@ export const simUsage = [
   "       npm run sim -- --seed S [--skip 1,4,7]                replays one, without these faults",
   "       --workers N      processes that run seeds (default: one a core)",
   "       --gateways 3|5   size of the site (default: each seed draws it)",
-  "       --faults SECONDS virtual time under faults (default 60)",
+  `       --faults SECONDS virtual time under faults (default ${faultsMsDefault / 1_000})`,
   "       --only NAMES     these faults, or families of faults, and no others",
   "       --twice          runs each seed again in a fresh process, and compares the traces",
   "       --shrink         looks for the few faults that a failing seed needs to fail",
@@ -72,7 +73,7 @@ function read(args: readonly string[], cores: number): SimOptions {
   const seed = whole("seed", values.seed, { from: 0, to: seedMax });
   const gateways = whole("gateways", values.gateways, { from: 3, to: 5 });
   if (gateways === 4) throw new Problem("--gateways 4: expected 3 or 5");
-  const faultsSeconds = whole("faults", values.faults, { from: 0, to: faultsSecondsMax }) ?? 60;
+  const faultsSeconds = whole("faults", values.faults, { from: 0, to: faultsSecondsMax }) ?? faultsMsDefault / 1_000;
   const minutes = positive("minutes", values.minutes);
   const only = names(values.only);
   const skip = numbers(values.skip);

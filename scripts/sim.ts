@@ -2,7 +2,7 @@
 // can be asked for. Exit 1 when a seed fails, or leaves another trace the second time; 2 when the options are wrong.
 import { execFileSync } from "node:child_process";
 import { availableParallelism } from "node:os";
-import type { SeedReport } from "../src/sim/run-seed.ts";
+import { faultsMsDefault, type SeedReport } from "../src/sim/run-seed.ts";
 import { readSimOptions, type SimOptions, simUsage } from "./sim-options.ts";
 import { shrink } from "./sim-shrink.ts";
 import { type SeedTask, SeedWorkers } from "./sim-workers.ts";
@@ -113,7 +113,7 @@ class Sweep {
       ...(skip.length === 0 ? [] : [`--skip ${skip.join(",")}`]),
       ...(gateways === undefined ? [] : [`--gateways ${gateways}`]),
       ...(only === undefined ? [] : [`--only ${only.join(",")}`]),
-      ...(faultsMs === 60_000 ? [] : [`--faults ${faultsMs / 1_000}`]),
+      ...(faultsMs === faultsMsDefault ? [] : [`--faults ${faultsMs / 1_000}`]),
     ].join(" ");
   }
 

@@ -17,7 +17,8 @@ export interface PublishedReading {
 }
 
 const windowMax = 5;
-const burstProbability = 0.3;
+/** A burst fills the window at once: several rounds' worth in flight, at the price of one event. */
+const burstProbability = 0.5;
 const giveUpMs = 25_000;
 /** A broken connection shows within this time. */
 const brokenMs = 200;
@@ -64,7 +65,7 @@ export class SimulatedDevice {
     if (this.#link === undefined) this.#connect();
     else this.#send();
     if (this.#stopped && this.idle()) return;
-    this.#site.scheduler.schedule(300 + this.#random.below(2_400), `${this.id} tick`, () => this.#tick());
+    this.#site.scheduler.schedule(400 + this.#random.below(3_200), `${this.id} tick`, () => this.#tick());
   }
 
   #make(): void {

@@ -24,7 +24,7 @@ test("a sweep, by default of 20 seeds on all cores", () => {
     workers: 2,
     twice: false,
     shrink: false,
-    task: { faultsMs: 60_000, skip: [] },
+    task: { faultsMs: 55_000, skip: [] },
   });
   assert.equal(read("--minutes 2.5 --from 7 --workers 4 --gateways 5 --faults 20 --twice --shrink"), {
     from: 7,
