@@ -193,6 +193,11 @@ export class SimulatedDisk {
     return [...(this.#contents.logs.get(log)?.names.keys() ?? [])].sort();
   }
 
+  /** Names of the snapshot files, unfinished ones among them. */
+  snapshotFiles(): string[] {
+    return [...this.#contents.snapshots.names.keys()].sort();
+  }
+
   /** Flips one bit of a log's file. To be used between a crash (or a close) and a start. */
   flipLogFile(log: string, where: { readonly file: string; readonly offset: number; readonly bit: number }): void {
     const file = defined(this.#contents.logs.get(log)?.names.get(where.file), `file ${where.file} of the log ${log}`);

@@ -10,6 +10,7 @@ import { Scheduler } from "../../src/sim/scheduler.ts";
 import { documentsContract } from "../contracts/documents.ts";
 import { logContract } from "../contracts/log.ts";
 import { resultFileContract } from "../contracts/result-file.ts";
+import { snapshotFilesContract } from "../contracts/snapshot-files.ts";
 import { storeContract } from "../contracts/store.ts";
 import { settle } from "./virtual-time.ts";
 
@@ -38,6 +39,15 @@ for (const power of [true, false]) {
         const names = disk.logFiles("readings").filter((name) => name.endsWith(".log"));
         disk.flipLogFile("readings", { file: names.at(segment === "oldest" ? 0 : -1) as string, offset, bit: 2 });
       },
+    };
+  });
+  snapshotFilesContract(`sim/disk: snapshot files, ${how}`, async () => {
+    const { disk, world } = simulated(5);
+    return {
+      ...world,
+      open: () => disk.ports().snapshots,
+      crash: async () => disk.crash({ power }),
+      everything: () => disk.snapshotFiles(),
     };
   });
   storeContract(`sim/disk: store, ${how}`, async () => {
