@@ -90,6 +90,7 @@ function createServer(log: ApiLog): FastifyInstance {
 }
 
 function register(server: FastifyInstance, endpoint: Endpoint, guard: Guard, options: ApiOptions, route: Route): void {
+  const rest = /\{(\w+)\+\}/.exec(endpoint.path)?.[1];
   server.route({
     method: endpoint.method,
     url: fastifyPath(endpoint.path),
@@ -98,7 +99,7 @@ function register(server: FastifyInstance, endpoint: Endpoint, guard: Guard, opt
       const query = readQuery(queryOf(request.url), endpoint.query, options.now());
       if (!query.ok) return send(reply, problemAnswer(query));
       const body = request.body instanceof Uint8Array ? request.body : undefined;
-      const answer = await route({ params: paramsOf(request, endpoint), query: query.value, headers: request.headers, body });
+      const answer = await route({ params: paramsOf(request, rest), query: query.value, headers: request.headers, body });
       return send(reply, answer.ok ? answer.value : problemAnswer(answer));
     },
   });
@@ -148,9 +149,9 @@ function queryOf(url: string): string {
   return mark === -1 ? "" : url.slice(mark + 1);
 }
 
-function paramsOf(request: FastifyRequest, endpoint: Endpoint): Record<string, string> {
+/** `rest`: the name of the parameter that takes the rest of the path, slashes included. */
+function paramsOf(request: FastifyRequest, rest: string | undefined): Record<string, string> {
   const params: Record<string, string> = {};
-  const rest = /\{(\w+)\+\}/.exec(endpoint.path)?.[1];
   for (const [name, value] of Object.entries(request.params ?? {})) {
     if (typeof value === "string") params[name === "*" && rest !== undefined ? rest : name] = value;
   }

@@ -107,8 +107,11 @@ export class QueryReader {
   }
 }
 
+const noValues: ReadonlyMap<string, string> = new Map();
+
 /** Refuses names that the endpoint does not know, and names given twice. */
 export function readQuery(query: string, known: Readonly<Record<string, ParameterDescription>>, nowMs: number): Result<QueryReader> {
+  if (query === "") return success(new QueryReader(noValues, nowMs));
   const values = new Map<string, string>();
   const names = Object.keys(known);
   for (const [name, value] of new URLSearchParams(query)) {
