@@ -13,7 +13,7 @@ import { RoundBuilder } from "../core/round/round-builder.ts";
 import { decodeRound } from "../core/round/round-codec.ts";
 import { assert, defined } from "../lib/assert.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
-import { type GatewayId, type Partition, partition, partitionOf } from "../lib/ids.ts";
+import { type GatewayId, type Incarnation, type Partition, partition, partitionOf } from "../lib/ids.ts";
 import { ValueType } from "../lib/reading.ts";
 import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { GatewayContext } from "./context.ts";
@@ -25,6 +25,7 @@ import type { Requests } from "./requests.ts";
 /** Refused by the site when `epoch` is not that of its owner table any more, or `gateway` is not this data folder's. */
 export interface OwnerFilled {
   readonly gateway: GatewayId;
+  readonly incarnation: Incarnation;
   readonly epoch: number;
   /** Ascending. */
   readonly partitions: readonly number[];
@@ -133,7 +134,7 @@ export class Filling {
       if (!fetched.ok) return fetched;
     }
     const { epoch, partitions } = batch;
-    return this.#options.propose({ gateway: this.#context.self, epoch, partitions });
+    return this.#options.propose({ gateway: this.#context.self, incarnation: this.#context.incarnation, epoch, partitions });
   }
 
   async #fetchAll(owner: GatewayId, { epoch, partitions }: Batch): Promise<Result<void>> {

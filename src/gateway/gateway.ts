@@ -430,20 +430,41 @@ export class Gateway {
     this.#serving = serving.value;
     // What was replayed may have said that this start is not wanted.
     if (this.#refusal !== undefined) return this.#refusal;
-    const { ingest } = serving.value;
+    serving.value.ringGate.whenOpen(() => {
+      this.#listen(serving.value).then(
+        (listening) => {
+          if (!listening.ok) this.#giveUp(listening.code, listening.message);
+        },
+        (cause: unknown) => this.#giveUp("internal", cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)),
+      );
+    });
+    return success(undefined);
+  }
+
+  /** Devices are let in once this gateway knows who owns what. */
+  async #listen(serving: Serving): Promise<Result<void>> {
+    const { ports } = this.options;
+    if (this.#isEnding()) return success(undefined);
+    const { ingest } = serving;
     const listening = await ports.broker.start({
       authenticate: (credentials) => this.#mayConnect(credentials.username, credentials.password),
       connected: (client) => ingest.connected(client),
       disconnected: (client) => ingest.disconnected(client),
       publish: (client, topic, payload, qos, done) => ingest.publish(client, topic, payload, qos, done),
       rejected: (reason, detail) => {
-        serving.value.counters.closeConnection(reason);
+        serving.counters.closeConnection(reason);
         ports.diagnostics.debug("client-rejected", { reason, detail });
       },
     });
     if (!listening.ok) return listening;
-    this.#phase = "serving";
+    // The gateway may have been stopped while the port was opened.
+    if (this.#isEnding()) await ports.broker.stop();
+    else this.#phase = "serving";
     return success(undefined);
+  }
+
+  #isEnding(): boolean {
+    return this.#refusal !== undefined || this.#phase === "stopping";
   }
 
   #mayConnect(username: string | undefined, password: string | undefined): boolean {

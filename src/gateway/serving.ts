@@ -26,6 +26,7 @@ import { Snapshotter } from "./consensus/snapshotter.ts";
 import type { GatewayContext } from "./context.ts";
 import { SpaceWatch } from "./disk-space.ts";
 import type { EventHub } from "./event-hub.ts";
+import { Filling, type OwnerFilled } from "./filling.ts";
 import { IngestCounters } from "./ingest/counters.ts";
 import { Ingest } from "./ingest/ingest.ts";
 import { Stamper } from "./ingest/stamper.ts";
@@ -41,6 +42,7 @@ import type { ReadingsLog } from "./readings-log.ts";
 import { Registrar } from "./registrar.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
+import { RingGate } from "./ring-gate.ts";
 import { SeriesReader } from "./series/series-reader.ts";
 import type { SeriesStore } from "./series/series-store.ts";
 import type { MemberAddress } from "./service.ts";
@@ -79,6 +81,8 @@ export interface ServingOptions {
 
 const ackTimeoutMs = 20_000;
 const maintainMs = 1_000;
+const ownerFilledTimeoutMs = 10_000;
+const ringPollMs = 20;
 const proposeTimeoutMs = 10_000;
 /** A kv value of 1 MiB, its key and what the encoding adds. */
 const commandBytesMax = (1 << 20) + (64 << 10);
@@ -92,8 +96,10 @@ export class Serving {
   readonly consensus: Consensus;
   readonly membership: SiteMembership;
   readonly selfMember: MemberId;
+  readonly ringGate: RingGate;
   readonly replication: Replication;
   readonly ingest: Ingest;
+  readonly filling: Filling;
   readonly registrar: Registrar;
   readonly localReader: LocalReader;
   readonly queries: Queries;
@@ -172,6 +178,7 @@ export class Serving {
       featureMaxOf: options.featureMaxOf,
       addressOf: (gateway) => addressInSettings(settings, gateway),
     });
+    this.ringGate = new RingGate({ context, state: this.state, founding: ring, pass: (passed) => this.#ringPassed(passed) });
     const rule = options.rules.copiesRequired ?? copiesRequired;
     this.replication = new Replication({
       context,
@@ -179,13 +186,23 @@ export class Serving {
       log: options.readingsLog,
       stamper: this.stamper,
       counters: this.counters,
-      ring,
+      ring: this.ringGate.closed(),
       ackTimeoutMs,
       copiesRequired: rule,
       mayTake,
       partitionOf: ({ device, metric }) => this.seriesStore.index.find(device, metric)?.partition ?? partitionOf(device, ports.hash64),
       store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
       acknowledged: (round) => options.events.acknowledged(round),
+    });
+    this.filling = new Filling({
+      context,
+      requests,
+      log: options.readingsLog,
+      ring: () => this.replication.ring(),
+      mayTake,
+      roundNumber: () => this.replication.roundNumber(),
+      store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
+      propose: (filled) => this.#ownerFilled(filled),
     });
     this.registrar = new Registrar({ context, consensus: this.consensus, state: this.state });
     this.ingest = new Ingest({
@@ -264,6 +281,8 @@ export class Serving {
     const founded = foundRing(options.bootstrap.owners);
     if (!founded.ok) return failure("data-damaged", `the site's first entry holds no owner table: ${founded.message}`);
     const serving = new Serving(options, founded.value);
+    const gate = await serving.ringGate.open();
+    if (!gate.ok) return gate;
     const restored = serving.#restoreState();
     if (!restored.ok) return restored;
     const opened = await serving.results.open();
@@ -317,6 +336,7 @@ export class Serving {
     await this.consensus.handOver();
     this.#stopped = true;
     this.membership.stop();
+    this.filling.stop();
     this.replication.stop();
     this.consensus.stop();
     await this.results.stop();
@@ -341,24 +361,37 @@ export class Serving {
     if (restoredState === undefined) return success(undefined);
     const restored = this.state.restore(restoredState, context.packing);
     if (!restored.ok) return restored;
-    this.#ringChanged();
+    this.ringGate.changed();
+    return success(undefined);
+  }
+
+  #ringPassed(ring: RingState): void {
+    this.replication.ringChanged(ring);
+    this.filling.look();
+  }
+
+  /** Resolves once the site has agreed, and this gateway acts accordingly. */
+  async #ownerFilled(filled: OwnerFilled): Promise<Result<void>> {
+    const result = await this.consensus.propose({ t: "owner-filled", ...filled }, ownerFilledTimeoutMs);
+    if (!result.ok) return result;
+    if (result.value.t !== "member" || !result.value.ok) return failure("ring-changed", "the owners changed meanwhile");
+    while (!this.#stopped && this.replication.ring().table.epoch <= filled.epoch) {
+      await new Promise<void>((resolve) => {
+        this.#options.context.clock.schedule(ringPollMs, resolve);
+      });
+    }
     return success(undefined);
   }
 
   #restored(): void {
-    this.#ringChanged();
+    this.ringGate.changed();
     this.results.restored();
     this.#options.restored();
   }
 
-  #ringChanged(): void {
-    const ring = this.state.ring();
-    if (ring !== undefined && ring.table.epoch !== this.replication.ring().table.epoch) this.replication.ringChanged(ring);
-  }
-
   #applied(command: SiteCommand | undefined, result: ApplyResult): void {
     if (result.t === "commit") this.results.committed(result.runs);
-    if (result.t === "member") this.#ringChanged();
+    if (result.t === "member" || command?.t === "bootstrap") this.ringGate.changed();
     this.#options.applied(command);
   }
 

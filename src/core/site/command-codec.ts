@@ -60,6 +60,7 @@ const shapes: Readonly<Record<SiteCommand["t"], Check>> = {
   "gateway-replace": fields({ gateway: text, force: flag }),
   "gateway-remove": fields({ gateway: text, force: flag }),
   "results-stored": fields({ gateway: text, ordinal: count }),
+  "owner-filled": fields({ gateway: text, incarnation: text, epoch: count, partitions: list(count) }),
 };
 
 const wraps = fields({ t: oneOf("once", "session-open") });

@@ -22,7 +22,8 @@ export type SiteCommand =
   | GatewayAdmitCommand
   | GatewayReplaceCommand
   | GatewayRemoveCommand
-  | ResultsStoredCommand;
+  | ResultsStoredCommand
+  | OwnerFilledCommand;
 
 /** Log entry 1: who the site is. */
 export interface BootstrapCommand {
@@ -192,4 +193,14 @@ export interface ResultsStoredCommand {
   readonly t: "results-stored";
   readonly gateway: GatewayId;
   readonly ordinal: number;
+}
+
+/** Level 2. An owner has all readings of these partitions that its fellow owners had, as of this epoch of the owner table. */
+export interface OwnerFilledCommand {
+  readonly t: "owner-filled";
+  readonly gateway: GatewayId;
+  /** Of the folder that was filled: another one is not. */
+  readonly incarnation: Incarnation;
+  readonly epoch: number;
+  readonly partitions: readonly number[];
 }

@@ -29,6 +29,7 @@ const levels: Readonly<Record<SiteCommand["t"], number>> = {
   "gateway-replace": 2,
   "gateway-remove": 2,
   "results-stored": 2,
+  "owner-filled": 2,
 };
 
 /** The feature level that a command needs; for a wrapped one, what it wraps counts too. */

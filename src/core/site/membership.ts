@@ -12,6 +12,7 @@ import {
   encodeRing,
   foundRing,
   mayLose,
+  ownerFilled,
   type RingRecord,
   type RingState,
   removeOwner,
@@ -28,6 +29,7 @@ import type {
   GatewayReplaceCommand,
   MemberAddress,
   MemberRole,
+  OwnerFilledCommand,
 } from "./commands.ts";
 import { removeOwnerByForce, replaceOwnerByForce } from "./forced-loss.ts";
 import { memberIdOf } from "./member-id.ts";
@@ -186,13 +188,32 @@ export class Membership {
     return done;
   }
 
+  /** An owner has caught up with its fellow owners, under the table that still stands. */
+  filled(command: OwnerFilledCommand): MemberResult {
+    const { gateway, incarnation, epoch, partitions } = command;
+    if (this.#ring === undefined || this.#members.get(gateway)?.incarnation !== incarnation) return refused("unknown");
+    if (this.#ring.table.epoch !== epoch) return refused("not-expected");
+    this.#ring = ownerFilled(this.#ring, { gateway, partitions });
+    return done;
+  }
+
   #ringWithout(
     gateway: GatewayId,
     { heirs, force }: { readonly heirs: readonly GatewayId[]; readonly force: boolean },
   ): RingState | undefined | "refused" {
     if (this.#ring === undefined || !this.#isOwner(gateway)) return this.#ring;
-    if (mayLose(this.#ring, gateway).ok) return removeOwner(this.#ring, gateway);
+    if (mayLose(this.#ring, gateway).ok) return this.#takenOver(removeOwner(this.#ring, gateway), heirs);
     return force ? removeOwnerByForce(this.#ring, gateway, heirs) : "refused";
+  }
+
+  /** Places that became free go to those who own least, who fill them. */
+  #takenOver(ring: RingState, heirs: readonly GatewayId[]): RingState {
+    const { factor } = ring.table;
+    const load = (gateway: GatewayId) => partitionsOf(ring.table, gateway).length;
+    const byLoad = heirs
+      .map((gateway) => ({ gateway, owned: load(gateway) }))
+      .sort((a, b) => a.owned - b.owned || (a.gateway < b.gateway ? -1 : 1));
+    return byLoad.reduce((taken, { gateway }) => addOwner(taken, { gateway, factor }), ring);
   }
 
   #isOwner(gateway: GatewayId): boolean {

@@ -213,6 +213,8 @@ class Areas {
         return this.#folderGivenUp(command.gateway, () => this.membership.replace(command));
       case "gateway-remove":
         return this.#folderGivenUp(command.gateway, () => this.membership.remove(command));
+      case "owner-filled":
+        return this.membership.filled(command);
       case "results-stored":
         if (this.membership.fullGateways().includes(command.gateway)) {
           this.outbox.stored(command.gateway, command.ordinal);
