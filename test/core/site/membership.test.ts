@@ -59,6 +59,32 @@ test("a data folder belongs to one gateway", () => {
   assert.equal(site.admit(d, "3"), refused("not-expected"));
 });
 
+test("an owner is whole once it says so of this folder and this table", () => {
+  const site = LoggedSite.founded([a, b], 3);
+  site.add(c);
+  site.admit(c, "3");
+  const filled = (incarnation: string, epoch: number, partitions: readonly number[]) =>
+    site.apply({ t: "owner-filled", gateway: c, incarnation: incarnationOf(incarnation), epoch, partitions });
+  assert.equal(filled("4", 2, [0]), refused("unknown"), "another folder");
+  assert.equal(filled("3", 1, [0]), refused("not-expected"), "an older table");
+  assert.equal(filled("3", 2, [0, 1, 5_000]), done, "what is no partition is nobody's");
+  assert.is(epochOf(site.state), 3);
+  assert.is(fillingOf(site.state, c).length, partitionCount - 2);
+  assert.equal(filled("3", 2, [2]), refused("not-expected"), "said under the table before");
+});
+
+test("places of a gateway that leaves go to those who are not owners yet, who fill them", () => {
+  const site = LoggedSite.founded([a, b, c, d], 3);
+  assert.equal(site.remove(d), done);
+  for (let at = 0; at < partitionCount; at++) assert.equal([...ownersAt(site.state, at)].sort(), [a, b, c], `partition ${at}`);
+  const filling = [a, b, c].map((gateway) => fillingOf(site.state, gateway).length);
+  assert.ok(
+    filling.every((count) => count > 0),
+    filling.join(" "),
+  );
+  assert.equal(site.remove(c), refused("under-replicated"));
+});
+
 test("a witness gets no readings", () => {
   const site = LoggedSite.founded([a, b], 3);
   site.add(c, "witness");
