@@ -63,6 +63,31 @@ export class StoreContents {
     return entries;
   }
 
+  /** One bit of a value turns, or with `key` of a key: no one's place is sure then. False when there is no such bit. */
+  flip(at: number, bit: number, what: "key" | "value"): boolean {
+    let left = at;
+    for (const [id, { key, value }] of this.#entries) {
+      const bytes = what === "key" ? key : value;
+      if (left >= bytes.length) {
+        left -= bytes.length;
+        continue;
+      }
+      const flipped = bytes.slice();
+      flipped[left] = (flipped[left] as number) ^ (1 << bit);
+      this.#set(id, undefined);
+      const entry = what === "key" ? { key: flipped, value } : { key, value: flipped };
+      this.#set(idOf(entry.key), entry);
+      return true;
+    }
+    return false;
+  }
+
+  bytesOf(what: "key" | "value"): number {
+    let bytes = 0;
+    for (const { key, value } of this.#entries.values()) bytes += (what === "key" ? key : value).length;
+    return bytes;
+  }
+
   sizeBytes(): number {
     let bytes = 0;
     for (const { key, value } of this.#entries.values()) bytes += key.length + value.length;

@@ -72,6 +72,30 @@ export class DiskContents {
     return bytes;
   }
 
+  flippable(): { readonly name: string; readonly bytes: number; readonly flip: (at: number, bit: number) => void }[] {
+    const folders = [...this.logs].map(([name, folder]) => ({ name: `log ${name}`, folder }));
+    const files = [...folders, { name: "snapshot", folder: this.snapshots }].flatMap(({ name, folder }) =>
+      [...folder.names].map(([fileName, file]) => ({
+        name: `${name} ${fileName}`,
+        bytes: file.length,
+        flip: (at: number, bit: number) => file.flip(at, bit),
+      })),
+    );
+    const documents = [...this.documents.texts].map(([name, text]) => ({
+      name: `document ${name}`,
+      bytes: text.length,
+      flip: () => this.documents.damaged.add(name),
+    }));
+    const stores = [...this.stores].flatMap(([name, store]) =>
+      (["key", "value"] as const).map((what) => ({
+        name: `${what} of store ${name}`,
+        bytes: store.bytesOf(what),
+        flip: (at: number, bit: number) => store.flip(at, bit, what),
+      })),
+    );
+    return [...files, ...documents, ...stores].filter(({ bytes }) => bytes > 0);
+  }
+
   copy(): DiskContents {
     const copy = new DiskContents();
     for (const [name, folder] of this.logs) copy.logs.set(name, folder.copy());
@@ -204,6 +228,30 @@ export class SimulatedDisk {
     assert(where.offset < file.length, `${where.file} has ${file.length} bytes`);
     file.flip(where.offset, where.bit);
     this.losses++;
+  }
+
+  /**
+   * Flips any one bit of all that stands on the disk but the results' text, and tells which; `undefined` on an empty disk.
+   * To be used between a crash (or a close) and a start. A document guards itself by a checksum: it is unreadable then.
+   */
+  flipBit(random: Random): string | undefined {
+    const targets = this.#contents.flippable();
+    let at = random.below(
+      Math.max(
+        1,
+        targets.reduce((sum, { bytes }) => sum + bytes, 0),
+      ),
+    );
+    for (const { name, bytes, flip } of targets) {
+      if (at < bytes) {
+        this.losses++;
+        const bit = random.below(8);
+        flip(at, bit);
+        return `${name}, byte ${at}, bit ${bit}`;
+      }
+      at -= bytes;
+    }
+    return undefined;
   }
 
   /** Opening the store then fails with `store-damaged`. False when there is none of that name. */
