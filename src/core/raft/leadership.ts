@@ -216,7 +216,7 @@ export class Leadership {
     if (denies) progress.startOver();
     const { log } = this.#state;
     // The follower may agree only with what is compacted away here.
-    if (Math.min(message.conflictIndex, message.rejectedIndex - 1) < log.before.index) return progress.awaitSnapshot();
+    if (Math.min(message.conflictIndex, message.rejectedIndex - 1) < log.before.index) return this.#offerSnapshot(from, progress);
     const agreed = log.lastWithTermAtMost(message.conflictTerm, Math.min(message.conflictIndex, message.rejectedIndex - 1));
     progress.probeFrom(agreed.index + 1);
     progress.probePaused = denies;
@@ -291,11 +291,7 @@ export class Leadership {
   #sendEntries(peer: MemberId, progress: Progress): void {
     const { limits, log } = this.#state;
     if (progress.state === "snapshot") return;
-    if (progress.nextIndex < log.firstIndex) {
-      progress.awaitSnapshot();
-      this.#sendSnapshot(peer, progress);
-      return;
-    }
+    if (progress.nextIndex < log.firstIndex) return this.#offerSnapshot(peer, progress);
     if (progress.state === "probe") {
       if (progress.probePaused) return;
       progress.probePaused = true;
@@ -324,17 +320,14 @@ export class Leadership {
     const { commitIndex, log, term } = this.#state;
     const prevIndex = progress.nextIndex - 1;
     const prevTerm = log.termAt(prevIndex);
-    if (progress.state === "snapshot" || prevTerm === undefined) {
-      progress.awaitSnapshot();
-      this.#sendSnapshot(peer, progress);
-      return;
-    }
+    if (progress.state === "snapshot" || prevTerm === undefined) return this.#offerSnapshot(peer, progress);
     progress.commitSent = commitIndex;
     this.#state.send(peer, { type: "append", term, prevIndex, prevTerm, commitIndex, readSequence: this.reads.sequence, entries });
   }
 
-  #sendSnapshot(peer: MemberId, progress: Progress): void {
+  #offerSnapshot(peer: MemberId, progress: Progress): void {
     const { snapshot, term } = this.#state;
+    progress.awaitSnapshot();
     progress.commitSent = 0;
     const { index: snapshotIndex, term: snapshotTerm } = snapshot;
     this.#state.send(peer, { type: "install-snapshot", term, snapshotIndex, snapshotTerm, readSequence: this.reads.sequence });

@@ -2,6 +2,20 @@
  * One Raft node as a pure machine: an event in, effects out, all time and chance from outside. It guarantees Raft's
  * five properties (figure 3 of the paper) as long as `durable` events tell the truth and `restored` is what the records
  * say. Messages may be lost, doubled, late and out of order.
+ *
+ * It needs no gateway. A driver begins it anywhere, gives it one event at a time, carries out the effects (or loses them),
+ * and reads the state (`test/core/raft/scenario-driver.ts` plays scripts in this way):
+ *
+ *     const snapshot = { index: 0, term: 0, configuration: votersOnly([a, b, c]) };
+ *     const restored = { hardState: { term: 3, votedFor: b, commitIndex: 1 }, snapshot, entries, impairedUntil: undefined };
+ *     const node = new RaftNode({ self: a, timings: "lan", random, restored, nowMs: 0 });
+ *     node.step(0, { type: "campaign" }, effects);          // or tick, message, propose, change-configuration, …
+ *     for (const effect of effects) …                       // persist: answer { type: "durable", token } once it is fsynced;
+ *                                                           // send: { type: "message", from: a, message } at the receiver;
+ *                                                           // fetch-snapshot: { type: "snapshot-received", from, snapshot }
+ *     node.view(); node.entryAt(7); node.positionAt(5);     // positionAt: term and membership of a snapshot to be made there
+ *
+ * Time is the driver's too: a leader is trusted until `nowMs` is the minimum election timeout behind its last message.
  */
 import { assert, unreachable } from "../../lib/assert.ts";
 import type { MemberId } from "../../lib/ids.ts";

@@ -158,9 +158,13 @@ export class Simulation {
   /** A leader that dies young, perhaps before anybody has heard it, leaves logs that differ (figure 8 of the paper). */
   #dieYoung(slot: Slot): void {
     const { cluster } = this;
-    if (this.#random.chance(0.5)) for (const { id } of cluster.slots) cluster.cut.add(`${slot.id} ${id}`);
     const { incarnation } = slot;
-    cluster.queue.schedule(this.#random.below(150), () => {
+    const livesMs = this.#random.below(200);
+    const isHalfHeard = this.#random.chance(0.5);
+    const isUnheard = !isHalfHeard && this.#random.chance(0.5);
+    if (isHalfHeard) slot.losesNewEntriesUntilMs = cluster.queue.nowMs + livesMs;
+    if (isUnheard) for (const { id } of cluster.slots) cluster.cut.add(`${slot.id} ${id}`);
+    cluster.queue.schedule(livesMs, () => {
       for (const { id } of cluster.slots) cluster.cut.delete(`${slot.id} ${id}`);
       if (slot.incarnation === incarnation && slot.node !== undefined) this.#crash(slot);
     });

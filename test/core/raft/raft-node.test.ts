@@ -13,24 +13,15 @@ import { RecordReplay } from "../../../src/core/raft/replay.ts";
 import { defined, InvariantError } from "../../../src/lib/assert.ts";
 import { memberId } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
-import { ManualCluster, type ManualOptions, testEntry } from "./manual-cluster.ts";
+import { ManualCluster, type ManualOptions, ofType, testEntry } from "./manual-cluster.ts";
 
 const raft = suite("RaftNode");
 const [a, b, c] = [memberId("a"), memberId("b"), memberId("c")];
-
-const ofType = <T extends RaftEffect["type"]>(effects: readonly RaftEffect[], type: T) =>
-  effects.filter((effect): effect is Extract<RaftEffect, { type: T }> => effect.type === type);
 
 function threeWithLeader(options: ManualOptions = {}): ManualCluster {
   const cluster = new ManualCluster([{ id: "a" }, { id: "b" }, { id: "c" }], options);
   cluster.elect("a");
   return cluster;
-}
-
-function heartbeat(cluster: ManualCluster): void {
-  cluster.elapse(150);
-  cluster.step("a", { type: "tick" });
-  cluster.deliver();
 }
 
 const appends = (cluster: ManualCluster, to: string) =>
@@ -131,7 +122,7 @@ raft("a lost append is sent again after a heartbeat has shown the gap", () => {
   cluster.propose("a", 1);
   cluster.wire.length = 0;
   assert.is(cluster.node("b").view().lastIndex, 1);
-  heartbeat(cluster);
+  cluster.beat("a");
   assert.is(cluster.node("b").view().lastIndex, 2);
   assert.is(cluster.node("c").view().lastIndex, 2);
   assert.is(cluster.node("a").view().commitIndex, 2);
@@ -143,7 +134,7 @@ raft("a lost acknowledgement is made good by the next one", () => {
   cluster.deliver(({ to }) => to !== "a");
   cluster.wire.length = 0;
   assert.is(cluster.node("a").view().commitIndex, 1);
-  heartbeat(cluster);
+  cluster.beat("a");
   assert.is(cluster.node("a").view().commitIndex, 2);
 });
 
@@ -157,7 +148,7 @@ raft("appends delivered twice and backwards leave the same log", () => {
   assert.is(cluster.node("b").view().lastIndex, 6);
   assert.is(cluster.node("b").view().durableIndex, 6);
   cluster.deliver();
-  for (let i = 0; i < 3; i++) heartbeat(cluster);
+  for (let i = 0; i < 3; i++) cluster.beat("a");
   assert.is(cluster.node("c").view().commitIndex, 6);
 });
 
@@ -166,7 +157,7 @@ raft("an acknowledgement names what is on disk, not what was received", () => {
   cluster.holdDisk("b");
   cluster.propose("a", 1);
   cluster.deliver();
-  heartbeat(cluster);
+  cluster.beat("a");
   const last = ofType(cluster.said("b"), "send").at(-1)?.message;
   assert.equal(last, { type: "append-accepted", term: 1, matchIndex: 1, receivedIndex: 2, readSequence: 0 });
   cluster.releaseDisk("b");
@@ -232,7 +223,7 @@ raft("a follower that is down gets one message a heartbeat, and catches up when 
     cluster.deliver(({ to }) => to !== "c");
   }
   assert.is(cluster.wire.length, 1);
-  heartbeat(cluster);
+  cluster.beat("a");
   cluster.heal();
   cluster.step("a", { type: "peer-up", peer: c });
   cluster.deliver();
@@ -349,7 +340,7 @@ raft("a refusal that comes late is a question anew at the next heartbeat, and ta
   assert.equal(ofB(), ["probe", 0, 1]);
   assert.equal(effects, [], "nothing is sent at once, so that two nodes cannot keep each other busy");
   assert.is(cluster.node("a").view().commitIndex, 2);
-  heartbeat(cluster);
+  cluster.beat("a");
   assert.equal(ofB(), ["replicate", 2, 3]);
 });
 
@@ -452,6 +443,77 @@ raft("an answer waits for the disk without piling up: the newest of its kind sta
     ofType(cluster.said("b"), "send").map(({ message }) => message),
     [{ type: "append-accepted", term: 1, matchIndex: 0, receivedIndex: 0, readSequence: 49 }],
   );
+});
+
+raft("a candidate that lost knows of no leader until one of its term speaks, and trusts none", () => {
+  const cluster = threeWithLeader();
+  cluster.step("a", { type: "transfer-leadership", to: b });
+  cluster.deliver(({ message }) => message.type === "timeout-now");
+  assert.is(cluster.view("b").role, "candidate");
+  assert.is(cluster.view("b").leader, undefined);
+});
+
+raft("a leader does not replace its own entries: such a one is reported", () => {
+  const cluster = threeWithLeader();
+  cluster.propose("a", 1);
+  cluster.propose("a", 2);
+  cluster.deliver(({ to }) => to !== "a");
+  const message: RaftMessage = {
+    type: "append",
+    term: 1,
+    prevIndex: 1,
+    prevTerm: 1,
+    commitIndex: 1,
+    readSequence: 0,
+    entries: [testEntry(2, 1), { index: 3, term: 1, kind: "no-op", command: new Uint8Array(0) }],
+  };
+  // What has the same index and term is the same entry (log matching), whatever this one says.
+  cluster.step("b", { type: "message", from: a, message });
+  assert.is(cluster.node("b").entryAt(3)?.kind, "command");
+  const effects: RaftEffect[] = [];
+  const back: RaftMessage = { ...message, prevIndex: 0, prevTerm: 0, entries: [testEntry(1, 1), { ...testEntry(2, 1), term: 0 }] };
+  cluster.node("b").step(cluster.nowMs, { type: "message", from: a, message: back }, effects);
+  assert.equal(effects, [{ type: "peer-violation", from: a, what: "replaces its own entry 2 within term 1" }]);
+  assert.equal(cluster.logOf("b"), [1, 1, 1]);
+});
+
+raft("an entry that says to be a configuration, and holds none, is reported and not taken", () => {
+  const cluster = threeWithLeader();
+  const entries = [{ index: 2, term: 1, kind: "configuration" as const, command: Uint8Array.of(9, 9) }];
+  const effects: RaftEffect[] = [];
+  const message: RaftMessage = { type: "append", term: 1, prevIndex: 1, prevTerm: 1, commitIndex: 1, readSequence: 0, entries };
+  cluster.node("b").step(cluster.nowMs, { type: "message", from: a, message }, effects);
+  assert.equal(effects, [{ type: "peer-violation", from: a, what: "sent entry 2, which holds no configuration" }]);
+  assert.equal(cluster.logOf("b"), [1]);
+});
+
+raft("a grant for a pre-vote that waited for the disk is still worth something; in a later term it is not sent", () => {
+  const granted = (later: boolean) => {
+    const cluster = new ManualCluster([{ id: "a" }, { id: "b" }, { id: "c" }]);
+    cluster.holdDisk("b");
+    const ask = (from: typeof a, message: RaftMessage) => cluster.step("b", { type: "message", from, message });
+    ask(c, { type: "vote-request", term: 1, lastLogIndex: 0, lastLogTerm: 0, transfer: false });
+    ask(a, { type: "pre-vote-request", term: 2, lastLogIndex: 0, lastLogTerm: 0 });
+    if (later) ask(c, { type: "vote-request", term: 3, lastLogIndex: 0, lastLogTerm: 0, transfer: false });
+    cluster.releaseDisk("b");
+    return ofType(cluster.said("b"), "send").filter(({ message }) => message.type === "pre-vote-response").length;
+  };
+  assert.is(granted(false), 1);
+  assert.is(granted(true), 0);
+});
+
+raft("a snapshot of a later term than the node's own brings that term", () => {
+  const cluster = threeWithLeader();
+  const { configuration } = cluster.view("c");
+  const effects: RaftEffect[] = [];
+  const snapshot = { index: 9, term: 5, configuration };
+  cluster.node("c").step(cluster.nowMs, { type: "snapshot-received", from: a, snapshot }, effects);
+  assert.is(cluster.view("c").term, 5);
+  assert.is(cluster.view("c").lastTerm, 5);
+  assert.equal(ofType(effects, "persist")[0]?.record.hardState, { term: 5, votedFor: undefined, commitIndex: 9 });
+  const append: RaftMessage = { type: "append", term: 1, prevIndex: 1, prevTerm: 1, commitIndex: 1, readSequence: 0, entries: [] };
+  cluster.node("c").step(cluster.nowMs, { type: "message", from: a, message: append }, []);
+  assert.is(cluster.view("c").leader, undefined);
 });
 
 raft.run();

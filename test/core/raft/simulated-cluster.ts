@@ -54,6 +54,8 @@ export interface Slot {
   tickAtMs: number;
   durableAtMs: number;
   fetchingUntilMs: number;
+  /** Until then the network loses, of all that this node sends, the entries of its own term. */
+  losesNewEntriesUntilMs: number;
 }
 
 export class SimulatedCluster {
@@ -86,6 +88,7 @@ export class SimulatedCluster {
       tickAtMs: Number.POSITIVE_INFINITY,
       durableAtMs: 0,
       fetchingUntilMs: 0,
+      losesNewEntriesUntilMs: 0,
     }));
   }
 
@@ -171,7 +174,8 @@ export class SimulatedCluster {
         break;
       case "send":
         if (this.#options.bug.lyingDisk !== true) this.#checkOnDisk(slot, node, effect.to, effect.message);
-        this.#send(slot.id, effect.to, encodeMessage(effect.message));
+        if (this.queue.nowMs >= slot.losesNewEntriesUntilMs || !hasNewEntries(effect.message))
+          this.#send(slot.id, effect.to, encodeMessage(effect.message));
         if (effect.message.type === "timeout-now") this.#options.onHandover(slot);
         break;
       case "fetch-snapshot":
@@ -267,4 +271,8 @@ export class SimulatedCluster {
     this.onTrace?.(`${text} ${JSON.stringify(effect)}`);
     for (let i = 0; i < text.length; i++) this.hash = Math.imul(this.hash ^ text.charCodeAt(i), 0x01000193);
   }
+}
+
+function hasNewEntries(message: RaftMessage): boolean {
+  return message.type === "append" && message.entries.some(({ term }) => term === message.term);
 }

@@ -3,10 +3,9 @@
 
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { RaftEffect } from "../../../src/core/raft/events-effects.ts";
 import type { RaftMessage } from "../../../src/core/raft/messages.ts";
 import { memberId } from "../../../src/lib/ids.ts";
-import { electionTimeoutMaxMs, ManualCluster } from "../../core/raft/manual-cluster.ts";
+import { electionTimeoutMaxMs, ManualCluster, ofType } from "../../core/raft/manual-cluster.ts";
 
 const leadership = suite("Raft leadership");
 
@@ -17,24 +16,12 @@ function threeWithLeader(): ManualCluster {
   return cluster;
 }
 
-/** Heartbeats of `id` for a while, everything delivered. */
-function beat(cluster: ManualCluster, id: string, ms: number): void {
-  for (let passed = 0; passed < ms; passed += 150) {
-    cluster.elapse(150);
-    cluster.step(id, { type: "tick" });
-    cluster.deliver();
-  }
-}
-
-const ofType = <T extends RaftEffect["type"]>(effects: readonly RaftEffect[], type: T) =>
-  effects.filter((effect): effect is Extract<RaftEffect, { type: T }> => effect.type === type);
-
 leadership("a server that comes back from a partition does not disturb the leader (pre-vote, dissertation §9.6)", () => {
   const cluster = threeWithLeader();
   cluster.isolate("c");
   const pass = (ms: number) => {
     for (let passed = 0; passed < ms; passed += 150) {
-      beat(cluster, "a", 150);
+      cluster.beat("a", 150);
       cluster.step("c", { type: "tick" });
       cluster.deliver();
     }
@@ -51,7 +38,7 @@ leadership("a server that comes back from a partition does not disturb the leade
 
 leadership("nobody votes, or takes over a term, within the minimum timeout of hearing the leader (dissertation §4.2.3)", () => {
   const cluster = threeWithLeader();
-  beat(cluster, "a", 150);
+  cluster.beat("a", 150);
   const ask = (type: "vote-request" | "pre-vote-request") =>
     cluster.step("b", {
       type: "message",
@@ -71,11 +58,11 @@ leadership("nobody votes, or takes over a term, within the minimum timeout of he
 
 leadership("a leader that hears no quorum for an election timeout steps down (check-quorum)", () => {
   const cluster = threeWithLeader();
-  beat(cluster, "a", 300);
+  cluster.beat("a", 300);
   cluster.isolate("b", "c");
-  beat(cluster, "a", 900);
+  cluster.beat("a", 900);
   assert.is(cluster.node("a").view().role, "leader");
-  beat(cluster, "a", 300);
+  cluster.beat("a", 300);
   assert.is(cluster.node("a").view().role, "follower");
   assert.is(cluster.node("a").view().leader, undefined);
   assert.is(cluster.node("a").view().term, 1);
@@ -86,7 +73,7 @@ leadership("a leader that hears no quorum for an election timeout steps down (ch
 leadership("one follower is quorum enough for a leader of three", () => {
   const cluster = threeWithLeader();
   cluster.isolate("c");
-  beat(cluster, "a", 10_000);
+  cluster.beat("a", 10_000);
   assert.is(cluster.node("a").view().role, "leader");
 });
 
@@ -94,10 +81,10 @@ leadership("a node with a higher term is freed although leader and followers tru
   const cluster = new ManualCluster([{ id: "a" }, { id: "b" }, { id: "c", term: 9 }]);
   cluster.isolate("c");
   cluster.elect("a");
-  beat(cluster, "a", 300);
+  cluster.beat("a", 300);
   assert.is(cluster.node("a").view().term, 1);
   cluster.heal();
-  beat(cluster, "a", 150);
+  cluster.beat("a", 150);
   assert.is(cluster.node("a").view().term, 9);
   assert.is(cluster.node("a").view().role, "follower");
   cluster.elect("a");
@@ -176,7 +163,7 @@ leadership("a new leader answers no read before an entry of its own term is comm
   cluster.holdDisk("b");
   cluster.holdDisk("c");
   cluster.deliver();
-  beat(cluster, "a", 450);
+  cluster.beat("a", 450);
   assert.equal(ofType(cluster.said("a"), "read-ready"), []);
   cluster.releaseDisk("b");
   cluster.deliver();
