@@ -61,6 +61,8 @@ interface OpenRead {
 
 const attemptTimeoutMs = 2_000;
 const retryDelayMs = 50;
+/** A leader that leads already may become reachable without a change. */
+const noLeaderDelayMs = 500;
 /** By then the next leader is elected, or there is none to be had. */
 const handOverMs = 1_500;
 const newMessageTypes: ReadonlySet<RaftMessage["type"]> = new Set(["install-snapshot", "timeout-now"]);
@@ -75,6 +77,7 @@ export class Consensus implements RaftHooks {
   readonly #proposalAt = new Map<number, RequestId>();
   readonly #reads = new Map<RequestId, OpenRead>();
   readonly #appliedWaiters = new Set<AppliedWaiter>();
+  readonly #leaderWaiters = new Set<() => void>();
   #nextRequest = 1;
   #leader: MemberId | undefined;
   #role: RaftRole = "follower";
@@ -100,7 +103,11 @@ export class Consensus implements RaftHooks {
     this.#proposer = new Proposer({
       context,
       requests,
-      raft: { propose: (commands) => this.#proposeHere(commands), leader: () => this.leader() },
+      raft: {
+        propose: (commands) => this.#proposeHere(commands),
+        leader: () => this.leader(),
+        leaderChange: (ms) => this.#leaderChange(ms),
+      },
       featureLevel: () => Math.min(featureMax, options.state.featureLevel()),
     });
     requests.serve("propose", (_from, body) => this.#proposeForPeer(body));
@@ -156,6 +163,7 @@ export class Consensus implements RaftHooks {
     this.snapshotter.stop();
     for (const id of [...this.#proposals.keys()]) this.#settleProposal(id, failure("outcome-unknown", "the gateway is stopping"));
     for (const id of [...this.#reads.keys()]) this.#settleRead(id, failure("not-ready", "the gateway is stopping"));
+    for (const wake of [...this.#leaderWaiters]) wake();
     for (const waiter of [...this.#appliedWaiters]) waiter.settle(failure("not-ready", "the gateway is stopping"));
   }
 
@@ -195,10 +203,21 @@ export class Consensus implements RaftHooks {
           "quorum-unavailable",
           `no leader answered within ${timeoutMs} ms: ${last}; the site needs a majority of its gateways`,
         );
-      await new Promise<void>((resolve) => {
-        this.#context.clock.schedule(retryDelayMs, resolve);
-      });
+      const patienceMs = this.leader() === undefined ? noLeaderDelayMs : retryDelayMs;
+      await this.#leaderChange(Math.min(patienceMs, deadline - this.#context.clock.monotonicMs()));
     }
+  }
+
+  #leaderChange(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#context.clock.cancel(timer);
+        this.#leaderWaiters.delete(wake);
+        resolve();
+      };
+      const timer = this.#context.clock.schedule(withinMs, wake);
+      this.#leaderWaiters.add(wake);
+    });
   }
 
   async #askReadIndex(leader: GatewayId): Promise<Result<number>> {
@@ -367,6 +386,7 @@ export class Consensus implements RaftHooks {
     this.#role = role;
     this.#leader = leader;
     this.#options.roleChanged(role, term, this.leader());
+    if (leader !== undefined) for (const wake of [...this.#leaderWaiters]) wake();
   }
 
   #settleProposal(id: RequestId, result: Result<ApplyResult>): void {

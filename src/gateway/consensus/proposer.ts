@@ -17,6 +17,8 @@ export interface LocalRaft {
   /** Everybody's turn: one record and one message per follower for all of them. */
   propose(commands: readonly Uint8Array[]): Promise<readonly Result<ApplyResult>[]>;
   leader(): GatewayId | undefined;
+  /** Resolves when another leader becomes known, or after `withinMs`. */
+  leaderChange(withinMs: number): Promise<void>;
 }
 
 export interface ProposerOptions {
@@ -36,6 +38,8 @@ interface Waiting {
 const certain: ReadonlySet<ErrorCode> = new Set(["not-applied", "unreachable", "busy"]);
 const attemptTimeoutMs = 2_500;
 const retryDelayMs = 50;
+/** A leader that leads already may become reachable without a change. */
+const noLeaderDelayMs = 500;
 const batchesMax = 2;
 const batchPatienceMs = 100;
 /** Commands in one question to the leader. */
@@ -146,9 +150,9 @@ export class Proposer {
       if (this.#context.inbox.closed()) return failure(givenUp, "the gateway is stopping");
       if (this.#context.clock.monotonicMs() + retryDelayMs >= deadlineMs)
         return failure(givenUp, `no leader took it in time: ${last}; the site needs a majority of its gateways`);
-      await new Promise<void>((resolve) => {
-        this.#context.clock.schedule(retryDelayMs, resolve);
-      });
+      // A leader that refused is asked again soon; where there is none, its election wakes everybody.
+      const patienceMs = this.#options.raft.leader() === undefined ? noLeaderDelayMs : retryDelayMs;
+      await this.#options.raft.leaderChange(Math.min(patienceMs, deadlineMs - this.#context.clock.monotonicMs()));
     }
   }
 
