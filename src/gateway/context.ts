@@ -46,6 +46,8 @@ export interface GatewayTuning {
   readonly reserveBytes: number;
   /** Bytes of applied log entries after which a snapshot of the site's state is due, so that the Raft log can be cut. */
   readonly raftSnapshotBytes: number;
+  /** Bytes of a segment of the Raft log: whole segments go when the log is cut. */
+  readonly raftSegmentBytes: number;
   /** A voter that has not answered for so long may lose its vote to a healthy gateway. */
   readonly voterDeadMs: number;
   /** Bounds of the Raft node that differ from its own. */
@@ -59,6 +61,7 @@ export const defaultTuning: GatewayTuning = {
   checkpointReadings: 2_000_000,
   reserveBytes: 64 << 20,
   raftSnapshotBytes: 8 << 20,
+  raftSegmentBytes: 4 << 20,
   voterDeadMs: 60_000,
   raftLimits: {},
   featureMax: featureLevels.max,

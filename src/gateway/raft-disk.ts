@@ -33,7 +33,7 @@ interface OpenedSnapshot {
 }
 
 /** What opening needs of a gateway, or of `recover` without one. */
-export type RaftDiskContext = Pick<GatewayContext, "diagnostics" | "packing"> & {
+export type RaftDiskContext = Pick<GatewayContext, "diagnostics" | "packing" | "tuning"> & {
   readonly ports: Pick<GatewayPorts, "logs" | "snapshots">;
 };
 
@@ -41,7 +41,11 @@ export async function openRaft(context: RaftDiskContext, identity: Identity): Pr
   const snapshot = await openSnapshot(context, identity);
   if (!snapshot.ok) return snapshot;
   const replay = new RecordReplay({ snapshot: snapshot.value.meta });
-  const opened = await context.ports.logs.open("raft", { salvage: true, visit: (sequence, payload) => replay.visit(sequence, payload) });
+  const opened = await context.ports.logs.open("raft", {
+    salvage: true,
+    segmentBytesMax: context.tuning.raftSegmentBytes,
+    visit: (sequence, payload) => replay.visit(sequence, payload),
+  });
   if (!opened.ok) return opened;
   const result = replay.result();
   const problem = result.ok

@@ -16,7 +16,7 @@ import { SiteState } from "../core/site/site-state.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import type { GatewayId } from "../lib/ids.ts";
 import { Packing } from "../lib/packing.ts";
-import type { GatewayPorts } from "./context.ts";
+import { defaultTuning, type GatewayPorts } from "./context.ts";
 import { type Identity, openIdentity } from "./identity.ts";
 import { type OpenedRaft, openRaft } from "./raft-disk.ts";
 
@@ -45,7 +45,7 @@ export async function recoverAlone(ports: RecoverPorts, options: RecoverAloneOpt
   if (!identity.ok) return identity;
   if (identity.value.stage !== "member")
     return failure("data-foreign", `the data folder of ${options.self} has never been that of a member: there is nothing to recover in it`);
-  const raft = await openRaft({ ports, packing, diagnostics }, identity.value);
+  const raft = await openRaft({ ports, packing, diagnostics, tuning: defaultTuning }, identity.value);
   if (!raft.ok) return raft;
   try {
     return await recover(raft.value, identity.value, packing);

@@ -25,6 +25,7 @@ export function drawTunables(random: Random): Tunables {
       checkpointLogBytes: random.pick([1 << 14, 1 << 20]),
       checkpointReadings: random.pick([50, 300, 1_000_000]),
       raftSnapshotBytes: random.pick([1_000, 10_000, 1 << 20]),
+      raftSegmentBytes: random.pick([2_000, 20_000, 4 << 20]),
       voterDeadMs: random.pick([4_000, 15_000, 60_000]),
       raftLimits: {
         // One entry to a message, or all of them.
