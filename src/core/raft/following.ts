@@ -28,6 +28,11 @@ export function receiveAppend(state: RaftState, from: MemberId, message: AppendR
     state.violation(from, `replaces its own entry ${conflict.index} within term ${state.term}`);
     return;
   }
+  // A prefix that is compacted away here is not compared; a correct leader's terms do not fall behind it all the same (§5.3).
+  if (conflict !== undefined && conflict.term < (log.termAt(conflict.index - 1) ?? 0)) {
+    state.violation(from, `puts entry ${conflict.index} of term ${conflict.term} behind one of a later term`);
+    return;
+  }
   const unreadable = news.find(({ kind, command }) => kind === "configuration" && !decodeConfiguration(command).ok);
   if (unreadable !== undefined) {
     state.violation(from, `sent entry ${unreadable.index}, which holds no configuration`);

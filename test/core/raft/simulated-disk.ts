@@ -4,7 +4,7 @@
  * Records are trimmed behind a snapshot as a gateway does it, and can be lost to damage.
  */
 import type { RaftRecord } from "../../../src/core/raft/events-effects.ts";
-import type { HardState, SnapshotMeta } from "../../../src/core/raft/messages.ts";
+import type { Entry, HardState, SnapshotMeta } from "../../../src/core/raft/messages.ts";
 import { encodeRecord } from "../../../src/core/raft/record-codec.ts";
 import { type RecordPosition, RecordReplay, type ReplayResult, trimPosition } from "../../../src/core/raft/replay.ts";
 import type { Random } from "../../../src/lib/random.ts";
@@ -26,8 +26,10 @@ export class SimulatedDisk {
   #records: StoredRecord[] = [];
   #syncedCount = 0;
   #nextSequence = 1;
-  /** Terms of the log on disk from index 1 on, as far as they are known. */
-  #terms: (number | undefined)[] = [];
+  /** The log that the node has on disk. */
+  #log = new Terms();
+  /** The same, as if nothing had ever been damaged. */
+  #wholeLog = new Terms();
   #recordsAt: RecordPosition[] = [];
 
   constructor(founding: SnapshotMeta) {
@@ -41,36 +43,32 @@ export class SimulatedDisk {
   /** The oldest record that is not fsynced yet, is now. */
   syncNext(): void {
     const { sequence, record } = this.#records[this.#syncedCount++] as StoredRecord;
-    const { hardState, base, firstIndex, entries } = record;
+    const { hardState, base, firstIndex, entries, lastIndex } = record;
     this.hardState = hardState;
-    if (base !== undefined && this.#terms[base.index - 1] !== base.term) {
-      this.#resetTo(base);
-      this.#recordsAt = [{ sequence, firstIndex: base.index }];
+    for (const log of [this.#log, this.#wholeLog]) {
+      if (base !== undefined) log.beginAt(base);
+      if (entries.length > 0) log.replaceFrom(firstIndex, entries);
     }
-    if (entries.length > 0) {
-      this.#terms.length = firstIndex - 1;
-      for (const { term } of entries) this.#terms.push(term);
-      this.#recordsAt.push({ sequence, firstIndex });
-    }
+    if (entries.length > 0) this.#recordsAt.push({ sequence, firstIndex });
+    // Only where nothing stands behind the snapshot: otherwise earlier records still hold what does.
+    else if (base?.index === lastIndex) this.#recordsAt.push({ sequence, firstIndex: lastIndex });
     if (base !== undefined) this.#trim(base.index);
     this.#noteHealing();
   }
 
-  #resetTo({ index, term }: SnapshotMeta): void {
-    this.#terms = [];
-    this.#terms[index - 1] = term;
-  }
-
   #trim(snapshotIndex: number): void {
     const before = trimPosition(this.#recordsAt, snapshotIndex);
-    const kept = this.#records.findIndex(({ sequence }) => sequence >= before);
+    const kept = Math.max(
+      0,
+      this.#records.findIndex(({ sequence }) => sequence >= before),
+    );
     this.#records.splice(0, kept);
     this.#syncedCount -= kept;
     this.#recordsAt = this.#recordsAt.filter(({ sequence }) => sequence >= before);
   }
 
   #noteHealing(): void {
-    if (this.lackingUpTo !== undefined && Math.max(this.snapshot.index, this.#terms.length) >= this.lackingUpTo)
+    if (this.lackingUpTo !== undefined && Math.max(this.snapshot.index, this.#log.lastIndex) >= this.lackingUpTo)
       this.lackingUpTo = undefined;
   }
 
@@ -109,19 +107,45 @@ export class SimulatedDisk {
     if (hardState.term < termBefore || (hardState.term === termBefore && hardState.votedFor !== votedFor))
       throw new SafetyViolation("hard-state-on-disk", `term ${hardState.term} and vote ${hardState.votedFor} are not what was recorded`);
     this.#recordsAt = [...recordsAt];
-    const { index, term } = this.snapshot;
-    if (this.#terms[index - 1] !== term && index > 0) this.#resetTo(this.snapshot);
-    const had = this.#terms;
-    this.#terms = had.slice(0, index).concat(entries.map((entry) => entry.term));
-    if (this.#terms.some((known, i) => i >= index && known !== had[i]))
+    this.#wholeLog.beginAt(this.snapshot);
+    this.#log = new Terms();
+    this.#log.beginAt(this.snapshot);
+    this.#log.replaceFrom(this.snapshot.index + 1, entries);
+    if (entries.some(({ index, term }) => this.#wholeLog.at(index) !== term))
       throw new SafetyViolation("log-on-disk", "the log that was replayed is another one");
-    if (had.length > this.#terms.length) this.lackingUpTo = Math.max(had.length, this.lackingUpTo ?? 0);
+    const { lastIndex } = this.#wholeLog;
+    if (lastIndex > this.#log.lastIndex) this.lackingUpTo = Math.max(lastIndex, this.lackingUpTo ?? 0);
     this.#noteHealing();
     return result;
   }
 
   /** Whether the entry at `index` is on disk with this term, or under the snapshot. */
   holds(index: number, term: number | undefined): boolean {
-    return index <= this.snapshot.index || (term !== undefined && this.#terms[index - 1] === term);
+    return index <= this.snapshot.index || (term !== undefined && this.#log.at(index) === term);
+  }
+}
+
+/** Terms of a log's entries, as far as they are known. */
+class Terms {
+  #terms: (number | undefined)[] = [];
+
+  get lastIndex(): number {
+    return this.#terms.length;
+  }
+
+  at(index: number): number | undefined {
+    return this.#terms[index - 1];
+  }
+
+  /** Behind a snapshot stays only what is known to go on from there. */
+  beginAt({ index, term }: SnapshotMeta): void {
+    if (index === 0 || this.at(index) === term) return;
+    this.#terms = [];
+    this.#terms[index - 1] = term;
+  }
+
+  replaceFrom(firstIndex: number, entries: readonly Entry[]): void {
+    this.#terms.length = firstIndex - 1;
+    for (const { term } of entries) this.#terms.push(term);
   }
 }
