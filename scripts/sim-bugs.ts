@@ -50,18 +50,22 @@ async function search(bug: PlantedBug): Promise<Found> {
     const report = await runSeed({ world, ...runOptions(bug, seed), ...bug.plant() });
     if (report.ok) continue;
     if (!bug.caughtAs.test(report.problem ?? "")) {
-      lines.push(`seed ${seed} ends otherwise: ${report.problem ?? ""}`);
+      lines.push(`seed ${seed} ends otherwise: ${firstLine(report.problem)}`);
       continue;
     }
     const without = await runSeed({ world, ...runOptions(bug, seed) });
     if (without.ok) {
-      lines.push(`seed ${seed} after ${Math.round(report.virtualMs / 1_000)} s: ${report.problem ?? ""}`);
+      lines.push(`seed ${seed} after ${Math.round(report.virtualMs / 1_000)} s: ${firstLine(report.problem)}`);
       return { name, seed, lines };
     }
-    lines.push(`seed ${seed} fails without the bug as well: ${without.problem ?? ""}`);
+    lines.push(`seed ${seed} fails without the bug as well: ${firstLine(without.problem)}`);
   }
   lines.push(`not caught by seeds ${first} to ${first + seeds - 1}`);
   return { name, seed: undefined, lines };
+}
+
+function firstLine(problem: string | undefined): string {
+  return problem?.split("\n")[0] ?? "";
 }
 
 /** Searches in a child, which answers with one message. */

@@ -106,7 +106,7 @@ export class RaftChecker {
     }
     const term = Math.max(floor.ledTerm, floor.durableTerm);
     if (view.term < term) throw new SafetyViolation(`${id} went back to term ${view.term} by a restart, from ${term} at least`);
-    if (view.term === floor.ledTerm && view.votedFor !== view.self)
+    if (floor.ledTerm > 0 && view.term === floor.ledTerm && view.votedFor !== view.self)
       throw new SafetyViolation(`${id} forgot its vote for itself in term ${view.term}, in which it led`);
     if (view.lastIndex < floor.durableIndex)
       throw new SafetyViolation(`${id} has entries up to ${view.lastIndex} after a restart, and had made ${floor.durableIndex} durable`);

@@ -8,6 +8,7 @@ import type { Random } from "../lib/random.ts";
 import { FaultBudget } from "./faults/budget.ts";
 import { faultFamilies, faults, faultsOf } from "./faults/families.ts";
 import { type Fault, Strike, type Watcher } from "./faults/strike.ts";
+import { Operator } from "./operator.ts";
 import type { SimulatedSite } from "./site.ts";
 
 export interface NemesisOptions {
@@ -26,6 +27,7 @@ const lanesMax = 3;
 const gapMs = 3_000;
 /** Of a gateway that stopped by itself, for a fault of its disk, somebody sees to it that it starts again. */
 const restartMs = 2_000;
+const membersMs = 60_000;
 
 export class Nemesis {
   /** The highest number of a strike so far, skipped ones too. */
@@ -33,6 +35,7 @@ export class Nemesis {
   readonly #options: NemesisOptions;
   readonly #site: SimulatedSite;
   readonly #budget: FaultBudget;
+  readonly #operator: Operator;
   readonly #faults: readonly Fault[];
   readonly #sources: readonly Random[];
   readonly #watchers = new Set<Watcher>();
@@ -45,6 +48,7 @@ export class Nemesis {
     this.#site = options.site;
     this.#budget = new FaultBudget(options.site.gateways.map((gateway) => gateway.id));
     const { random } = options;
+    this.#operator = new Operator({ site: options.site, random: random.fork() });
     this.#faults = options.only === undefined ? drawFaults(random) : faultsOf(options.only);
     const lanes = random.pick([1, 1, 2, 2, lanesMax]);
     this.#sources = Array.from({ length: lanes }, () => random.fork());
@@ -89,6 +93,7 @@ export class Nemesis {
     // A start that met the last error of a disk fails a little later.
     await this.#site.runFor(restartMs);
     this.#startAll();
+    await this.#site.until(() => this.#operator.idle(), { withinMs: membersMs, what: "the changes of members that were begun come about" });
   }
 
   #anyDue(): boolean {
@@ -115,6 +120,7 @@ export class Nemesis {
         site: this.#site,
         random,
         budget: this.#budget,
+        operator: this.#operator,
         acknowledged: this.#options.acknowledged,
         watch: (watcher) => this.#watchers.add(watcher),
       });

@@ -4,6 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import { decodeRecord, encodeRecord } from "../../src/core/raft/record-codec.ts";
+import { decodeSnapshot, SnapshotEncoder } from "../../src/core/raft/snapshot-codec.ts";
+import { decodeParts, encodeParts, type Part, Section } from "../../src/core/site/state-format.ts";
+import { Packing } from "../../src/lib/packing.ts";
 import type { Log } from "../../src/ports/log.ts";
 import type { SeedOptions } from "../../src/sim/run-seed.ts";
 import type { WrapDisk } from "../../src/sim/simulated-gateway.ts";
@@ -98,7 +101,55 @@ function isMember(identity: unknown): boolean {
   return typeof identity === "object" && identity !== null && "stage" in identity && identity.stage === "member";
 }
 
-const splitBrain = /lead in term|committed entry|and differ|not linearizable|lost|wrote an entry over/;
+/** Sections of the sessions that make retries apply once. */
+const sessionSections: ReadonlySet<number> = new Set([Section.Session, Section.Remembered, Section.EndedSessions]);
+
+/** Snapshots are written without the sessions. */
+const forgetfulSnapshots: WrapDisk = (ports) => {
+  const { snapshots } = ports;
+  const create = snapshots.create.bind(snapshots);
+  snapshots.create = async (name) => {
+    const created = await create(name);
+    if (!created.ok) return created;
+    const file = created.value;
+    const append = file.append.bind(file);
+    const commit = file.commit.bind(file);
+    const parts: Uint8Array[] = [];
+    file.append = (bytes) => {
+      parts.push(Uint8Array.from(bytes));
+      return Promise.resolve({ ok: true, value: undefined });
+    };
+    file.commit = async () => {
+      const appended = await append(withoutSessions(Buffer.concat(parts)));
+      return appended.ok ? commit() : appended;
+    };
+    return created;
+  };
+  return ports;
+};
+
+function withoutSessions(bytes: Uint8Array): Uint8Array {
+  const snapshot = decodeSnapshot(bytes);
+  if (!snapshot.ok) return bytes;
+  const packing = new Packing();
+  const parts: Part[] = [];
+  decodeParts(snapshot.value.state, packing, (section, item) => {
+    if (!sessionSections.has(section)) parts.push({ section: section as Section, size: 1, item: () => item });
+    return true;
+  });
+  const encoder = new SnapshotEncoder(snapshot.value.meta);
+  const file = encoder.header();
+  for (const block of encodeParts(parts, packing)) file.push(...encoder.block(block));
+  return Buffer.concat([...file, ...encoder.end()]);
+}
+
+/** A restart shows it before two logs or two leaders do. */
+const forgotten = /forgot its vote|after a restart|by a restart/;
+const splitBrain = /lead in term|leads in term|committed entry|comes after one of term|and differ|not linearizable|lost/;
+
+function either(...patterns: readonly RegExp[]): RegExp {
+  return new RegExp(patterns.map((pattern) => pattern.source).join("|"));
+}
 
 export const plantedBugs: readonly PlantedBug[] = [
   { name: "accept-quorum-of-one", plant: () => ({ rules: { copiesRequired: () => 1 } }), faultsMs: 20_000, caughtAs: /lost/ },
@@ -114,14 +165,14 @@ export const plantedBugs: readonly PlantedBug[] = [
     plant: () => ({ wrapDisk: lyingLog("raft") }),
     only: ["crash", "election"],
     faultsMs: 20_000,
-    caughtAs: splitBrain,
+    caughtAs: either(splitBrain, forgotten),
   },
   {
     name: "vote-not-persisted",
     plant: () => ({ wrapDisk: forgetfulVoter }),
     only: ["voter-restarts"],
     faultsMs: 20_000,
-    caughtAs: splitBrain,
+    caughtAs: either(splitBrain, forgotten),
   },
   { name: "raft-majority-of-one", plant: () => ({ rules: { raft: { quorumSize: () => 1 } } }), faultsMs: 10_000, caughtAs: splitBrain },
   {
@@ -159,5 +210,36 @@ export const plantedBugs: readonly PlantedBug[] = [
     only: ["wiped-disk"],
     faultsMs: 20_000,
     caughtAs: /with an empty folder|lead in term|committed entry/,
+  },
+  {
+    // Dissertation §6.4.
+    name: "stale-read",
+    plant: () => ({ rules: { raft: { mayServeRead: () => true } } }),
+    only: ["leader-in-slow-time"],
+    faultsMs: 60_000,
+    caughtAs: /not linearizable/,
+  },
+  {
+    // Dissertation §6.3.
+    name: "snapshot-forgets-sessions",
+    plant: () => ({ wrapDisk: forgetfulSnapshots }),
+    only: ["crash"],
+    faultsMs: 30_000,
+    caughtAs: /and differ|not linearizable/,
+  },
+  {
+    name: "damaged-log-votes",
+    plant: () => ({ rules: { raft: { mayVoteImpaired: () => true } } }),
+    only: ["damaged-voter"],
+    faultsMs: 40_000,
+    caughtAs: splitBrain,
+  },
+  {
+    // Dissertation §4.1, and the correction of 2015.
+    name: "two-membership-changes",
+    plant: () => ({ rules: { raft: { mayChangeMembership: () => true } } }),
+    only: ["membership", "election", "partition"],
+    faultsMs: 40_000,
+    caughtAs: either(splitBrain, /membership changes under way at once/),
   },
 ];

@@ -14,6 +14,8 @@ export class FaultBudget {
   readonly #claims = new Map<GatewayId, Holder>();
   /** Gateways whose disk does not hold what it promised, and whether it does again by itself. */
   readonly #broken = new Map<GatewayId, () => boolean>();
+  /** Whether the disk that was lost last has been made up for. */
+  #lost: (() => boolean) | undefined;
   /** Who waits for all gateways: nobody else gets one meanwhile. */
   #next: Holder | undefined;
   /** Who has changed how the whole network behaves. */
@@ -58,6 +60,22 @@ export class FaultBudget {
     if (this.#broken.has(gateway) || this.#broken.size >= Math.floor((this.#gateways.length - 1) / 2)) return false;
     this.#broken.set(gateway, healed);
     return true;
+  }
+
+  /**
+   * May this gateway's disk be lost for good? One at a time: `restored` tells when the others have given it everything
+   * again, and until then they must not lose any of theirs.
+   */
+  loseDisk(gateway: GatewayId, restored: () => boolean): boolean {
+    if (this.#lost?.() === false || !this.breakDisk(gateway, restored)) return false;
+    this.#lost = restored;
+    return true;
+  }
+
+  /** The gateway is somebody else's from now on, who lets go of it by `undefined`. */
+  handOver(gateway: GatewayId, holder: Holder | undefined): void {
+    if (holder === undefined) this.#claims.delete(gateway);
+    else this.#claims.set(gateway, holder);
   }
 
   /** It holds all of it again. */

@@ -15,6 +15,11 @@ function voteOf(gateway: SimulatedGateway): string | undefined {
   return view?.votedFor === undefined ? undefined : `${view.term} ${view.votedFor}`;
 }
 
+/** By what name Raft knows the gateway's folder. */
+function memberOf(gateway: SimulatedGateway): string {
+  return gateway.running()?.gateway.serving()?.consensus.view().self ?? gateway.id;
+}
+
 /** Two groups, without the voter, that do not hear each other. */
 function cutSides(strike: Strike, sides: readonly [readonly SimulatedGateway[], readonly SimulatedGateway[]]): (() => void)[] {
   return sides[0].flatMap((one) => sides[1].map((other) => strike.cutBoth(one, other)));
@@ -40,13 +45,13 @@ async function voterRestarts(strike: Strike): Promise<void> {
     for (const heal of cutVoter) heal();
     for (const resume of resumes) resume();
     const before = voteOf(voter);
-    await strike.reaches(() => voteOf(voter) !== before && voteOf(voter)?.endsWith(` ${voter.id}`) === false, voteMs);
+    await strike.reaches(() => voteOf(voter) !== before && voteOf(voter)?.endsWith(` ${memberOf(voter)}`) === false, voteMs);
     // Its vote reaches the disk, and the candidate.
     await strike.wait(random.below(20));
     const vote = voteOf(voter) ?? "";
     strike.crash(voter, { power: true });
     // The other side asks first.
-    const favoured = sides.find((side) => side.some((gateway) => vote.endsWith(` ${gateway.id}`))) ?? [];
+    const favoured = sides.find((side) => side.some((gateway) => vote.endsWith(` ${memberOf(gateway)}`))) ?? [];
     heals.push(...favoured.map((gateway) => strike.cutBoth(voter, gateway)));
     await strike.wait(random.below(20));
     strike.start(voter);
@@ -142,6 +147,19 @@ export const elections: readonly Fault[] = [
       for (const heal of heals) strike.mendLater(heal);
       resume();
       await strike.wait(strike.random.below(2_000));
+    },
+  },
+  {
+    // The leader's clocks nearly stand still, and nobody hears it: it goes on leading long after the others have elected another.
+    name: "leader-in-slow-time",
+    family,
+    async carryOut(strike) {
+      const leader = strike.site.leader();
+      if (leader === undefined || strike.claim(leader) === undefined) return;
+      leader.clock.run(strike.random.pick([0.05, 0.2, 0.5]));
+      strike.mendLater(() => leader.clock.set());
+      alone(strike, leader);
+      await strike.wait(electionMs + strike.random.below(4_000));
     },
   },
   {

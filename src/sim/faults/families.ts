@@ -5,11 +5,21 @@ import { disks } from "./disks.ts";
 import { elections } from "./elections.ts";
 import { folders } from "./folders.ts";
 import { links } from "./links.ts";
+import { membership } from "./membership.ts";
 import { partitions } from "./partitions.ts";
 import { processes } from "./processes.ts";
 import type { Fault } from "./strike.ts";
 
-export const faults: readonly Fault[] = [...processes, ...elections, ...partitions, ...links, ...clocks, ...disks, ...folders];
+export const faults: readonly Fault[] = [
+  ...processes,
+  ...elections,
+  ...partitions,
+  ...links,
+  ...clocks,
+  ...disks,
+  ...folders,
+  ...membership,
+];
 
 export const faultFamilies: readonly string[] = [...new Set(faults.map((fault) => fault.family))];
 

@@ -113,9 +113,11 @@ export const folders: readonly Fault[] = [
     family,
     async carryOut(strike) {
       const victim = strike.victim();
-      if (victim === undefined || !strike.budget.breakDisk(victim.id, () => isHealed(victim))) return;
+      if (victim === undefined) return;
+      const damage: Damage = { begun: false };
+      if (!strike.budget.breakDisk(victim.id, () => damage.begun && isHealed(victim))) return;
       strike.crash(victim, { power: strike.random.chance(0.5) });
-      await flipAndStart(strike, victim, strike.random.pick(["raft", "readings"]));
+      await flipAndStart(strike, victim, { log: strike.random.pick(["raft", "readings"]), damage });
       await strike.wait(strike.durationMs());
     },
   },
@@ -128,8 +130,17 @@ function isHealed(gateway: SimulatedGateway): boolean {
   return serving !== undefined && serving.consensus.view().impairedUntil === undefined;
 }
 
+/** Whether a gateway runs on its damaged log: from then on it may be healed, and not before. */
+interface Damage {
+  begun: boolean;
+}
+
 /** A bit of the log turns while the gateway is down. One that does not start any more gets its folder back in the end. */
-async function flipAndStart(strike: Strike, victim: SimulatedGateway, log: string): Promise<void> {
+async function flipAndStart(
+  strike: Strike,
+  victim: SimulatedGateway,
+  { log, damage }: { readonly log: string; readonly damage: Damage },
+): Promise<void> {
   const intact = victim.disk.image();
   if (!victim.disk.flipLogBit(log)) {
     strike.budget.diskMended(victim.id);
@@ -137,6 +148,7 @@ async function flipAndStart(strike: Strike, victim: SimulatedGateway, log: strin
   }
   strike.note(`a bit of the ${log} log of ${victim.id} turns`);
   strike.start(victim);
+  damage.begun = true;
   await strike.reaches(() => victim.running() === undefined || isHealed(victim), openedMs);
   if (victim.running() !== undefined) return;
   const why = victim.stoppedItself();
@@ -161,7 +173,8 @@ async function damagedVoter(strike: Strike): Promise<void> {
   const others = gateways.filter((gateway) => gateway !== leader);
   const victim = random.pick(others);
   const behind = others.filter((gateway) => gateway !== victim).slice(0, Math.floor(gateways.length / 2));
-  if (!strike.budget.breakDisk(victim.id, () => isHealed(victim))) return;
+  const damage: Damage = { begun: false };
+  if (!strike.budget.breakDisk(victim.id, () => damage.begun && isHealed(victim))) return;
   const healBehind = behind.flatMap((gateway) =>
     gateways.filter((other) => !behind.includes(other)).map((other) => strike.cutBoth(gateway, other)),
   );
@@ -169,7 +182,7 @@ async function damagedVoter(strike: Strike): Promise<void> {
   strike.crash(victim, { power: random.chance(0.5) });
   for (const other of others) strike.cutBoth(leader, other);
   for (const heal of healBehind) heal();
-  await flipAndStart(strike, victim, "raft");
+  await flipAndStart(strike, victim, { log: "raft", damage });
   await strike.wait(4_000 + strike.durationMs());
 }
 

@@ -4,6 +4,7 @@
  */
 
 import type { Random } from "../../lib/random.ts";
+import type { Operator } from "../operator.ts";
 import type { EffectCrash, SimulatedGateway } from "../simulated-gateway.ts";
 import type { SimulatedSite } from "../site.ts";
 import type { FaultBudget } from "./budget.ts";
@@ -20,6 +21,7 @@ export interface StrikeOptions {
   /** The strike's own source: what one strike draws, or a skipped one does not, changes no other. */
   readonly random: Random;
   readonly budget: FaultBudget;
+  readonly operator: Operator;
   /** Messages acknowledged so far, to strike just behind one. */
   readonly acknowledged: () => number;
   readonly watch: (watcher: Watcher) => void;
@@ -33,6 +35,7 @@ export class Strike {
   readonly site: SimulatedSite;
   readonly random: Random;
   readonly budget: FaultBudget;
+  readonly operator: Operator;
   readonly #options: StrikeOptions;
   readonly #repairs: (() => void)[] = [];
   #ended = false;
@@ -43,6 +46,7 @@ export class Strike {
     this.site = options.site;
     this.random = options.random;
     this.budget = options.budget;
+    this.operator = options.operator;
   }
 
   get gateways(): readonly SimulatedGateway[] {
