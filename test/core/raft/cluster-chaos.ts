@@ -271,7 +271,8 @@ export class Simulation {
     if (this.#random.chance(0.25)) {
       const to = this.#random.chance(0.5) ? undefined : this.#random.pick(cluster.slots).id;
       cluster.step(slot, { type: "transfer-leadership", to });
-    } else if (this.#changesMembership && slot.view !== undefined) {
+    } else if (this.#changesMembership && slot.view !== undefined && slot.pausedUntilMs <= cluster.queue.nowMs) {
+      // A node that is paused would take the question later, when other disks may be damaged.
       const configuration = this.#changed(slot.view.configuration, slot.id);
       if (configuration.voters.length > 0 && this.#hasWholeMajority(configuration))
         cluster.step(slot, { type: "change-configuration", requestId: this.#nextRequest++, configuration });
