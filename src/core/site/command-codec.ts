@@ -7,6 +7,7 @@ import { failure, type Result, success } from "../../lib/errors.ts";
 import type { Packing } from "../../lib/packing.ts";
 import { decodeOwnerTable } from "../ring/owner-table.ts";
 import type { SiteCommand } from "./commands.ts";
+import { decodeKvPut, encodeKvPut, isKvPut, type OncePut } from "./kv-put-codec.ts";
 import { featureLevels, levelOf } from "./features.ts";
 import { bytes, type Check, count, fields, flag, list, oneOf, optional, positive, text, whole } from "./shapes.ts";
 
@@ -72,11 +73,12 @@ export function isSiteCommand(value: unknown): value is SiteCommand {
 }
 
 export function encodeCommand(command: SiteCommand, packing: Packing): Uint8Array {
-  return packing.pack(command);
+  return command.t === "once" && command.command.t === "kv-put" ? encodeKvPut(command as OncePut) : packing.pack(command);
 }
 
 /** `maxLevel` below this version's own makes it refuse what an older version would not know. */
 export function decodeCommand(encoded: Uint8Array, packing: Packing, maxLevel: number = featureLevels.max): Result<SiteCommand> {
+  if (isKvPut(encoded) && maxLevel >= 2) return decodeKvPut(encoded);
   const unpacked = packing.unpack(encoded);
   if (!unpacked.ok) return unpacked;
   if (!isSiteCommand(unpacked.value) || levelOf(unpacked.value) > maxLevel)

@@ -4,7 +4,7 @@
  */
 
 import type { ConfigurationRecord } from "../../core/raft/configuration.ts";
-import type { RaftRole, RefusalReason, RequestId } from "../../core/raft/events-effects.ts";
+import type { Proposal, RaftRole, RefusalReason, RequestId } from "../../core/raft/events-effects.ts";
 import type { Entry, RaftMessage, SnapshotMeta } from "../../core/raft/messages.ts";
 import type { RaftNode, RaftView } from "../../core/raft/raft-node.ts";
 import type { RecordPosition } from "../../core/raft/replay.ts";
@@ -249,8 +249,25 @@ export class Consensus implements RaftHooks {
       );
       return { requestId, command };
     });
-    this.#context.inbox.post(() => this.#driver.step({ type: "propose", proposals }));
+    for (const proposal of proposals) this.#gathered.push(proposal);
+    this.#stepGathered();
     return Promise.all(answers);
+  }
+
+  #gathered: Proposal[] = [];
+  #gathering = false;
+  /** One record, one fsync, one message per follower for all that came in this turn of the loop, from whichever gateway. */
+  #stepGathered(): void {
+    if (this.#gathering) return;
+    this.#gathering = true;
+    this.#context.clock.schedule(0, () =>
+      this.#context.inbox.post(() => {
+        this.#gathering = false;
+        const proposals = this.#gathered;
+        this.#gathered = [];
+        this.#driver.step({ type: "propose", proposals });
+      }),
+    );
   }
 
   async #proposeForPeer(body: unknown): Promise<Result<unknown>> {

@@ -54,6 +54,7 @@ export class Proposer {
   #queue: Waiting[] = [];
   /** Batches that have left and whose place is not free again. */
   #underWay = 0;
+  #waking = false;
   /** The session that the site knows this process by, once it does. */
   #session: { readonly id: SessionId; opened: boolean };
   #sessions = 1;
@@ -159,8 +160,20 @@ export class Proposer {
   #enqueue(bytes: Uint8Array): Promise<Result<ApplyResult>> {
     return new Promise((resolve) => {
       this.#queue.push({ bytes, settle: resolve });
-      this.#context.inbox.post(() => this.#sendQueue());
+      this.#wake();
     });
+  }
+
+  /** At the end of the turn: what its other packets ask for comes along. */
+  #wake(): void {
+    if (this.#waking || this.#queue.length === 0 || this.#underWay >= batchesMax) return;
+    this.#waking = true;
+    this.#context.clock.schedule(0, () =>
+      this.#context.inbox.post(() => {
+        this.#waking = false;
+        this.#sendQueue();
+      }),
+    );
   }
 
   /** While two batches are under way, what comes up joins the next: one record, one fsync, one message for all of it. */
@@ -185,7 +198,7 @@ export class Proposer {
       free = true;
       this.#underWay--;
       this.#context.clock.cancel(patience);
-      this.#context.inbox.post(() => this.#sendQueue());
+      this.#wake();
     };
     // A batch that waits for a leader that is gone must not hold up the ones that know better.
     const patience = this.#context.clock.schedule(batchPatienceMs, makeFree);
