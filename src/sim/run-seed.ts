@@ -19,6 +19,8 @@ export interface SeedOptions {
   readonly world: SimulatorWorld;
   readonly rules?: GatewayRules;
   readonly wrapDisk?: WrapDisk;
+  /** What else goes on at the site, from its first moment: called before anything has started. */
+  readonly prepare?: (site: SimulatedSite) => void;
   /** Size of the site; drawn when it is left out. */
   readonly gateways?: number;
   /** Virtual time under faults; the calm phases come on top. */
@@ -66,6 +68,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
     rules: options.rules ?? {},
     ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
   });
+  options.prepare?.(site);
   const run = new SeedRun(site, options);
   let problem: string | undefined;
   try {

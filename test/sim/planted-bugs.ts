@@ -10,11 +10,14 @@ import { Packing } from "../../src/lib/packing.ts";
 import type { Log } from "../../src/ports/log.ts";
 import type { SeedOptions } from "../../src/sim/run-seed.ts";
 import type { WrapDisk } from "../../src/sim/simulated-gateway.ts";
+import type { SimulatedSite } from "../../src/sim/site.ts";
 
 export interface PlantedBug {
   readonly name: string;
   /** Anew for each run: some bugs remember what they should not. */
   readonly plant: () => Pick<SeedOptions, "rules" | "wrapDisk">;
+  /** What provokes the bug, and does no harm where the rules hold: it is there with the bug and without. */
+  readonly prepare?: (site: SimulatedSite) => void;
   /** The faults under which it is searched and replayed; drawn by the seed when left out. */
   readonly only?: readonly string[];
   readonly faultsMs: number;
@@ -30,9 +33,11 @@ export function plantedSeeds(): Readonly<Record<string, number>> {
 }
 
 /** What a seed is run with, to catch the bug or to hold without it. */
-export function runOptions(bug: PlantedBug, seed: number): Pick<SeedOptions, "seed" | "faultsMs" | "only"> {
-  return { seed, faultsMs: bug.faultsMs, ...(bug.only === undefined ? {} : { only: bug.only }) };
+export function runOptions({ faultsMs, only, prepare }: PlantedBug, seed: number): Omit<SeedOptions, "world" | "rules" | "wrapDisk"> {
+  return { seed, faultsMs, ...(only === undefined ? {} : { only }), ...(prepare === undefined ? {} : { prepare }) };
 }
+
+const askMs = 700;
 
 /** Changes a log of each gateway's disk, when it is opened. */
 function changedLog(name: string, change: (log: Log) => void): WrapDisk {
@@ -73,6 +78,22 @@ function withoutVote(bytes: Uint8Array): Uint8Array {
   const { hardState, lastIndex } = record.value;
   if (hardState === undefined || lastIndex === undefined) return bytes;
   return encodeRecord({ ...record.value, lastIndex, hardState: { ...hardState, votedFor: undefined } });
+}
+
+/** Somebody who asks the leader for a second change of the members before the first is committed. */
+function impatientOperator(site: SimulatedSite): void {
+  site.scheduler.schedule(askMs, "an impatient operator", () => {
+    const consensus = site.leader()?.running()?.gateway.serving()?.consensus;
+    const view = consensus?.view();
+    const demoted = view?.configuration.voters.find((voter) => voter !== view.self);
+    if (consensus !== undefined && view !== undefined && demoted !== undefined) {
+      const { voters, learners, witnesses } = view.configuration;
+      const fewer = { voters: voters.filter((voter) => voter !== demoted), learners: [...learners, demoted].sort(), witnesses };
+      void consensus.changeConfiguration(fewer);
+      void consensus.changeConfiguration(view.configuration);
+    }
+    impatientOperator(site);
+  });
 }
 
 /** The identity outlives the disk, as if it lay on another one: a wiped gateway joins again, without its log. */
@@ -238,8 +259,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     // Dissertation §4.1, and the correction of 2015.
     name: "two-membership-changes",
     plant: () => ({ rules: { raft: { mayChangeMembership: () => true } } }),
-    only: ["membership", "election", "partition"],
-    faultsMs: 40_000,
+    prepare: impatientOperator,
+    only: ["election", "partition"],
+    faultsMs: 20_000,
     caughtAs: either(splitBrain, /membership changes under way at once/),
   },
 ];
