@@ -7,8 +7,8 @@ import { failure, type Result, success } from "../../lib/errors.ts";
 import type { Packing } from "../../lib/packing.ts";
 import { decodeOwnerTable } from "../ring/owner-table.ts";
 import type { SiteCommand } from "./commands.ts";
-import { decodeKvPut, encodeKvPut, isKvPut, type OncePut } from "./kv-put-codec.ts";
 import { featureLevels, levelOf } from "./features.ts";
+import { decodeKvPut, encodeKvPut, isKvPut, type OncePut } from "./kv-put-codec.ts";
 import { bytes, type Check, count, fields, flag, list, oneOf, optional, positive, text, whole } from "./shapes.ts";
 
 const role = oneOf("full", "witness");

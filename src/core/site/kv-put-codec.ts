@@ -51,5 +51,11 @@ export function decodeKvPut(encoded: Uint8Array): Result<OncePut> {
   const expect = reader.signedVarint();
   const value = reader.raw(reader.remaining);
   if (reader.problem !== undefined) return failure("bad-request", `these ${encoded.length} bytes are no put: ${reader.problem.message}`);
-  return success({ t: "once", session: sessionId(session), sequence, floor, command: { t: "kv-put", key, value, expect: expect as KvExpect } });
+  return success({
+    t: "once",
+    session: sessionId(session),
+    sequence,
+    floor,
+    command: { t: "kv-put", key, value, expect: expect as KvExpect },
+  });
 }

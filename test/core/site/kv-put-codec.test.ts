@@ -50,7 +50,8 @@ const example: OncePut = {
 
 test("what ends too early, or has another version, is no command", () => {
   const bytes = encodeCommand(example, packing);
-  for (let length = 0; length < bytes.length; length++) assert.not.ok(decodeCommand(bytes.subarray(0, length), packing).ok, `${length} bytes`);
+  for (let length = 0; length < bytes.length; length++)
+    assert.not.ok(decodeCommand(bytes.subarray(0, length), packing).ok, `${length} bytes`);
   const other = Uint8Array.from(bytes);
   other[1] = 2;
   assert.not.ok(decodeCommand(other, packing).ok);
