@@ -79,7 +79,7 @@ export class Filling {
 
   /** Begins where there is something to fill and nothing is under way. After each change of the ring, and at the start. */
   look(): void {
-    if (this.#running || this.#stopped || this.#nextBatch() === undefined) return;
+    if (this.#running || this.#over() || this.#nextBatch() === undefined) return;
     this.#running = true;
     void this.#fillAll().finally(() => {
       this.#running = false;
