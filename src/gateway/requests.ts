@@ -170,8 +170,10 @@ export class Requests {
     const body = result.ok ? { id, asker, value: result.value } : { id, asker, code: result.code, message: result.message };
     const packed = this.#context.packing.pack(body);
     if (this.#router.send(from, channel, FrameKind.Response, packed) || !result.ok) return;
-    // An answer that the link does not take must not leave the asker waiting for its time-out.
-    this.#respond(question, failure("busy", `the link from ${this.#context.self} did not take an answer of ${packed.length} bytes`));
+    // An answer that the link does not take must not leave the asker waiting for its time-out. What was asked has been done, so
+    // that it must not look like a question that was turned away: a change would pass for one that was not made.
+    const why = `the link from ${this.#context.self} did not take an answer of ${packed.length} bytes`;
+    this.#respond(question, failure("outcome-unknown", why));
   }
 
   #responded(from: GatewayId, bytes: Uint8Array): void {

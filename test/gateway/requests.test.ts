@@ -20,7 +20,9 @@ interface Side {
   readonly sent: Uint8Array[];
 }
 
-function sideOf(scheduler: Scheduler, peer: GatewayId, sessionTag: number): Side {
+const everything = (_frame: Uint8Array): boolean => true;
+
+function sideOf(scheduler: Scheduler, peer: GatewayId, sessionTag: number, takes = everything): Side {
   const sent: Uint8Array[] = [];
   const used = {
     self: peer === a ? b : a,
@@ -34,7 +36,9 @@ function sideOf(scheduler: Scheduler, peer: GatewayId, sessionTag: number): Side
       },
     },
     diagnostics: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
-    ports: { transport: { isUp: () => true, send: (_to: GatewayId, _channel: string, frame: Uint8Array) => sent.push(frame) > 0 } },
+    ports: {
+      transport: { isUp: () => true, send: (_to: GatewayId, _channel: string, frame: Uint8Array) => takes(frame) && sent.push(frame) > 0 },
+    },
   };
   // Of a gateway's world, requests and their router use no more than this.
   const context = used as unknown as GatewayContext;
@@ -117,6 +121,26 @@ test("failures travel with their code; a handler that throws is `internal`; an u
     codes.push(result.ok ? "ok" : result.code);
   }
   assert.equal(codes, ["busy", "internal", "not-found"]);
+});
+
+test("a change whose answer the link does not take may have been made: its outcome is unknown, never `busy`", async () => {
+  const scheduler = new Scheduler();
+  const asking = sideOf(scheduler, b, 7);
+  const answering = sideOf(scheduler, a, 9, (frame) => frame.length < 1_000);
+  asking.router.admit(b, 9);
+  answering.router.admit(a, 7);
+  let made = 0;
+  answering.requests.serve("propose", async () => {
+    made++;
+    return success(new Uint8Array(2_000));
+  });
+  const answer = ask(asking);
+  answering.router.receive(a, asking.sent[0] as Uint8Array);
+  await settled();
+  asking.router.receive(b, answering.sent[0] as Uint8Array);
+  const outcome = await answer;
+  assert.is(made, 1);
+  assert.is(outcome.ok ? "" : outcome.code, "outcome-unknown");
 });
 
 test("both sides are bounded: too many open here, too many worked on there", async () => {
