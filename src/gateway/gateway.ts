@@ -428,7 +428,9 @@ export class Gateway {
     });
     if (!serving.ok) return serving;
     this.#serving = serving.value;
-    // What was replayed may have said that this start is not wanted.
+    // What the snapshot and the replayed log say of the members, with their addresses, was said before there was anybody to hear it.
+    this.#rollChanged();
+    // They may also have said that this folder, or this start of it, is not wanted.
     if (this.#refusal !== undefined) return this.#refusal;
     serving.value.ringGate.whenOpen(() => {
       this.#listen(serving.value).then(
