@@ -63,6 +63,31 @@ budgets("a majority of the disks stays intact", () => {
   }
 });
 
+budgets("a disk that the gateway has made whole by itself counts as whole", () => {
+  const gateways = ids(3);
+  const [a, b] = gateways as [GatewayId, GatewayId];
+  const budget = new FaultBudget(gateways);
+  let healed = false;
+  assert.ok(budget.breakDisk(a, () => healed));
+  assert.not(budget.breakDisk(b));
+  healed = true;
+  assert.ok(budget.breakDisk(b));
+});
+
+budgets("disks are lost for good one at a time, until what they held is everywhere again", () => {
+  const gateways = ids(5);
+  const [a, b, c] = gateways as [GatewayId, GatewayId, GatewayId];
+  const budget = new FaultBudget(gateways);
+  let restored = false;
+  assert.ok(budget.loseDisk(a, () => restored));
+  assert.not(budget.loseDisk(b, () => false));
+  assert.ok(budget.breakDisk(b), "one that comes back may be away at the same time");
+  assert.not(budget.loseDisk(c, () => false));
+  restored = true;
+  assert.ok(budget.loseDisk(c, () => false));
+  assert.not(budget.loseDisk(a, () => false));
+});
+
 budgets.run();
 
 const ends = suite("sim/nemesis: every fault ends");
@@ -112,7 +137,7 @@ async function story(skipFaults: ReadonlySet<number>): Promise<Map<number, strin
     note(label);
   };
   const nemesis = new Nemesis({ site, random: new SeededRandom(5), acknowledged: () => 0, skipFaults });
-  await nemesis.during(40_000);
+  await nemesis.during(120_000);
   await nemesis.calm();
   assert.is(Math.max(...names.keys()) <= nemesis.faults, true);
   return names;
