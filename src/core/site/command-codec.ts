@@ -3,19 +3,19 @@
  * whoever would append it, because once it is committed every gateway has to apply it, at every start.
  */
 
+import { ByteWriter } from "../../lib/byte-writer.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import type { Packing } from "../../lib/packing.ts";
 import { decodeOwnerTable } from "../ring/owner-table.ts";
 import type { SiteCommand } from "./commands.ts";
 import { featureLevels, levelOf } from "./features.ts";
-import { decodeKvPut, encodeKvPut, isKvPut, type OncePut } from "./kv-put-codec.ts";
-import { bytes, type Check, count, fields, flag, list, oneOf, optional, positive, text, whole } from "./shapes.ts";
+import { decodeKvPut, isKvPut, type OncePut, writeKvPut } from "./kv-put-codec.ts";
+import { bytes, type Check, count, fields, flag, host, list, oneOf, optional, port, positive, text, whole } from "./shapes.ts";
 
 const role = oneOf("full", "witness");
-const port: Check = (value) => count(value) && (value as number) <= 0xffff;
 
 /** Shape of a `MemberAddress`. */
-export const memberAddress = fields({ host: text, mqtt: port, mesh: port, http: port });
+export const memberAddress = fields({ host, mqtt: port, mesh: port, http: port });
 
 /** The shape of every command, by its type. */
 const shapes: Readonly<Record<SiteCommand["t"], Check>> = {
@@ -72,8 +72,16 @@ export function isSiteCommand(value: unknown): value is SiteCommand {
   return Object.hasOwn(shapes, value.t) && shapes[value.t as SiteCommand["t"]](value);
 }
 
+/** Behind what the writer holds. */
+export function writeCommand(writer: ByteWriter, command: SiteCommand, packing: Packing): void {
+  if (command.t === "once" && command.command.t === "kv-put") writeKvPut(writer, command as OncePut);
+  else writer.raw(packing.pack(command));
+}
+
 export function encodeCommand(command: SiteCommand, packing: Packing): Uint8Array {
-  return command.t === "once" && command.command.t === "kv-put" ? encodeKvPut(command as OncePut) : packing.pack(command);
+  const writer = new ByteWriter();
+  writeCommand(writer, command, packing);
+  return writer.finish();
 }
 
 /** `maxLevel` below this version's own makes it refuse what an older version would not know. */

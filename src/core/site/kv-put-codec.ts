@@ -9,7 +9,7 @@
  */
 
 import { ByteReader } from "../../lib/byte-reader.ts";
-import { ByteWriter } from "../../lib/byte-writer.ts";
+import type { ByteWriter } from "../../lib/byte-writer.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import { sessionId } from "../../lib/ids.ts";
 import type { KvExpect, KvPutCommand, OnceCommand } from "./commands.ts";
@@ -17,8 +17,6 @@ import type { KvExpect, KvPutCommand, OnceCommand } from "./commands.ts";
 /** "Never used" in MessagePack, for ever. */
 const mark = 0xc1;
 const version = 1;
-/** Session, numbers and lengths; the key and the value come on top. */
-const overheadBytes = 72;
 
 export type OncePut = OnceCommand & { readonly command: KvPutCommand };
 
@@ -26,8 +24,7 @@ export function isKvPut(encoded: Uint8Array): boolean {
   return encoded[0] === mark;
 }
 
-export function encodeKvPut({ session, sequence, floor, command }: OncePut): Uint8Array {
-  const writer = new ByteWriter(overheadBytes + 3 * command.key.length + command.value.length);
+export function writeKvPut(writer: ByteWriter, { session, sequence, floor, command }: OncePut): void {
   writer.u8(mark);
   writer.u8(version);
   writer.text(session);
@@ -36,7 +33,6 @@ export function encodeKvPut({ session, sequence, floor, command }: OncePut): Uin
   writer.text(command.key);
   writer.signedVarint(command.expect);
   writer.raw(command.value);
-  return writer.view();
 }
 
 /** The value is a view of `encoded`. */

@@ -25,7 +25,8 @@ export class KvSpace {
     const known = this.#records.get(command.key);
     if (!expectationHolds(command.expect, known)) return { t: "kv", ok: false, revision: known?.revision ?? 0 };
     // The log index as revision grows over deletions too, so that an ETag never comes back for other content.
-    this.#records.set(command.key, { value: command.value, revision: index });
+    // What was decoded is a view of a whole message of entries, which must not stay in memory for it.
+    this.#records.set(command.key, { value: copyBytes(command.value), revision: index });
     return { t: "kv", ok: true, revision: index, existed: known !== undefined };
   }
 

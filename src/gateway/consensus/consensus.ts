@@ -42,9 +42,25 @@ export interface ConsensusOptions {
   readonly roleChanged: (role: RaftRole, term: number, leader: GatewayId | undefined) => void;
 }
 
-interface OpenProposal {
-  readonly settle: (result: Result<ApplyResult>) => void;
+/** Proposals that came together and are answered together. */
+interface ProposalBatch {
+  readonly results: Result<ApplyResult>[];
+  readonly settle: (results: readonly Result<ApplyResult>[]) => void;
   readonly timer: TimerHandle;
+  /** Those without a result. */
+  open: number;
+}
+
+/** A command, and what it says where that was read already. */
+interface Proposed {
+  readonly bytes: Uint8Array;
+  readonly command?: SiteCommand;
+}
+
+interface OpenProposal {
+  readonly batch: ProposalBatch;
+  readonly at: number;
+  readonly command: SiteCommand | undefined;
   index: number | undefined;
   term: number | undefined;
 }
@@ -65,6 +81,8 @@ const retryDelayMs = 50;
 const noLeaderDelayMs = 500;
 /** By then the next leader is elected, or there is none to be had. */
 const handOverMs = 1_500;
+/** What gathered leaves at once from this on: it fills a message of its own. */
+const roundBytesMax = 256 << 10;
 const newMessageTypes: ReadonlySet<RaftMessage["type"]> = new Set(["install-snapshot", "timeout-now"]);
 
 export class Consensus implements RaftHooks {
@@ -78,6 +96,12 @@ export class Consensus implements RaftHooks {
   readonly #reads = new Map<RequestId, OpenRead>();
   readonly #appliedWaiters = new Set<AppliedWaiter>();
   readonly #leaderWaiters = new Set<() => void>();
+  /** Proposals for the next step of the node. */
+  #gathered: Proposal[] = [];
+  #gatheredBytes = 0;
+  #gathering = false;
+  /** Of the last proposal that the node took. */
+  #roundIndex = 0;
   #nextRequest = 1;
   #leader: MemberId | undefined;
   #role: RaftRole = "follower";
@@ -104,7 +128,7 @@ export class Consensus implements RaftHooks {
       context,
       requests,
       raft: {
-        propose: (commands) => this.#proposeHere(commands),
+        propose: (commands) => this.#proposeHere(commands.map((bytes) => ({ bytes }))),
         leader: () => this.leader(),
         leaderChange: (ms) => this.#leaderChange(ms),
       },
@@ -178,7 +202,7 @@ export class Consensus implements RaftHooks {
   /** As the leader: one step of the membership. Fails with `not-applied`, `member-change-pending` or `outcome-unknown`. */
   changeConfiguration(configuration: ConfigurationRecord): Promise<Result<void>> {
     return new Promise((resolve) => {
-      const requestId = this.#open((result) => resolve(result.ok ? success(undefined) : result));
+      const requestId = this.#open([undefined], ([result]) => resolve(result?.ok === false ? result : success(undefined)));
       this.#context.inbox.post(() => this.#driver.step({ type: "change-configuration", requestId, configuration }));
     });
   }
@@ -228,51 +252,63 @@ export class Consensus implements RaftHooks {
       : failure("bad-request", `${leader} answered a read index with no number`);
   }
 
-  /** A place for one answer of the node; without one in time the outcome is unknown. */
-  #open(settle: (result: Result<ApplyResult>) => void): RequestId {
-    const id = this.#nextRequest++;
-    const timer = this.#context.clock.schedule(attemptTimeoutMs, () =>
-      this.#settleProposal(id, failure("outcome-unknown", `not committed within ${attemptTimeoutMs} ms`)),
-    );
-    this.#proposals.set(id, { settle, timer, index: undefined, term: undefined });
-    return id;
-  }
-
-  #proposeHere(commands: readonly Uint8Array[]): Promise<readonly Result<ApplyResult>[]> {
-    const answers: Promise<Result<ApplyResult>>[] = [];
-    const proposals = commands.map((command) => {
-      let requestId = 0;
-      answers.push(
-        new Promise((resolve) => {
-          requestId = this.#open(resolve);
-        }),
-      );
-      return { requestId, command };
+  /** Places for `count` answers of the node, by request ids from the one returned on; without one in time the outcome is unknown. */
+  #open(proposed: readonly (SiteCommand | undefined)[], settle: ProposalBatch["settle"]): RequestId {
+    const first = this.#nextRequest;
+    this.#nextRequest += proposed.length;
+    const timer = this.#context.clock.schedule(attemptTimeoutMs, () => {
+      const late = failure("outcome-unknown", `not committed within ${attemptTimeoutMs} ms`);
+      for (let at = 0; at < proposed.length; at++) this.#settleProposal(first + at, late);
     });
-    for (const proposal of proposals) this.#gathered.push(proposal);
-    this.#stepGathered();
-    return Promise.all(answers);
+    const batch: ProposalBatch = { results: [], settle, timer, open: proposed.length };
+    for (const [at, command] of proposed.entries())
+      this.#proposals.set(first + at, { batch, at, command, index: undefined, term: undefined });
+    return first;
   }
 
-  #gathered: Proposal[] = [];
-  #gathering = false;
-  /** One record, one fsync, one message per follower for all that came in this turn of the loop, from whichever gateway. */
+  #proposeHere(proposed: readonly Proposed[]): Promise<readonly Result<ApplyResult>[]> {
+    if (proposed.length === 0) return Promise.resolve([]);
+    return new Promise((resolve) => {
+      const first = this.#open(
+        proposed.map(({ command }) => command),
+        resolve,
+      );
+      for (const [at, { bytes }] of proposed.entries()) {
+        this.#gathered.push({ requestId: first + at, command: bytes });
+        this.#gatheredBytes += bytes.length;
+      }
+      this.#stepGathered();
+    });
+  }
+
+  /**
+   * One record, one fsync, one message per follower for all that came, from whichever gateway, in this turn of the loop and
+   * while the round before was on its way: until it is on this disk, or committed without it.
+   */
   #stepGathered(): void {
-    if (this.#gathering) return;
+    if (this.#gathering || this.#gathered.length === 0) return;
+    const roundUnderWay = this.isLeader() && this.#driver.isWriting && this.#options.state.appliedIndex() < this.#roundIndex;
+    if (roundUnderWay && this.#gatheredBytes < roundBytesMax) return;
     this.#gathering = true;
     this.#context.clock.schedule(0, () =>
       this.#context.inbox.post(() => {
         this.#gathering = false;
         const proposals = this.#gathered;
         this.#gathered = [];
+        this.#gatheredBytes = 0;
         this.#driver.step({ type: "propose", proposals });
       }),
     );
   }
 
+  recordDurable(): void {
+    this.#stepGathered();
+  }
+
   async #proposeForPeer(body: unknown): Promise<Result<unknown>> {
     const command = typeof body === "object" && body !== null && "command" in body ? body.command : undefined;
-    const taken = this.#takeCommand(command);
+    if (!(command instanceof Uint8Array)) return failure("bad-request", "a proposal without a command");
+    const taken = this.#takeCommand(copyBytes(command));
     if (!taken.ok) return taken;
     const [result] = await this.#proposeHere([taken.value]);
     return result ?? failure("internal", "no result");
@@ -281,22 +317,28 @@ export class Consensus implements RaftHooks {
   async #proposeBatchForPeer(body: unknown): Promise<Result<unknown>> {
     const commands = typeof body === "object" && body !== null && "commands" in body ? body.commands : undefined;
     if (!Array.isArray(commands)) return failure("bad-request", "a proposal without commands");
-    const taken: Uint8Array[] = [];
+    let bytes = 0;
+    for (const command of commands) bytes += command instanceof Uint8Array ? command.length : 0;
+    // The frame's memory is not ours to keep: the entries stay in the log.
+    const kept = new Uint8Array(bytes);
+    const taken: Proposed[] = [];
+    let at = 0;
     for (const command of commands) {
-      const one = this.#takeCommand(command);
+      if (!(command instanceof Uint8Array)) return failure("bad-request", "a proposal without a command");
+      kept.set(command, at);
+      const one = this.#takeCommand(kept.subarray(at, at + command.length));
       if (!one.ok) return one;
       taken.push(one.value);
+      at += command.length;
     }
     return success(packResults(await this.#proposeHere(taken)));
   }
 
   /** What is once in the log every gateway has to apply, so that a command of the wrong shape is refused before. */
-  #takeCommand(command: unknown): Result<Uint8Array> {
-    if (!(command instanceof Uint8Array)) return failure("bad-request", "a proposal without a command");
+  #takeCommand(bytes: Uint8Array): Result<Proposed> {
     const { packing, tuning } = this.#context;
-    const decoded = decodeCommand(command, packing, tuning.featureMax);
-    // The frame's memory is not ours to keep: the entry stays in the log.
-    return decoded.ok ? success(copyBytes(command)) : decoded;
+    const decoded = decodeCommand(bytes, packing, tuning.featureMax);
+    return decoded.ok ? success({ bytes, command: decoded.value }) : decoded;
   }
 
   #readIndexHere(): Promise<Result<number>> {
@@ -330,16 +372,19 @@ export class Consensus implements RaftHooks {
     for (const entry of entries) this.#applyOne(entry);
     this.#wakeApplied();
     this.snapshotter.applied(entries);
+    this.#stepGathered();
   }
 
   #applyOne(entry: Entry): void {
     const { state } = this.#options;
-    const command = entry.kind === "command" ? this.#commandOf(entry) : undefined;
+    const requestId = this.#proposalAt.get(entry.index);
+    const open = requestId === undefined ? undefined : this.#proposals.get(requestId);
+    // Another term at this index: ours was overwritten, and `proposal-dropped` says so.
+    const own = open?.term === entry.term ? open : undefined;
+    const command = entry.kind === "command" ? (own?.command ?? this.#commandOf(entry)) : undefined;
     const result = state.apply(entry.index, command);
     this.#options.applied(command?.t === "once" ? command.command : command, result);
-    const requestId = this.#proposalAt.get(entry.index);
-    // Another term at this index: ours was overwritten, and `proposal-dropped` says so.
-    if (requestId !== undefined && this.#proposals.get(requestId)?.term === entry.term) this.#settleProposal(requestId, success(result));
+    if (requestId !== undefined && own !== undefined) this.#settleProposal(requestId, success(result));
   }
 
   #commandOf(entry: Entry): SiteCommand | undefined {
@@ -361,6 +406,7 @@ export class Consensus implements RaftHooks {
     open.index = index;
     open.term = term;
     this.#proposalAt.set(index, requestId);
+    this.#roundIndex = index;
   }
 
   proposalRefused(requestId: RequestId, reason: RefusalReason): void {
@@ -404,6 +450,7 @@ export class Consensus implements RaftHooks {
     this.#leader = leader;
     this.#options.roleChanged(role, term, this.leader());
     if (leader !== undefined) for (const wake of [...this.#leaderWaiters]) wake();
+    this.#stepGathered();
   }
 
   #settleProposal(id: RequestId, result: Result<ApplyResult>): void {
@@ -411,8 +458,11 @@ export class Consensus implements RaftHooks {
     if (open === undefined) return;
     this.#proposals.delete(id);
     if (open.index !== undefined && this.#proposalAt.get(open.index) === id) this.#proposalAt.delete(open.index);
-    this.#context.clock.cancel(open.timer);
-    open.settle(result);
+    const { batch, at } = open;
+    batch.results[at] = result;
+    if (--batch.open > 0) return;
+    this.#context.clock.cancel(batch.timer);
+    batch.settle(batch.results);
   }
 
   #settleRead(id: RequestId, result: Result<number> | Failure): void {

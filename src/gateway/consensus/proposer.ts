@@ -5,8 +5,9 @@
  */
 
 import type { ApplyResult } from "../../core/site/apply-result.ts";
-import { encodeCommand } from "../../core/site/command-codec.ts";
+import { writeCommand } from "../../core/site/command-codec.ts";
 import type { PlainCommand, SiteCommand } from "../../core/site/commands.ts";
+import { ByteWriter } from "../../lib/byte-writer.ts";
 import { type ErrorCode, errorCodes, failure, type Result, success } from "../../lib/errors.ts";
 import { type GatewayId, type SessionId, sessionId } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
@@ -30,7 +31,7 @@ export interface ProposerOptions {
 }
 
 interface Waiting {
-  readonly bytes: Uint8Array;
+  readonly command: SiteCommand;
   readonly settle: (result: Result<ApplyResult>) => void;
 }
 
@@ -45,6 +46,8 @@ const batchPatienceMs = 100;
 /** Commands in one question to the leader. */
 const batchMax = 256;
 const batchBytesMax = 4 << 20;
+/** Room that a command usually needs; a batch that needs more grows. */
+const usualBytes = 384;
 /** Commands of this process whose outcome is open; the site remembers results of 4,096 at most. */
 const openMax = 4_000;
 
@@ -76,23 +79,24 @@ export class Proposer {
   async propose(command: SiteCommand, timeoutMs: number): Promise<Result<ApplyResult>> {
     const deadlineMs = this.#context.clock.monotonicMs() + timeoutMs;
     if (this.#options.featureLevel() < 2 || command.t === "session-open" || command.t === "once" || command.t === "feature-level")
-      return this.#persevere(deadlineMs, { again: false, encode: () => encodeCommand(command, this.#context.packing) });
+      return this.#persevere(deadlineMs, { again: false, command: () => command });
     if (this.#open.size >= openMax) return failure("not-applied", `${this.#open.size} changes asked of this gateway are open`);
     return this.#proposeOnce(command, deadlineMs);
   }
 
   async #proposeOnce(command: PlainCommand, deadlineMs: number): Promise<Result<ApplyResult>> {
     for (;;) {
-      if (!(await this.#ensureSession(deadlineMs))) return failure("not-applied", "no leader took this gateway's session in time");
+      if (!this.#session.opened && !(await this.#ensureSession(deadlineMs)))
+        return failure("not-applied", "no leader took this gateway's session in time");
       const session = this.#session;
       const sequence = this.#nextSequence++;
       this.#open.add(sequence);
       let attempts = 0;
       const result = await this.#persevere(deadlineMs, {
         again: true,
-        encode: () => {
+        command: () => {
           attempts++;
-          return encodeCommand({ t: "once", session: session.id, sequence, floor: this.#floor(), command }, this.#context.packing);
+          return { t: "once", session: session.id, sequence, floor: this.#floor(), command };
         },
       });
       this.#open.delete(sequence);
@@ -116,7 +120,6 @@ export class Proposer {
   }
 
   #ensureSession(deadlineMs: number): Promise<boolean> {
-    if (this.#session.opened) return Promise.resolve(true);
     this.#opening ??= this.#openSession(deadlineMs).finally(() => {
       this.#opening = undefined;
     });
@@ -127,20 +130,20 @@ export class Proposer {
     const session = this.#session;
     const command: SiteCommand = { t: "session-open", gateway: this.#context.self, session: session.id };
     // Opening twice is opening once.
-    const opened = await this.#persevere(deadlineMs, { again: true, encode: () => encodeCommand(command, this.#context.packing) });
+    const opened = await this.#persevere(deadlineMs, { again: true, command: () => command });
     if (opened.ok) session.opened = true;
     return opened.ok;
   }
 
   async #persevere(
     deadlineMs: number,
-    attempt: { readonly again: boolean; readonly encode: () => Uint8Array },
+    attempt: { readonly again: boolean; readonly command: () => SiteCommand },
   ): Promise<Result<ApplyResult>> {
     let last = "no leader is known";
     let unknown = false;
     for (;;) {
       if (this.#options.raft.leader() !== undefined) {
-        const result = await this.#enqueue(attempt.encode());
+        const result = await this.#enqueue(attempt.command());
         if (result.ok) return result;
         const retried = certain.has(result.code) || (attempt.again && result.code === "outcome-unknown");
         if (!retried) return result;
@@ -157,9 +160,9 @@ export class Proposer {
     }
   }
 
-  #enqueue(bytes: Uint8Array): Promise<Result<ApplyResult>> {
+  #enqueue(command: SiteCommand): Promise<Result<ApplyResult>> {
     return new Promise((resolve) => {
-      this.#queue.push({ bytes, settle: resolve });
+      this.#queue.push({ command, settle: resolve });
       this.#wake();
     });
   }
@@ -179,18 +182,20 @@ export class Proposer {
   /** While two batches are under way, what comes up joins the next: one record, one fsync, one message for all of it. */
   #sendQueue(): void {
     while (this.#queue.length > 0 && this.#underWay < batchesMax) {
-      let bytes = 0;
-      let count = 0;
-      while (count < this.#queue.length && count < batchMax && (count === 0 || bytes < batchBytesMax)) {
-        bytes += (this.#queue[count] as Waiting).bytes.length;
-        count++;
+      const writer = new ByteWriter(Math.min(this.#queue.length, batchMax) * usualBytes);
+      const ends: number[] = [];
+      while (ends.length < this.#queue.length && ends.length < batchMax && writer.length < batchBytesMax) {
+        writeCommand(writer, (this.#queue[ends.length] as Waiting).command, this.#context.packing);
+        ends.push(writer.length);
       }
-      this.#sendBatch(this.#queue.splice(0, count));
+      // One piece of memory for all of them: small ones cost more than what they hold.
+      const bytes = writer.finish();
+      const commands = ends.map((end, at) => bytes.subarray(ends[at - 1] ?? 0, end));
+      this.#sendBatch(this.#queue.splice(0, ends.length), commands);
     }
   }
 
-  #sendBatch(batch: readonly Waiting[]): void {
-    const commands = batch.map((waiting) => waiting.bytes);
+  #sendBatch(batch: readonly Waiting[], commands: readonly Uint8Array[]): void {
     this.#underWay++;
     let free = false;
     const makeFree = (): void => {

@@ -18,6 +18,8 @@ import { FrameKind } from "../frames.ts";
 import type { MeshRouter } from "../mesh-router.ts";
 
 export interface RaftHooks {
+  /** Another record is on disk. */
+  recordDurable(): void;
   apply(entries: readonly Entry[]): void;
   proposalAccepted(requestId: RequestId, index: number, term: number): void;
   proposalRefused(requestId: RequestId, reason: RefusalReason): void;
@@ -62,6 +64,8 @@ export class RaftDriver {
   readonly #context: GatewayContext;
   readonly #unwritten: Unwritten[] = [];
   #retrying = false;
+  /** Records that are not known to be on disk. */
+  #recordsUnderWay = 0;
   #recordsAt: RecordPosition[];
   #timer: TimerHandle | undefined;
   #timerDueMs = 0;
@@ -78,6 +82,11 @@ export class RaftDriver {
 
   get node(): RaftNode {
     return this.#options.node;
+  }
+
+  /** Whether a record is on its way to the disk. */
+  get isWriting(): boolean {
+    return this.#recordsUnderWay > 0;
   }
 
   stop(): void {
@@ -113,6 +122,7 @@ export class RaftDriver {
     const { hooks } = this.#options;
     switch (effect.type) {
       case "persist":
+        this.#recordsUnderWay++;
         this.#unwritten.push({ token: effect.token, record: effect.record, bytes: encodeRecord(effect.record) });
         this.#writeMore();
         break;
@@ -170,7 +180,9 @@ export class RaftDriver {
       const { token, record, bytes } = next;
       const sequence = this.#options.log.append([bytes], () =>
         this.#context.inbox.post(() => {
+          this.#recordsUnderWay--;
           this.step({ type: "durable", token });
+          this.#options.hooks.recordDurable();
           if (record.base !== undefined) this.#trim(record.base);
         }),
       );
