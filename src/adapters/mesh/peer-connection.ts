@@ -60,6 +60,8 @@ export class PeerConnection {
   readonly #answerTopic: string;
   #client: MqttClient | undefined;
   #socket: Socket | undefined;
+  /** The socket that holds back what is written until the end of the turn. */
+  #gathering: Socket | undefined;
   #connected = false;
   #connectedAtMs = 0;
   #attempts = 0;
@@ -156,8 +158,20 @@ export class PeerConnection {
   publish(topic: string, frame: Uint8Array): boolean {
     if (!this.#connected || this.#client === undefined || this.#socket === undefined) return false;
     if (this.#socket.writableLength > this.#queueBytesMax) return false;
+    this.#gatherWrites(this.#socket);
     this.#client.publish(topic, Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength), { qos: 0 });
     return true;
+  }
+
+  /** What this turn of the event loop has to say to the peer leaves in one write: one record of TLS, one packet, one wake-up there. */
+  #gatherWrites(socket: Socket): void {
+    if (this.#gathering === socket) return;
+    this.#gathering = socket;
+    socket.cork();
+    setImmediate(() => {
+      if (this.#gathering === socket) this.#gathering = undefined;
+      socket.uncork();
+    });
   }
 
   #connectSocket(): Socket {
