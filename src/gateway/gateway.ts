@@ -5,7 +5,7 @@
 
 import type { GatewaySettings, SiteSettings } from "../config/settings.ts";
 import { Admission, type AdmissionEffect, type KnownStart, type Roll } from "../core/admission/admission.ts";
-import type { AdmissionMessage } from "../core/admission/hello.ts";
+import { type AdmissionMessage, meshAddress } from "../core/admission/hello.ts";
 import { encodeOwnerTable } from "../core/ring/owner-table.ts";
 import { planOwners } from "../core/ring/planner.ts";
 import { isSiteCommand } from "../core/site/command-codec.ts";
@@ -67,6 +67,8 @@ export class Gateway {
   #events: EventHub | undefined;
   #refusal: Failure | undefined;
   #tickedMs = 0;
+  /** The list that the transport was told last. */
+  #linkedTo = "";
 
   constructor(options: GatewayOptions) {
     this.options = options;
@@ -219,6 +221,7 @@ export class Gateway {
       rememberedStarts: this.#peerStarts,
       roll: () => this.#roll(),
       featureMax: context.tuning.featureMax,
+      mesh: { host: this.own.host, port: this.own.listen.mesh.port },
       mint: (incarnations) => this.#mint(incarnations),
     });
     this.#admission = admission;
@@ -322,6 +325,7 @@ export class Gateway {
     this.#serving?.peerDown(peer);
     this.#router?.admit(peer, undefined);
     this.#peerFolders.delete(peer);
+    this.#relink();
   }
 
   /** The start of a peer goes to disk before anything that it says counts. */
@@ -344,6 +348,7 @@ export class Gateway {
       this.#refusedPeers.delete(peer);
       this.#peerFolders.set(peer, incarnation);
       this.#router?.admit(peer, sessionTagOf(session));
+      this.#relink();
       this.#serving?.peerAdmitted(peer);
       this.#events?.emit({ type: "membership", gateway: peer, up: true, reason: "admitted" });
     });
@@ -533,16 +538,25 @@ export class Gateway {
       );
       return;
     }
-    this.options.ports.transport.setPeers(this.#peers());
+    this.#relink();
     this.#admit((effects) => this.#admission?.rollChanged(effects));
+  }
+
+  #relink(): void {
+    const peers = this.#peers();
+    const text = JSON.stringify(peers);
+    if (text === this.#linkedTo) return;
+    this.#linkedTo = text;
+    this.options.ports.transport.setPeers(peers);
   }
 
   /**
    * Members by the site's word, and who else stands in the YAML: a gateway that left has to be told so. Where both give an
-   * address the YAML's counts, because that is where an operator writes a new one.
+   * address the YAML's counts, because that is where an operator writes a new one. A peer's own word counts where nobody else's does.
    */
   #peers(): readonly PeerAddress[] {
     const peers = new Map<GatewayId, PeerAddress>();
+    for (const [id, { host, port }] of this.#admission?.introduced() ?? []) peers.set(id, { id, host, port });
     for (const { id, address } of this.#serving?.state.members().values() ?? [])
       if (address !== undefined) peers.set(id, { id, host: address.host, port: address.mesh });
     for (const { id, host, listen } of this.settings.gateways) peers.set(id, { id, host, port: listen.mesh.port });
@@ -569,12 +583,18 @@ function isAdmissionMessage(value: unknown): value is AdmissionMessage {
   const body = value as { t: unknown; hello?: unknown; refusal?: unknown; welcome?: unknown };
   if (body.t === "hello") {
     const strings = hasStrings(body.hello, ["site", "from", "incarnation", "session", "listDigest", "settingsDigest"]);
-    return strings && hasCounts(body.hello, ["startCount", "protocolMin", "protocolMax"]);
+    return strings && hasCounts(body.hello, ["startCount", "protocolMin", "protocolMax"]) && hasMesh(body.hello);
   }
   if (body.t === "refusal") return hasStrings(body.refusal, ["code", "session", "explanation"]);
   if (body.t !== "welcome" || !hasStrings(body.welcome, ["session"])) return false;
   const { bootstrap } = body.welcome as { bootstrap?: unknown };
   return isSiteCommand(bootstrap) && bootstrap.t === "bootstrap";
+}
+
+/** Older versions say none. */
+function hasMesh(hello: unknown): boolean {
+  const { mesh } = hello as { readonly mesh?: unknown };
+  return mesh === undefined || meshAddress(mesh);
 }
 
 function hasCounts(value: unknown, names: readonly string[]): boolean {

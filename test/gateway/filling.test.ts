@@ -13,7 +13,7 @@ import { gatewayId } from "../../src/lib/ids.ts";
 const self = gatewayId("gw-b");
 
 function ringToFill(): RingState {
-  const gateways = [{ id: gatewayId("gw-a"), weight: 1 }];
+  const gateways = [{ id: gatewayId("gw-a"), weight: 1, zone: undefined }];
   const table = planOwners({ gateways, factor: 2, epoch: 1, hash64: () => 1n });
   const founded = foundRing(encodeOwnerTable(table));
   if (!founded.ok) throw new Error(founded.message);

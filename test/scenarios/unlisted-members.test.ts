@@ -50,6 +50,9 @@ async function siteOfThree(seed: number, tuning: GatewayTuning = defaultTuning) 
 
 const featureLevel = (site: SimulatedSite): number => Math.min(...site.gateways.map((gateway) => servingOf(gateway).state.featureLevel()));
 
+const isVoter = (gateway: SimulatedGateway, other: SimulatedGateway): boolean =>
+  servingOf(gateway).consensus.view().configuration.voters.includes(servingOf(other).selfMember);
+
 async function add(site: SimulatedSite, fourth: SimulatedGateway, at = site.gateway("gw-a")): Promise<void> {
   const request = { id: fourth.id, role: "full" as const, zone: undefined, weight: 1, address };
   const added = await site.answer(at.running()?.service.addGateway(request) ?? Promise.reject(new Error("gone")));
@@ -70,6 +73,27 @@ test("after a restart a gateway still calls the members of which only the site's
   a.start();
   await site.until(() => isReady(a), { withinMs: 20_000 });
   await site.until(() => links(a, fourth), { withinMs: 5_000, what: "gw-a calls gw-d" });
+});
+
+test("one that was away fetches the snapshot of a leader that it has never heard of", async () => {
+  const limits = { trailingEntriesMax: 4, trailingBytesMax: 2_000 };
+  const { site, fourth } = await siteOfThree(2, { ...defaultTuning, raftSnapshotBytes: 20_000, raftLimits: limits });
+  const [a, b, c] = [site.gateway("gw-a"), site.gateway("gw-b"), site.gateway("gw-c")];
+  b.crash({ power: false });
+  await site.until(() => [a, c].some((gateway) => gateway === site.leader()), { withinMs: 20_000 });
+  await add(site, fourth);
+  const put = (key: string) => a.running()?.service.kvPut(key, new Uint8Array(4_000), { kind: "any" }) ?? Promise.reject(new Error("gone"));
+  for (let i = 0; i < 30; i++) assert.ok((await site.answer(put(`key-${i}`))).ok);
+  await site.until(() => servingOf(a).consensus.view().configuration.voters.length === 3 && isVoter(a, fourth), {
+    withinMs: 120_000,
+    what: "gw-d votes in the place of gw-b",
+  });
+  assert.ok((await site.answer(a.running()?.service.transferLeadership("gw-d") ?? Promise.reject(new Error("gone")))).ok);
+  b.start();
+  await site.until(() => isReady(b) && servingOf(b).state.kv("key-29") !== undefined, { withinMs: 20_000, what: "gw-b has caught up" });
+  assert.ok(servingOf(b).consensus.snapshotter.stats().installed > 0);
+  assert.ok(links(b, fourth));
+  assert.ok(servingOf(fourth).consensus.isLeader());
 });
 
 test.run();

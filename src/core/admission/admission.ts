@@ -7,7 +7,15 @@
 
 import type { ClusterId, GatewayId, Incarnation, SessionId } from "../../lib/ids.ts";
 import type { BootstrapCommand } from "../site/commands.ts";
-import { type AdmissionMessage, type Hello, protocolRange, type Refusal, type RefusalCode, type Welcome } from "./hello.ts";
+import {
+  type AdmissionMessage,
+  type Hello,
+  type MeshAddress,
+  protocolRange,
+  type Refusal,
+  type RefusalCode,
+  type Welcome,
+} from "./hello.ts";
 
 export interface AdmissionOptions {
   readonly self: GatewayId;
@@ -27,6 +35,8 @@ export interface AdmissionOptions {
   readonly rememberedStarts?: ReadonlyMap<GatewayId, KnownStart>;
   /** The highest feature level that this version can apply. */
   readonly featureMax: number;
+  /** Where this gateway's mesh is reached. */
+  readonly mesh?: MeshAddress;
   /** Makes the first entry of a new cluster from the incarnations that were reported. */
   readonly mint: (incarnations: ReadonlyMap<GatewayId, Incarnation>) => BootstrapCommand;
 }
@@ -94,6 +104,8 @@ export class Admission {
   #joining = false;
   readonly #hellos = new Map<GatewayId, Hello>();
   readonly #admitted = new Map<GatewayId, SessionId>();
+  /** What each admitted peer said of itself when it was admitted. */
+  readonly #introduced = new Map<GatewayId, { readonly mesh: MeshAddress; readonly appliedIndex: number }>();
   /** Peers by what they refuse this gateway for, where a single one may be mistaken or behind. */
   readonly #refusers = new Map<RefusalCode, Set<GatewayId>>();
   readonly #warned = new Map<GatewayId, string>();
@@ -184,6 +196,17 @@ export class Admission {
     for (const [peer, hello] of this.#hellos) if (this.#admitted.get(peer) === hello.session) this.#judge(peer, hello, effects);
   }
 
+  /**
+   * Where admitted peers say that they are reached. One that came while this gateway was away may lead, and has to be called for
+   * what is missing here (its snapshot); but no longer once this gateway knows as much as it did, and not of it.
+   */
+  introduced(): [GatewayId, MeshAddress][] {
+    const roll = this.#options.roll();
+    return [...this.#introduced].flatMap(([peer, { mesh, appliedIndex }]): [GatewayId, MeshAddress][] =>
+      roll === undefined || roll.memberOf(peer) !== undefined || roll.appliedIndex < appliedIndex ? [[peer, mesh]] : [],
+    );
+  }
+
   /** The highest feature level of a peer's version, as it last said. */
   featureMaxOf(peer: GatewayId): number | undefined {
     const hello = this.#hellos.get(peer);
@@ -220,6 +243,7 @@ export class Admission {
       reply,
       featureMax: this.#options.featureMax,
       appliedIndex: this.#options.roll()?.appliedIndex ?? 0,
+      ...(this.#options.mesh === undefined ? {} : { mesh: this.#options.mesh }),
     };
   }
 
@@ -292,6 +316,7 @@ export class Admission {
       this.#admitted.set(from, hello.session);
       const { startCount, session, incarnation } = hello;
       this.#newestStarts.set(from, { startCount, session, incarnation });
+      if (hello.mesh !== undefined) this.#introduced.set(from, { mesh: hello.mesh, appliedIndex: hello.appliedIndex ?? 0 });
       if (this.#linked.has(from)) this.#steady.add(from);
       this.#warned.delete(from);
       effects.push({ type: "admitted", peer: from, startCount, session, incarnation });
@@ -324,7 +349,10 @@ export class Admission {
       admitted === undefined || expelled
         ? reason
         : `${reason}. If ${from} is running already, this is a second process under its id: stop it`;
-    if (expelled) this.#admitted.delete(from);
+    if (expelled) {
+      this.#admitted.delete(from);
+      this.#introduced.delete(from);
+    }
     effects.push({ type: "send", to: from, message: { t: "refusal", refusal: { code, session: hello.session, explanation } } });
     if (expelled || this.#warned.get(from) !== explanation) {
       this.#warned.set(from, explanation);

@@ -5,6 +5,7 @@
 
 import type { ClusterId, GatewayId, Incarnation, SessionId } from "../../lib/ids.ts";
 import type { BootstrapCommand } from "../site/commands.ts";
+import { fields, host, port } from "../site/shapes.ts";
 
 /** Protocol versions that this build speaks. Version N speaks N−1. */
 export const protocolRange = { min: 1, max: 1 } as const;
@@ -29,7 +30,17 @@ export interface Hello {
   readonly featureMax?: number;
   /** How much of the site's log the sender has applied: who has less cannot judge whether it is a member. */
   readonly appliedIndex?: number;
+  /** Where the sender's mesh is reached, for who has it neither from the site's state nor from its own YAML. */
+  readonly mesh?: MeshAddress;
 }
+
+export interface MeshAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Shape of a `MeshAddress`: it comes from another process, and a socket throws at a port that is none. */
+export const meshAddress = fields({ host, port });
 
 export type RefusalCode =
   /** The folder is empty or new, but the site knows another incarnation of this gateway. */

@@ -8,6 +8,7 @@ import {
   type AdmissionOptions,
   type KnownStart,
   type Roll,
+  type RollMember,
   verdictOn,
 } from "../../../src/core/admission/admission.ts";
 import type { AdmissionMessage, Hello } from "../../../src/core/admission/hello.ts";
@@ -173,6 +174,29 @@ verdicts("who is further on in the log is not refused by what was missed; who is
     "refuse",
     "an empty folder is no evidence",
   );
+});
+
+verdicts("who is further on says where it is called, until as much is known here, or as long as it is a member", () => {
+  const mesh = { host: "10.0.0.9", port: 7_883 };
+  const stranger = gatewayId("gw-x");
+  const roll = { appliedIndex: 10, member: undefined as RollMember | undefined };
+  const machine = admissionOf(a, {
+    bootstrap: founded,
+    roll: () => ({ ...rollOf(new Map()), appliedIndex: roll.appliedIndex, memberOf: (id) => (id === stranger ? roll.member : undefined) }),
+  });
+  hear(machine, stranger, { appliedIndex: 20, mesh });
+  assert.equal(machine.introduced(), [[stranger, mesh]]);
+  // A link that breaks must not make it a stranger: it is called again.
+  machine.linkDown(stranger);
+  assert.equal(machine.introduced(), [[stranger, mesh]]);
+  roll.appliedIndex = 20;
+  assert.equal(machine.introduced(), []);
+  roll.member = { incarnation: incarnationOf(stranger), slot: 9 };
+  assert.equal(machine.introduced(), [[stranger, mesh]]);
+  const own = admissionOf(a, { bootstrap: founded, mesh });
+  const [hello] = effectsOf((effects) => own.linkUp(b, effects));
+  assert.ok(hello?.type === "send" && hello.message.t === "hello");
+  assert.equal(hello.message.hello.mesh, mesh);
 });
 
 verdicts("a version that cannot apply the site's commands is refused", () => {
