@@ -189,6 +189,14 @@ codec("each field is looked at", () => {
   }
 });
 
+codec("an address can be called: its host is not empty, its ports are 1 to 65,535", () => {
+  const address = { host: "h", mqtt: 1, mesh: 65_535, http: 3 };
+  const add = (changes: object) => ({ t: "gateway-add", gateway: a, role: "full", weight: 1, address: { ...address, ...changes } });
+  assert.ok(decodeCommand(packing.pack(add({})), packing).ok);
+  for (const changes of [{ host: "" }, { mqtt: 0 }, { mesh: 0 }, { mesh: 65_536 }, { http: -1 }, { http: 1.5 }, { mesh: "1" }])
+    assert.not(decodeCommand(packing.pack(add(changes)), packing).ok, JSON.stringify(changes));
+});
+
 codec("what wraps is not wrapped again", () => {
   let command: unknown = { t: "job-seen", job: "mean", sinceMs: 0 };
   const wrap = (inner: unknown) => ({ t: "once", session: "s", sequence: 0, floor: 0, command: inner });
