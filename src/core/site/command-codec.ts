@@ -22,6 +22,7 @@ const shapes: Readonly<Record<SiteCommand["t"], Check>> = {
   bootstrap: fields({
     clusterId: text,
     site: text,
+    featureLevel: optional(positive),
     gateways: list(
       fields({
         id: text,

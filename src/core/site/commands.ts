@@ -33,6 +33,8 @@ export interface BootstrapCommand {
   readonly gateways: readonly BootstrapGateway[];
   readonly factor: number;
   readonly owners: OwnerTableRecord;
+  /** The feature level at which the site begins, since level 2: what the versions of all founders can apply. 1 where it is not said. */
+  readonly featureLevel?: number;
 }
 
 export interface BootstrapGateway {

@@ -185,6 +185,7 @@ class Areas {
         if (this.bootstrap !== undefined) return { t: "done" };
         this.bootstrap = command;
         this.membership.found(command);
+        this.featureLevel = command.featureLevel ?? firstFeatureLevel;
         return { t: "done" };
       case "gateway-started":
         if (this.#isOwnStart(command)) this.registry.started(command);

@@ -207,12 +207,22 @@ export class SiteMembership implements MembershipOperations {
     return planned;
   }
 
-  /** Only once every member's version can apply what comes with it: all of them are linked, and say so. */
+  /**
+   * Only once every member's version can apply what comes with it, as it says over its link. One that has been gone for long
+   * does not hold up the rest: with an older version it is not let in any more before it is updated.
+   */
   #raiseFeatureLevel(): void {
     const { consensus, state, featureMaxOf } = this.#options;
-    const { featureMax } = this.#context.tuning;
-    const others = [...state.members().values()].filter((member) => member.id !== this.#context.self && member.memberId !== undefined);
-    const level = others.reduce((lowest, member) => Math.min(lowest, featureMaxOf(member.id) ?? 1), featureMax);
+    const { featureMax, voterDeadMs } = this.#context.tuning;
+    const nowMs = this.#context.clock.monotonicMs();
+    const heardMs = new Map(consensus.view().followers.map((follower) => [follower.id, follower.heardMs]));
+    let level = featureMax;
+    for (const { id, memberId } of state.members().values()) {
+      if (id === this.#context.self || memberId === undefined) continue;
+      const said = featureMaxOf(id);
+      if (said === undefined && nowMs - (heardMs.get(memberId) ?? nowMs) < voterDeadMs) return;
+      level = Math.min(level, said ?? featureMax);
+    }
     if (level <= state.featureLevel()) return;
     this.#changing = true;
     void consensus.propose({ t: "feature-level", level }, proposeTimeoutMs).then(() => {
