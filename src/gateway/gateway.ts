@@ -363,6 +363,7 @@ export class Gateway {
       t: "bootstrap",
       clusterId: clusterId(ports.entropy.hex(16)),
       site: settings.site,
+      ...this.#foundingLevel(),
       gateways: gateways.map(({ id, role, zone, weight }, slot) => ({
         id,
         incarnation: defined(incarnations.get(id), `the incarnation of ${id}`),
@@ -374,6 +375,14 @@ export class Gateway {
       factor: replication.factor,
       owners: encodeOwnerTable(owners),
     };
+  }
+
+  /** What all founders can apply; an older version among them neither says its level nor understands one. */
+  #foundingLevel(): { readonly featureLevel?: number } {
+    const own = defined(this.#context, "the context").tuning.featureMax;
+    const peers = this.settings.gateways.filter(({ id }) => id !== this.self).map(({ id }) => this.#admission?.featureMaxOf(id) ?? 1);
+    const featureLevel = Math.min(own, ...peers);
+    return featureLevel > 1 ? { featureLevel } : {};
   }
 
   /** First the word that the site is known, then the first records, then the word that they are there. */
