@@ -42,6 +42,7 @@ export async function recoverGateway(options: GatewayStartOptions, env: SiteEnvi
   if (!folder.ok) return folder;
   try {
     const ports = {
+      clock: new SystemClock(),
       documents: new FileDocuments({ folder: join(dataFolder, "documents") }),
       entropy: new SystemEntropy(),
       logs: new FileLogDirectory({ folder: join(dataFolder, "logs") }),

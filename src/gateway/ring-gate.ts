@@ -8,6 +8,7 @@
 import type { RingState } from "../core/ring/owner-changes.ts";
 import type { SiteState } from "../core/site/site-state.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
+import type { Documents } from "../ports/documents.ts";
 import type { GatewayContext } from "./context.ts";
 
 export interface RingGateOptions {
@@ -21,6 +22,24 @@ export interface RingGateOptions {
 
 const documentName = "ring";
 const retryMs = 500;
+
+/** 0 where it acted under none yet. */
+async function readEpoch(documents: Documents): Promise<Result<number>> {
+  const read = await documents.read(documentName);
+  if (!read.ok) return read;
+  if (read.value === undefined) return success(0);
+  const { epoch } = read.value as { readonly epoch?: unknown };
+  if (typeof epoch !== "number" || !Number.isSafeInteger(epoch) || epoch < 0)
+    return failure("data-damaged", "the document ring.json holds no epoch");
+  return success(epoch);
+}
+
+/** Lets a stopped gateway act under this epoch, if it has acted under a later one. Only where no other gateway ever acts again. */
+export async function lowerEpoch(documents: Documents, epoch: number): Promise<Result<void>> {
+  const floor = await readEpoch(documents);
+  if (!floor.ok) return floor;
+  return floor.value <= epoch ? success(undefined) : documents.write(documentName, { epoch });
+}
 
 export class RingGate {
   readonly #options: RingGateOptions;
@@ -54,13 +73,9 @@ export class RingGate {
 
   /** Fails with `data-damaged`. */
   async open(): Promise<Result<void>> {
-    const read = await this.#options.context.ports.documents.read(documentName);
-    if (!read.ok) return read;
-    if (read.value === undefined) return success(undefined);
-    const { epoch } = read.value as { readonly epoch?: unknown };
-    if (typeof epoch !== "number" || !Number.isSafeInteger(epoch) || epoch < 0)
-      return failure("data-damaged", "the document ring.json holds no epoch");
-    this.#floor = epoch;
+    const epoch = await readEpoch(this.#options.context.ports.documents);
+    if (!epoch.ok) return epoch;
+    this.#floor = epoch.value;
     return success(undefined);
   }
 
