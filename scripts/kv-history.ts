@@ -47,10 +47,14 @@ try {
   }
   await clients.more(operationsBetween);
 } finally {
-  await clients.end().finally(() => faulty.end());
+  try {
+    await clients.end();
+  } finally {
+    await faulty.end();
+  }
 }
 const tookSeconds = passedSeconds();
-for (const [what, count] of [...clients.counts].sort()) console.log(`${what.padEnd(16)} ${count}`);
+for (const [what, count] of [...clients.counts].sort(([a], [b]) => (a < b ? -1 : 1))) console.log(`${what.padEnd(16)} ${count}`);
 console.log(
   `seed ${seed}: ${gateways} gateways, ${clientCount} clients, ${clients.operations} operations on ${clients.histories.size} keys in ` +
     `${tookSeconds.toFixed(1)} s (${Math.round(clients.operations / tookSeconds)}/s), ${faults} faults`,

@@ -47,8 +47,9 @@ const contenders: readonly Contender[] = [
 
 const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-async function measure({ protocol, start }: Contender): Promise<KvLoadFigures> {
-  const servers = await start();
+async function measure(contender: Contender): Promise<KvLoadFigures> {
+  const { protocol } = contender;
+  const servers = await contender.start();
   try {
     return await runKvLoad({
       protocol,

@@ -42,7 +42,11 @@ test("put, compare and set, get and delete at three processes, with SIGKILL, SIG
       await clients.more(operationsBetween);
     }
   } finally {
-    await clients.end().finally(() => faulty.end());
+    try {
+      await clients.end();
+    } finally {
+      await faulty.end();
+    }
   }
   const story = `${faults.join("; ")}\n${JSON.stringify([...clients.counts])}`;
   for (const what of ["put done", "put refused", "get done", "delete done"]) {

@@ -228,7 +228,7 @@ class ModelPartition {
         const filling = answering.filter((disk) => !whole.includes(disk)).length;
         assert.not(
           without >= wanted.whole && without + filling >= wanted.any,
-          `at epoch ${ring.table.epoch} owners ${list}, and only ${[...copies]} have it`,
+          `at epoch ${ring.table.epoch} owners ${list.join(" ")}, and only ${[...copies].join(" ")} have it`,
         );
       }
     }

@@ -36,14 +36,14 @@ export class KvClients {
   #values = 0;
   #done = 0;
   readonly #loops: Promise<void>[];
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(options: KvClientsOptions) {
     this.#options = options;
     this.#slots = Array.from({ length: keysAtOnce }, (_, at) => ({ key: `k${at}-0`, left: operationsPerKey, generation: 0 }));
     this.#loops = Array.from({ length: options.clients }, () =>
       this.#client(options.random.fork()).catch((cause: unknown) => {
-        this.#failure ??= cause;
+        this.#failure ??= cause instanceof Error ? cause : new Error(String(cause));
         this.#ended = true;
       }),
     );
