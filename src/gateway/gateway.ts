@@ -40,6 +40,14 @@ export interface GatewayOptions {
 
 export type Phase = "starting" | "waiting-for-peers" | "serving" | "refused" | "stopping";
 
+/** What changes who belongs to the site, or what it asks of a version. */
+const rollCommands: ReadonlySet<SiteCommand["t"]> = new Set([
+  "gateway-add",
+  "gateway-admit",
+  "gateway-replace",
+  "gateway-remove",
+  "feature-level",
+]);
 const helloMs = 500;
 const peersDocument = "peers";
 
@@ -492,18 +500,12 @@ export class Gateway {
   }
 
   #applied(command: SiteCommand | undefined): void {
-    switch (command?.t) {
-      case "gateway-started":
-        if (command.gateway !== this.self) this.#admit((effects) => this.#admission?.rollChanged(effects));
-        else this.#checkOwnStart(command);
-        break;
-      case "gateway-add":
-      case "gateway-admit":
-      case "gateway-replace":
-      case "gateway-remove":
-      case "feature-level":
-        this.#rollChanged();
-        break;
+    if (command === undefined) return;
+    if (command.t === "gateway-started") {
+      if (command.gateway !== this.self) this.#admit((effects) => this.#admission?.rollChanged(effects));
+      else this.#checkOwnStart(command);
+    } else if (rollCommands.has(command.t)) {
+      this.#rollChanged();
     }
   }
 
