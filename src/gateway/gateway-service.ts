@@ -75,12 +75,21 @@ export class LocalGatewayService implements GatewayService {
     const reasons: string[] = [];
     const phase = this.#gateway.phase();
     const serving = this.#gateway.serving();
-    if (phase === "waiting-for-peers")
+    if (serving !== undefined && !this.#knowsItself(serving) && this.#gateway.refusal() === undefined)
+      reasons.push(`${this.#gateway.self} has not caught up with the site's log so far that it knows itself as a member`);
+    else if (phase === "waiting-for-peers" && serving === undefined)
       reasons.push(`first start of the site: waiting for ${this.#gateway.waitingFor().join(", ") || "the founding gateway"}`);
-    else if (phase !== "serving") reasons.push(this.#gateway.refusal()?.message ?? `the gateway is ${phase}`);
+    else if (phase !== "serving")
+      reasons.push(this.#gateway.refusal()?.message ?? `the gateway is ${phase === "waiting-for-peers" ? "starting" : phase}`);
     if (serving !== undefined && serving.consensus.leader() === undefined) reasons.push("no Raft leader is known");
     reasons.push(...(serving?.logWatch.troubles() ?? []), ...(serving?.spaceWatch.troubles() ?? []));
     return { ready: reasons.length === 0 && this.healthy(), reasons };
+  }
+
+  /** By the site's state, as applied here: until then this gateway acts under no owner table. */
+  #knowsItself({ state }: Serving): boolean {
+    const { self } = this.#gateway;
+    return state.members().get(self)?.incarnation === this.#gateway.context()?.incarnation;
   }
 
   status(): GatewayStatus {

@@ -6,7 +6,7 @@ import { simulatorWorld } from "../../scripts/sim-world.ts";
 import { defaultTuning, type GatewayTuning } from "../../src/gateway/context.ts";
 import { gatewayId } from "../../src/lib/ids.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
-import { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
+import { type RunningGateway, SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import { SimulatedSite } from "../../src/sim/site.ts";
 import { isServing } from "./harness.ts";
 
@@ -53,12 +53,22 @@ const featureLevel = (site: SimulatedSite): number => Math.min(...site.gateways.
 const isVoter = (gateway: SimulatedGateway, other: SimulatedGateway): boolean =>
   servingOf(gateway).consensus.view().configuration.voters.includes(servingOf(other).selfMember);
 
-async function add(site: SimulatedSite, fourth: SimulatedGateway, at = site.gateway("gw-a")): Promise<void> {
+async function add(
+  site: SimulatedSite,
+  fourth: SimulatedGateway,
+  at = site.gateway("gw-a"),
+  look: (running: RunningGateway) => void = () => undefined,
+): Promise<void> {
   const request = { id: fourth.id, role: "full" as const, zone: undefined, weight: 1, address };
   const added = await site.answer(at.running()?.service.addGateway(request) ?? Promise.reject(new Error("gone")));
   assert.ok(added.ok, added.ok ? "" : added.message);
   fourth.start();
-  await site.until(() => isServing(fourth), { withinMs: 20_000, what: "gw-d serves" });
+  const served = (): boolean => {
+    const running = fourth.running();
+    if (running !== undefined) look(running);
+    return isServing(fourth);
+  };
+  await site.until(served, { withinMs: 20_000, what: "gw-d serves" });
 }
 
 const test = suite("members that are not in the YAML");
@@ -73,6 +83,23 @@ test("after a restart a gateway still calls the members of which only the site's
   a.start();
   await site.until(() => isReady(a), { withinMs: 20_000 });
   await site.until(() => links(a, fourth), { withinMs: 5_000, what: "gw-a calls gw-d" });
+});
+
+test("a new member says what it waits for: to know itself", async () => {
+  const { site, fourth } = await siteOfThree(3);
+  const said = new Set<string>();
+  await add(site, fourth, site.gateway("gw-b"), ({ service, gateway }) => {
+    const { ready, reasons } = service.readiness();
+    if (gateway.serving() === undefined || gateway.phase() === "serving") return;
+    assert.not(ready);
+    said.add(reasons.join("; "));
+  });
+  assert.ok(isReady(fourth));
+  assert.ok(
+    [...said].some((text) => text.includes("gw-d has not caught up with the site's log")),
+    [...said].join("\n"),
+  );
+  assert.not([...said].some((text) => text.includes("first start")));
 });
 
 test("one that was away fetches the snapshot of a leader that it has never heard of", async () => {
