@@ -176,6 +176,7 @@ export class Serving {
       state: this.state,
       selfMember: this.selfMember,
       featureMaxOf: options.featureMaxOf,
+      reachable: (gateway) => router.reachable(gateway),
       addressOf: (gateway) => addressInSettings(settings, gateway),
     });
     this.ringGate = new RingGate({ context, state: this.state, founding: ring, pass: (passed) => this.#ringPassed(passed) });

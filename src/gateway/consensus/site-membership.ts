@@ -5,12 +5,14 @@
  */
 
 import type { RaftView } from "../../core/raft/raft-node.ts";
+import { quorumSize } from "../../core/raft/rules.ts";
 import { nextConfiguration, type PlannedMember } from "../../core/raft/voter-plan.ts";
 import type { MemberRefusal } from "../../core/site/apply-result.ts";
 import type { SiteCommand } from "../../core/site/commands.ts";
+import { gatewayOfMember } from "../../core/site/member-id.ts";
 import type { Member } from "../../core/site/membership.ts";
 import type { SiteState } from "../../core/site/site-state.ts";
-import { type ErrorCode, failure, type Result, success } from "../../lib/errors.ts";
+import { type ErrorCode, type Failure, failure, type Result, success } from "../../lib/errors.ts";
 import { type GatewayId, gatewayId, type Incarnation, type MemberId } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
 import type { Requests } from "../requests.ts";
@@ -26,6 +28,7 @@ export interface SiteMembershipOptions {
   readonly selfMember: MemberId;
   /** The highest feature level of a peer's version, while it is linked. */
   readonly featureMaxOf: (gateway: GatewayId) => number | undefined;
+  readonly reachable: (gateway: GatewayId) => boolean;
   /** Where a gateway is reached of which the site's state says nothing: what the YAML says. */
   readonly addressOf: (gateway: GatewayId) => MemberAddress | undefined;
 }
@@ -76,14 +79,37 @@ export class SiteMembership implements MembershipOperations {
 
   async replace(id: string, { force }: ForceOption): Promise<Result<void>> {
     const gateway = gatewayId(id);
+    const missed = force ? undefined : this.#votesMissed(gateway);
+    if (missed !== undefined) return missed;
     await this.#leadElsewhere(gateway);
     return this.#change({ t: "gateway-replace", gateway, force });
   }
 
   async remove(id: string, { force }: ForceOption): Promise<Result<void>> {
     const gateway = gatewayId(id);
+    const missed = force ? undefined : this.#votesMissed(gateway);
+    if (missed !== undefined) return missed;
     await this.#leadElsewhere(gateway);
     return this.#change({ t: "gateway-remove", gateway, force });
+  }
+
+  /**
+   * Once a folder is given up nobody listens to it any more, and the change of Raft's configuration that follows needs a quorum of
+   * the voters that are left. Where those do not answer, giving up one that does would end all changes, this one's rest included.
+   */
+  #votesMissed(gateway: GatewayId): Failure | undefined {
+    const { consensus, state, selfMember, reachable } = this.#options;
+    const leaving = state.members().get(gateway)?.memberId;
+    const { voters } = consensus.view().configuration;
+    if (leaving === undefined || !voters.includes(leaving)) return undefined;
+    const left = voters.filter((voter) => voter !== leaving);
+    const silent = left.filter((voter) => voter !== selfMember && !reachable(gatewayOfMember(voter))).map(gatewayOfMember);
+    if (left.length - silent.length >= quorumSize(left.length)) return undefined;
+    const why = silent.length === 0 ? `${gateway} is the only voter` : `of the other voters, ${silent.join(", ")} cannot be reached`;
+    return failure(
+      "quorum-unavailable",
+      `without ${gateway} the site could agree on nothing any more: ${why}. Start or replace the others first (--force gives ${gateway} up all the same)`,
+    );
   }
 
   /** A leader that is about to go passes its leadership on first, where it can: nobody has to miss it. */
