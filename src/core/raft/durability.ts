@@ -104,6 +104,11 @@ export class Durability {
     this.#pending.splice(0, count);
   }
 
+  /** Token of the oldest record that is not on disk; `undefined`: all are. */
+  get oldestPending(): number | undefined {
+    return this.#pending[0]?.token;
+  }
+
   /** Whether term and vote, as they were at the last `flush`, are on disk. */
   get voteDurable(): boolean {
     return this.#voteToken <= this.#durableToken;

@@ -2,7 +2,8 @@
  * The leader's side of replication; an instance lives as long as one leadership. It sends entries while they are on
  * their way to its own disk (dissertation §10.2.1), counts itself only once they are there, and commits only entries of
  * its own term by counting (§5.4.2). It gives up when no quorum has answered for an election timeout (check-quorum), and
- * hands over when it is asked to (dissertation §3.10), when a change took its vote away (§4.2.2), or when it is a witness.
+ * hands over when it is asked to (dissertation §3.10), when a change took its vote away (§4.2.2), when it is a witness, or when
+ * its disk stands still while those of the others do not.
  */
 import { defined } from "../../lib/assert.ts";
 import type { MemberId } from "../../lib/ids.ts";
@@ -34,6 +35,8 @@ export class Leadership {
   /** Bytes of all entries above the commit index. */
   #uncommittedBytes = 0;
   #transfer: Transfer | undefined;
+  /** The record that this node's disk has been at, and since when. */
+  #diskAt: { readonly token: number; readonly sinceMs: number } | undefined;
   /** A transfer of one's own accord that failed is not tried again at once. */
   #passOnAfterMs = Number.NEGATIVE_INFINITY;
 
@@ -172,16 +175,27 @@ export class Leadership {
 
   /**
    * A witness has nothing to lead for once another voter has everything; nor has a leader whose vote was taken away. Such a
-   * one waits for its change to commit: whoever leads next has no progress for it, and would never tell it that it did.
+   * one waits for its change to commit: whoever leads next has no progress for it, and would never tell it that it did. And a
+   * leader whose disk stands still would take less and less until it took nothing, and be heard all the time.
    */
   #passOn(): void {
     const { configuration, self, commitIndex, nowMs, timings } = this.#state;
     if (this.#transfer !== undefined || commitIndex < this.#termStartIndex) return;
-    if (configuration.isVoter(self) ? !configuration.isWitness(self) : !this.isDismissed) return;
+    const fit = configuration.isVoter(self) ? !configuration.isWitness(self) && !this.#isLeftBehind() : !this.isDismissed;
+    if (fit) return;
     const to = this.#successor();
     if (to === undefined || nowMs < this.#passOnAfterMs || (this.#progress.get(to)?.matchIndex ?? 0) < commitIndex) return;
     this.#passOnAfterMs = nowMs + timings.electionTimeoutMaxMs;
     this.transferTo(to);
+  }
+
+  /** The others commit without this node's disk, which has been at one record for longer than any election takes. */
+  #isLeftBehind(): boolean {
+    const { commitIndex, durability, nowMs, timings } = this.#state;
+    const token = durability.oldestPending;
+    if (token !== this.#diskAt?.token) this.#diskAt = token === undefined ? undefined : { token, sinceMs: nowMs };
+    if (this.#diskAt === undefined || commitIndex <= durability.durableIndex) return false;
+    return nowMs - this.#diskAt.sinceMs >= timings.electionTimeoutMaxMs;
   }
 
   /** When a quorum, this node included, had last been heard. */

@@ -58,6 +58,42 @@ transfer("a lagging target is brought up to date first, and proposals are refuse
   assert.equal(ofType(cluster.propose("c", 10), "proposal-refused"), []);
 });
 
+transfer("a leader whose disk stands still passes on to those who commit without it; one whose disk is only slow does not", () => {
+  const cluster = threeWithLeader();
+  cluster.holdDisk("a");
+  cluster.propose("a", 1);
+  cluster.beat("a", 1_000);
+  cluster.beat("a", 900);
+  assert.is(cluster.view("a").commitIndex, 2);
+  assert.is(cluster.view("a").durableIndex, 1);
+  cluster.releaseDisk("a");
+  cluster.holdDisk("a");
+  cluster.propose("a", 2);
+  for (let beat = 0; beat < 12; beat++) cluster.beat("a");
+  assert.is(cluster.view("a").role, "leader", "the disk moved on in between");
+  for (let beat = 0; beat < 4; beat++) cluster.beat("a");
+  assert.is(cluster.view("a").role, "follower");
+  const [leader] = ["b", "c"].filter((id) => cluster.view(id).role === "leader");
+  assert.ok(leader !== undefined, "one of the others leads");
+  assert.is(cluster.view(leader).term, 2);
+  cluster.propose(leader, 3);
+  cluster.deliver();
+  assert.is(cluster.view(leader).commitIndex, cluster.view(leader).lastIndex);
+});
+
+transfer("where nothing is committed without the leader's disk it stays, however long that takes", () => {
+  const cluster = new ManualCluster([{ id: "a" }, { id: "b" }]);
+  cluster.elect("a");
+  cluster.beat("a");
+  cluster.holdDisk("a");
+  cluster.propose("a", 1);
+  for (let beat = 0; beat < 40; beat++) cluster.beat("a");
+  assert.is(cluster.view("a").role, "leader");
+  cluster.releaseDisk("a");
+  cluster.deliver();
+  assert.is(cluster.view("a").commitIndex, 2);
+});
+
 transfer("the target dies: after the minimum election timeout the leader takes proposals again", () => {
   const cluster = threeWithLeader();
   cluster.crash("c");
@@ -112,17 +148,15 @@ transfer("a candidate of a transfer that lost follows whoever won its term", () 
     message: { type: "vote-request", term: 2, lastLogIndex, lastLogTerm, transfer: true },
   });
   cluster.wire.length = 0;
-  cluster
-    .node("b")
-    .step(
-      cluster.nowMs,
-      {
-        type: "message",
-        from: memberId("c"),
-        message: { type: "append", term: 2, prevIndex: 1, prevTerm: 1, commitIndex: 1, readSequence: 0, entries: [] },
-      },
-      [],
-    );
+  cluster.node("b").step(
+    cluster.nowMs,
+    {
+      type: "message",
+      from: memberId("c"),
+      message: { type: "append", term: 2, prevIndex: 1, prevTerm: 1, commitIndex: 1, readSequence: 0, entries: [] },
+    },
+    [],
+  );
   assert.is(cluster.view("b").role, "follower");
   assert.is(cluster.view("b").leader, "c");
 });
