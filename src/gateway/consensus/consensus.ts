@@ -75,6 +75,12 @@ interface OpenRead {
   readonly timer: TimerHandle;
 }
 
+interface NextRead {
+  readonly leader: GatewayId;
+  readonly index: Promise<Result<number>>;
+  readonly settle: (index: Result<number>) => void;
+}
+
 const attemptTimeoutMs = 2_000;
 const retryDelayMs = 50;
 /** A leader that leads already may become reachable without a change. */
@@ -102,6 +108,8 @@ export class Consensus implements RaftHooks {
   #gathering = false;
   /** Of the last proposal that the node took. */
   #roundIndex = 0;
+  /** The question of those who read in this turn. */
+  #nextRead: NextRead | undefined;
   #nextRequest = 1;
   #leader: MemberId | undefined;
   #role: RaftRole = "follower";
@@ -185,6 +193,8 @@ export class Consensus implements RaftHooks {
   stop(): void {
     this.#driver.stop();
     this.snapshotter.stop();
+    this.#proposer.stop();
+    this.#nextRead?.settle(failure("not-ready", "the gateway is stopping"));
     for (const id of [...this.#proposals.keys()]) this.#settleProposal(id, failure("outcome-unknown", "the gateway is stopping"));
     for (const id of [...this.#reads.keys()]) this.#settleRead(id, failure("not-ready", "the gateway is stopping"));
     for (const wake of [...this.#leaderWaiters]) wake();
@@ -217,7 +227,7 @@ export class Consensus implements RaftHooks {
     for (;;) {
       const leader = this.leader();
       if (leader !== undefined) {
-        const index = leader === this.#context.self ? await this.#readIndexHere() : await this.#askReadIndex(leader);
+        const index = await this.#readIndex(leader);
         if (index.ok) return this.#whenApplied(index.value, timeoutMs);
         last = index.message;
       }
@@ -242,6 +252,24 @@ export class Consensus implements RaftHooks {
       const timer = this.#context.clock.schedule(withinMs, wake);
       this.#leaderWaiters.add(wake);
     });
+  }
+
+  /** One question for all who read in this turn of the loop: it leaves after the last of them came, so that it speaks for each. */
+  #readIndex(leader: GatewayId): Promise<Result<number>> {
+    if (this.#nextRead?.leader === leader) return this.#nextRead.index;
+    let settle: (index: Result<number> | Promise<Result<number>>) => void = () => undefined;
+    const index = new Promise<Result<number>>((resolve) => {
+      settle = resolve;
+    });
+    const read = { leader, index, settle };
+    this.#nextRead = read;
+    this.#context.clock.schedule(0, () =>
+      this.#context.inbox.post(() => {
+        if (this.#nextRead === read) this.#nextRead = undefined;
+        settle(leader === this.#context.self ? this.#readIndexHere() : this.#askReadIndex(leader));
+      }),
+    );
+    return index;
   }
 
   async #askReadIndex(leader: GatewayId): Promise<Result<number>> {

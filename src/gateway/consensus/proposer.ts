@@ -84,6 +84,13 @@ export class Proposer {
     return this.#proposeOnce(command, deadlineMs);
   }
 
+  /** What has not left never will. */
+  stop(): void {
+    const unsent = this.#queue;
+    this.#queue = [];
+    for (const waiting of unsent) waiting.settle(failure("not-applied", "the gateway is stopping"));
+  }
+
   async #proposeOnce(command: PlainCommand, deadlineMs: number): Promise<Result<ApplyResult>> {
     for (;;) {
       if (!this.#session.opened && !(await this.#ensureSession(deadlineMs)))

@@ -40,6 +40,15 @@ const blocksPerTurn = 4;
 const pieceBytes = 256 << 10;
 const pieceTimeoutMs = 3_000;
 const retryMs = 300;
+/** A snapshot that could not be written, or not be fetched to the end, is not begun again at once: a disk may be full. */
+const againMs = 2_000;
+/** So long behind the last piece that somebody asked for it is still being fetched. */
+const servingMs = 5_000;
+/**
+ * Times the due size: up to there no new snapshot takes the place of one that is being fetched. Whoever is slower than the log
+ * grows would begin anew for ever, because what it fetched would be cut off from what the log still has.
+ */
+const servingFactor = 8;
 /** Pieces in a row that did not come: the leader's next heartbeat names the snapshot anew. */
 const failuresMax = 10;
 const fetchedBytesMax = 1 << 30;
@@ -54,6 +63,9 @@ export class Snapshotter {
   /** Verified and on disk, until the node says that it counts. */
   #fetched: { readonly meta: SnapshotMeta; readonly state: Uint8Array } | undefined;
   #stopped = false;
+  #takeFromMs = Number.NEGATIVE_INFINITY;
+  #fetchFromMs = Number.NEGATIVE_INFINITY;
+  #servedMs = Number.NEGATIVE_INFINITY;
   #taken = 0;
   #installed = 0;
 
@@ -76,7 +88,13 @@ export class Snapshotter {
     const { tuning } = this.#context;
     // A gateway of an older version could not install what takes the place of the log.
     if (Math.min(tuning.featureMax, this.#options.state.featureLevel()) < 2) return;
-    if (this.#appliedBytes >= tuning.raftSnapshotBytes && !this.#taking) void this.#take();
+    if (this.#taking || this.#stopped || this.#nowMs < this.#takeFromMs) return;
+    const isServing = this.#nowMs - this.#servedMs < servingMs;
+    if (this.#appliedBytes >= tuning.raftSnapshotBytes * (isServing ? servingFactor : 1)) void this.#take();
+  }
+
+  get #nowMs(): number {
+    return this.#context.clock.monotonicMs();
   }
 
   async #take(): Promise<void> {
@@ -86,7 +104,8 @@ export class Snapshotter {
     );
     this.#taking = false;
     if (taken.ok || this.#stopped) return;
-    // The next applied entries try again; until then the log only grows.
+    // What is applied then tries again; until then the log only grows.
+    this.#takeFromMs = this.#nowMs + againMs;
     this.#context.diagnostics.warn("snapshot-failed", { why: taken.message, next: "tried again" });
   }
 
@@ -147,25 +166,29 @@ export class Snapshotter {
   }
 
   async #piece(body: unknown): Promise<Result<unknown>> {
-    const { index, term, offset } = body as { index?: unknown; term?: unknown; offset?: unknown };
+    const { index, term, offset } = (body ?? {}) as { index?: unknown; term?: unknown; offset?: unknown };
     if (typeof index !== "number" || typeof term !== "number" || typeof offset !== "number" || !Number.isSafeInteger(offset) || offset < 0)
       return failure("bad-request", "which piece of which snapshot?");
     const name = snapshotName({ index, term });
     const size = (await this.#options.files.list()).find((file) => file.name === name)?.bytes;
     if (size === undefined) return failure("not-found", `there is no snapshot at ${index} (any more)`);
     const bytes = await this.#options.files.readRange(name, offset, pieceBytes);
+    if (bytes.ok) this.#servedMs = this.#nowMs;
     return bytes.ok ? success({ size, bytes: bytes.value }) : bytes;
   }
 
   /** The leader names a snapshot that this gateway needs; said again with each heartbeat until it is there. */
   fetch(source: Source): void {
     const { index, member } = this.#fetching ?? {};
-    if (this.#stopped || (index === source.index && member === source.member)) return;
+    if (this.#stopped || (index === source.index && member === source.member) || this.#nowMs < this.#fetchFromMs) return;
     this.#fetching = source;
     void this.#fetchAll(source)
       .catch((cause: unknown) => failure("store-failed", cause instanceof Error ? cause.message : String(cause)))
       .then((fetched) => {
-        if (this.#fetching === source) this.#fetching = undefined;
+        if (this.#fetching === source) {
+          this.#fetching = undefined;
+          if (!fetched.ok) this.#fetchFromMs = this.#nowMs + againMs;
+        }
         if (!fetched.ok) this.#context.diagnostics.warn("snapshot-not-fetched", { from: source.gateway, why: fetched.message });
       });
   }
