@@ -1,6 +1,7 @@
 import type { SiteSettings } from "../config/settings.ts";
 import type { RaftLimits } from "../core/raft/options.ts";
 import { featureLevels } from "../core/site/features.ts";
+import { sessionEntriesMax } from "../core/site/sessions.ts";
 import type { GatewayId, Hash64, Incarnation, SessionId } from "../lib/ids.ts";
 import type { Packing } from "../lib/packing.ts";
 import type { Random } from "../lib/random.ts";
@@ -52,6 +53,8 @@ export interface GatewayTuning {
   readonly voterDeadMs: number;
   /** Bounds of the Raft node that differ from its own. */
   readonly raftLimits: Partial<RaftLimits>;
+  /** Log entries without a command after which a session expires. It decides what applying does: the same on all gateways. */
+  readonly sessionEntriesMax: number;
   /** The highest feature level that this version can apply; the simulator mixes in older versions. */
   readonly featureMax: number;
 }
@@ -64,6 +67,7 @@ export const defaultTuning: GatewayTuning = {
   raftSegmentBytes: 4 << 20,
   voterDeadMs: 60_000,
   raftLimits: {},
+  sessionEntriesMax,
   featureMax: featureLevels.max,
 };
 

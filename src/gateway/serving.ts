@@ -88,7 +88,7 @@ const proposeTimeoutMs = 10_000;
 const commandBytesMax = (1 << 20) + (64 << 10);
 
 export class Serving {
-  readonly state = new SiteState();
+  readonly state: SiteState;
   readonly counters = new IngestCounters();
   readonly calendar: Calendar;
   readonly profiles: ProfileSet;
@@ -121,6 +121,7 @@ export class Serving {
     const { context, router, requests, bootstrap } = options;
     const { settings, clock, ports } = context;
     this.#options = options;
+    this.state = new SiteState({ sessionEntriesMax: context.tuning.sessionEntriesMax });
     this.bootstrap = bootstrap;
     this.seriesStore = options.seriesStore;
     this.readingsLog = options.readingsLog;

@@ -10,6 +10,8 @@ import { InvariantError } from "../lib/assert.ts";
 export interface SettingsChoice {
   readonly gateways: number;
   readonly preset: SiteSettings["raft"]["preset"];
+  /** The last gateway only votes. */
+  readonly witness: boolean;
 }
 
 /** Settings by what they are to be like, each read once. */
@@ -17,7 +19,7 @@ export class SimulatedSettings {
   readonly #read = new Map<string, SiteSettings>();
 
   of(choice: SettingsChoice): SiteSettings {
-    const key = `${choice.gateways} ${choice.preset}`;
+    const key = `${choice.gateways} ${choice.preset} ${choice.witness}`;
     const known = this.#read.get(key);
     if (known !== undefined) return known;
     const settings = simulatedSettings(choice);
@@ -31,7 +33,7 @@ function simulatedSettings(choice: SettingsChoice): SiteSettings {
   const gateways = Array.from(
     { length: choice.gateways },
     (_, i) =>
-      `  gw-${String.fromCharCode(97 + i)}: { host: 127.0.0.1, listen: { mqtt: ${1000 + i * 10}, mesh: ${1001 + i * 10}, http: ${1002 + i * 10} } }`,
+      `  gw-${String.fromCharCode(97 + i)}: { host: 127.0.0.1, listen: { mqtt: ${1000 + i * 10}, mesh: ${1001 + i * 10}, http: ${1002 + i * 10} }${choice.witness && i === choice.gateways - 1 ? ", role: witness" : ""} }`,
   );
   const files: Record<string, string> = {
     "site.yaml": [

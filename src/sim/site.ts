@@ -33,6 +33,8 @@ export interface SiteOptions {
   readonly gateways: number;
   /** Raft's timings; `lan` when left out. */
   readonly preset?: SiteSettings["raft"]["preset"];
+  /** The last gateway only votes. */
+  readonly witness?: boolean;
   readonly world: SimulatorWorld;
   readonly network?: Partial<NetworkTuning>;
   readonly rules?: GatewayRules;
@@ -59,7 +61,11 @@ export class SimulatedSite {
   constructor(options: SiteOptions) {
     this.random = new SeededRandom(options.seed);
     this.#world = options.world;
-    this.settings = options.world.settings.of({ gateways: options.gateways, preset: options.preset ?? "lan" });
+    this.settings = options.world.settings.of({
+      gateways: options.gateways,
+      preset: options.preset ?? "lan",
+      witness: options.witness ?? false,
+    });
     this.network = new SimulatedNetwork({
       scheduler: this.scheduler,
       random: this.random.fork(),

@@ -4,6 +4,7 @@
  */
 
 import { raftLimits } from "../core/raft/options.ts";
+import { sessionEntriesMax } from "../core/site/sessions.ts";
 import { defaultTuning, type GatewayTuning } from "../gateway/context.ts";
 import type { Random } from "../lib/random.ts";
 import type { NetworkTuning } from "./network.ts";
@@ -19,6 +20,7 @@ export interface Tunables extends SettingsChoice {
 export function drawTunables(random: Random): Tunables {
   return {
     gateways: random.chance(0.2) ? 5 : 3,
+    witness: random.chance(0.15),
     preset: random.chance(0.1) ? "slow-disk" : "lan",
     tuning: {
       ...defaultTuning,
@@ -26,6 +28,7 @@ export function drawTunables(random: Random): Tunables {
       checkpointReadings: random.pick([50, 300, 1_000_000]),
       raftSnapshotBytes: random.pick([1_000, 10_000, 1 << 20]),
       raftSegmentBytes: random.pick([2_000, 20_000, 4 << 20]),
+      sessionEntriesMax: random.pick([3, 30, sessionEntriesMax]),
       voterDeadMs: random.pick([4_000, 15_000, 60_000]),
       raftLimits: {
         // One entry to a message, or all of them.
