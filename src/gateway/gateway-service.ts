@@ -42,6 +42,8 @@ import type { Serving } from "./serving.ts";
 
 const controlTimeoutMs = 5_000;
 const kvKeyBytesMax = 1_024;
+// Each call starts afresh, so the encoder is a constant, not state.
+const utf8 = new TextEncoder();
 const askTimeoutMs = 3_000;
 const clockWarningMs = 2_000;
 const timeMaxUs = Number.MAX_SAFE_INTEGER;
@@ -305,7 +307,7 @@ export class LocalGatewayService implements GatewayService {
   ): Promise<Result<{ revision: number; existed: boolean }>> {
     const serving = this.#gateway.serving();
     if (serving === undefined) return failure("not-applied", this.#notReady().message);
-    const bytes = new TextEncoder().encode(key).length;
+    const bytes = utf8.encode(key).length;
     if (bytes === 0 || bytes > kvKeyBytesMax) return failure("bad-request", `a key has 1 to ${kvKeyBytesMax} bytes, this one has ${bytes}`);
     const result = await serving.consensus.propose(command(), controlTimeoutMs);
     if (!result.ok) return result;

@@ -75,7 +75,23 @@ export class ByteWriter {
 
   /** UTF-8 with its byte length as a varint in front. Lone surrogates become U+FFFD. */
   text(value: string): void {
-    this.blob(encoder.encode(value));
+    if (!this.#shortAscii(value)) this.blob(encoder.encode(value));
+  }
+
+  /** Ids and keys are short and plain: the encoder, and the array that it makes, would cost more than they do. */
+  #shortAscii(value: string): boolean {
+    const { length } = value;
+    if (length >= 0x80) return false;
+    this.#reserve(1 + length);
+    const start = this.#length + 1;
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i);
+      if (code >= 0x80) return false;
+      this.#bytes[start + i] = code;
+    }
+    this.#bytes[this.#length] = length;
+    this.#length = start + length;
+    return true;
   }
 
   /** Bytes with their length as a varint in front. */
