@@ -12,7 +12,9 @@ import { decodeCommand, encodeCommand } from "../core/site/command-codec.ts";
 import type { BootstrapCommand } from "../core/site/commands.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import { type MemberId, memberId } from "../lib/ids.ts";
+import { IoError } from "../lib/log-files.ts";
 import type { Log } from "../ports/log.ts";
+import type { SnapshotFiles } from "../ports/snapshot-files.ts";
 import type { GatewayContext, GatewayPorts } from "./context.ts";
 import type { Identity } from "./identity.ts";
 import { type CheckpointRecord, type ReadingsLog, RecordKind } from "./readings-log.ts";
@@ -78,7 +80,9 @@ function warnOfDamage({ diagnostics }: RaftDiskContext, log: Log, { impairedUnti
 /** The newest snapshot that can be read. One that is damaged is passed over: the log may still reach back to an older one. */
 async function openSnapshot(context: RaftDiskContext, identity: Identity): Promise<Result<OpenedSnapshot>> {
   const { snapshots } = context.ports;
-  const named = (await snapshots.list()).flatMap(({ name }) => {
+  const listed = await listOf(snapshots);
+  if (!listed.ok) return listed;
+  const named = listed.value.flatMap((name) => {
     const position = snapshotPosition(name);
     return position === undefined ? [] : [{ name, ...position }];
   });
@@ -95,6 +99,15 @@ async function openSnapshot(context: RaftDiskContext, identity: Identity): Promi
   }
   const configuration = votersOnly(identity.bootstrap?.gateways.map(({ id }) => memberId(id)) ?? [noMember]);
   return success({ meta: { index: 0, term: 0, configuration }, state: undefined });
+}
+
+async function listOf(snapshots: SnapshotFiles): Promise<Result<readonly string[]>> {
+  try {
+    return success((await snapshots.list()).map(({ name }) => name));
+  } catch (error) {
+    if (!(error instanceof IoError)) throw error;
+    return failure("store-failed", `The snapshots cannot be listed: ${error.message}. Check the disk and the rights of the data folder.`);
+  }
 }
 
 /** A folder that belongs to no site yet has no voters to speak of; its log is opened only to see that it is empty. */

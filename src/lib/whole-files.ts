@@ -67,10 +67,22 @@ export class WholeFiles {
   async list(): Promise<readonly { readonly name: string; readonly bytes: number }[]> {
     const found: { readonly name: string; readonly bytes: number }[] = [];
     for (const name of await this.#files.list()) {
-      if (!name.endsWith(temporarySuffix)) found.push({ name, bytes: await this.#with(name, (file) => file.size()) });
-      else if (!this.#written.has(name)) await this.#files.remove(name);
+      if (!name.endsWith(temporarySuffix)) {
+        const bytes = await this.#sizeOf(name);
+        if (bytes !== undefined) found.push({ name, bytes });
+      } else if (!this.#written.has(name)) await this.#files.remove(name);
     }
     return found;
+  }
+
+  /** `undefined`: it was removed since it was listed. */
+  async #sizeOf(name: string): Promise<number | undefined> {
+    try {
+      return await this.#with(name, (file) => file.size());
+    } catch (error) {
+      if (!(error instanceof IoError) || (await this.#files.list()).includes(name)) throw error;
+      return undefined;
+    }
   }
 
   async remove(name: string): Promise<Result<void>> {

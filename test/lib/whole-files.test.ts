@@ -34,4 +34,16 @@ test("a replacement in which one call fails: the old file or the new one, and th
   assert.equal([...verdicts].sort(), ["failed", "written"]);
 });
 
+test("a file that is removed while the folder is listed is not in the list, and nothing fails", async () => {
+  const memory = new MemoryFiles();
+  const files = new WholeFiles(memory);
+  for (const name of ["a.snap", "b.snap"]) assert.ok((await files.write(name, [old])).ok);
+  const open = memory.open.bind(memory);
+  memory.open = async (name, how) => {
+    if (name === "a.snap") memory.contents.delete(name);
+    return open(name, how);
+  };
+  assert.equal(await files.list(), [{ name: "b.snap", bytes: 1 }]);
+});
+
 test.run();
