@@ -78,6 +78,8 @@ export const StatusSchema = Type.Object({
     leader: Type.Optional(Type.String()),
     commitIndex: count("Commit index"),
     lastIndex: count("Last log index"),
+    featureLevel: Type.Optional(count("Feature level that the site has agreed on; below the version's own while an update is under way")),
+    snapshotIndex: Type.Optional(count("Index of the newest snapshot of the site's state")),
   }),
   ring: Type.Object({
     epoch: count("Epoch of the owner table"),

@@ -35,6 +35,8 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   const view = consensus.view();
   add("raft_term", "Raft term", view.term);
   add("raft_commit_index", "Raft commit index", view.commitIndex);
+  add("raft_snapshot_index", "Index of the newest snapshot of the site's state", view.snapshotIndex);
+  add("raft_feature_level", "Feature level that the site has agreed on", serving.state.featureLevel());
   add("raft_leader", "1 on the Raft leader", consensus.isLeader() ? 1 : 0);
   for (const [name, log] of [
     ["readings", serving.readingsLog.log],

@@ -41,7 +41,7 @@ import type {
 import type { Serving } from "./serving.ts";
 
 const controlTimeoutMs = 5_000;
-const kvKeyBytesMax = 1_024;
+const kvKeyBytesMax = 512;
 // Each call starts afresh, so the encoder is a constant, not state.
 const utf8 = new TextEncoder();
 const askTimeoutMs = 3_000;
@@ -113,15 +113,14 @@ export class LocalGatewayService implements GatewayService {
         leader: serving?.consensus.leader(),
         commitIndex: view?.commitIndex ?? 0,
         lastIndex: view?.lastIndex ?? 0,
+        featureLevel: serving?.state.featureLevel() ?? 0,
+        snapshotIndex: view?.snapshotIndex ?? 0,
       },
       ring: {
         epoch: serving?.replication.table().epoch ?? 0,
         factor: serving?.replication.table().factor ?? Math.min(settings.replication.factor, fullGateways(settings)),
         partitions: this.#owned(serving),
-        survives: describeSurvival({
-          gateways: this.#members(serving).map(({ kind }) => ({ role: kind })),
-          replication: settings.replication,
-        }),
+        survives: this.#survives(serving),
       },
       log: logStatus(serving),
       store: storeStatus(serving),
@@ -129,6 +128,17 @@ export class LocalGatewayService implements GatewayService {
       sync: this.sync(),
       process: { memoryBytes: options.ports.memoryBytes() },
     };
+  }
+
+  /** A gateway that is only expected keeps nothing yet, and one that fills keeps less than it should. */
+  #survives(serving: Serving | undefined): string {
+    const members = this.#members(serving).filter((member) => member.membership !== "expected");
+    const sentence = describeSurvival({
+      gateways: members.map(({ kind }) => ({ role: kind })),
+      replication: this.#gateway.settings.replication,
+    });
+    const filling = members.filter((member) => member.filling > 0).map((member) => member.id);
+    return filling.length === 0 ? sentence : `${sentence}; not before ${filling.join(", ")} has filled up: until then one loss less`;
   }
 
   metrics(): readonly MetricSample[] {

@@ -16,11 +16,13 @@ export function listDifferences(listed: readonly GatewaySettings[], members: rea
         differences.push(`${member.id} is a gateway of the site, and not in this gateway's YAML: add it there`);
       continue;
     }
-    const aspects = differing(settings, member);
-    if (aspects.length > 0) {
+    const say = (aspects: readonly Aspect[], counts: string): void => {
       const [file, site] = [aspects.map(({ name, file }) => `${name} ${file}`), aspects.map((aspect) => aspect.site)];
-      differences.push(`this gateway's YAML gives ${member.id} ${file.join(", ")}; the site knows ${site.join(", ")}, which counts`);
-    }
+      if (aspects.length > 0)
+        differences.push(`this gateway's YAML gives ${member.id} ${file.join(", ")}; the site knows ${site.join(", ")}${counts}`);
+    };
+    say(addresses(settings, member), ". This gateway calls it by its own YAML");
+    say(differing(settings, member), ", which counts");
   }
   for (const { id } of listed) {
     if (!known.has(id)) differences.push(`this gateway's YAML lists ${id}, which is no gateway of the site: fogbank gateway add ${id}`);
@@ -34,11 +36,16 @@ interface Aspect {
   readonly site: string;
 }
 
-function differing(settings: GatewaySettings, { kind, zone, weight, address }: MemberState): Aspect[] {
-  const { listen } = settings;
+function addresses({ host, listen }: GatewaySettings, { address }: MemberState): Aspect[] {
   const aspects: Aspect[] = [
-    { name: "the host", file: settings.host, site: address.host },
+    { name: "the host", file: host, site: address.host },
     { name: "the mesh port", file: String(listen.mesh.port), site: String(address.mesh) },
+  ];
+  return aspects.filter(({ file, site }) => file !== site);
+}
+
+function differing(settings: GatewaySettings, { kind, zone, weight }: MemberState): Aspect[] {
+  const aspects: Aspect[] = [
     { name: "the role", file: settings.role, site: kind },
     { name: "the zone", file: settings.zone ?? "none", site: zone ?? "none" },
     { name: "the weight", file: String(settings.weight), site: String(weight) },

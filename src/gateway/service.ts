@@ -165,6 +165,10 @@ export interface GatewayStatus {
     readonly leader: GatewayId | undefined;
     readonly commitIndex: number;
     readonly lastIndex: number;
+    /** What the versions of all gateways can apply, as the site agreed; 0 before it is known. */
+    readonly featureLevel: number;
+    /** The log begins behind a snapshot at this index. */
+    readonly snapshotIndex: number;
   };
   readonly ring: {
     readonly epoch: number;

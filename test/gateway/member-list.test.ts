@@ -40,7 +40,8 @@ test("who is missing on either side is named; one that leaves is not missed", ()
 test("each aspect that differs is named with both values", () => {
   const other = member("gw-b", { kind: "witness", weight: 1, address: { host: "10.0.0.2", mqtt: 1, mesh: 7883, http: 2 } });
   assert.equal(listDifferences(gateways, [a, other, c]), [
-    "this gateway's YAML gives gw-b the host 127.0.0.2, the mesh port 9000, the role full, the zone hall, the weight 2; the site knows 10.0.0.2, 7883, witness, none, 1, which counts",
+    "this gateway's YAML gives gw-b the host 127.0.0.2, the mesh port 9000; the site knows 10.0.0.2, 7883. This gateway calls it by its own YAML",
+    "this gateway's YAML gives gw-b the role full, the zone hall, the weight 2; the site knows witness, none, 1, which counts",
   ]);
 });
 

@@ -23,7 +23,7 @@ function statusText(world: World, value: Status): string {
     ["survives", plain(ring.survives)],
     [
       "raft",
-      `${plain(raft.role)}, term ${raft.term}, leader ${plain(raft.leader ?? "unknown")}, commit index ${raft.commitIndex} of ${raft.lastIndex}`,
+      `${plain(raft.role)}, term ${raft.term}, leader ${plain(raft.leader ?? "unknown")}, commit index ${raft.commitIndex} of ${raft.lastIndex}${raft.featureLevel === undefined ? "" : `, feature level ${raft.featureLevel}`}`,
     ],
     ["ring", `epoch ${ring.epoch}, factor ${ring.factor}; partitions: ${partitions.join(", ")}`],
     [
