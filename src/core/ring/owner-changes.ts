@@ -70,11 +70,16 @@ export function replaceOwner(ring: RingState, gateway: GatewayId): RingState {
 
 /** The gateway has all readings of these partitions. Where it is not filling (any more) nothing changes. */
 export function ownerFilled(ring: RingState, options: { readonly gateway: GatewayId; readonly partitions: readonly number[] }): RingState {
-  const filled = new Set(options.partitions);
-  return changedIfAny(ring, (owners, at) => {
-    const isFilled = (owner: Owner) => owner.filling && owner.id === options.gateway && filled.has(at);
-    return owners.some(isFilled) ? owners.map((owner) => (isFilled(owner) ? { ...owner, filling: false } : owner)) : owners;
-  });
+  const filled = options.partitions.filter((at) => ring.filling.get(at)?.includes(options.gateway) === true);
+  if (filled.length === 0) return ring;
+  // The owner lists stay as they are: only who of them is whole changes.
+  const filling = new Map(ring.filling);
+  for (const at of filled) {
+    const others = filling.get(at)?.filter((owner) => owner !== options.gateway) ?? [];
+    if (others.length === 0) filling.delete(at);
+    else filling.set(at, others);
+  }
+  return { table: { ...ring.table, epoch: ring.table.epoch + 1 }, filling };
 }
 
 /**

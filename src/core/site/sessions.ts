@@ -12,8 +12,11 @@ import { type Part, Section } from "./state-format.ts";
 
 /** Log entries after the last command of a session at which it expires: every gateway counts the same entries. */
 export const sessionEntriesMax = 100_000;
-/** Results that a session remembers; whoever asks for more at once is refused. */
-export const rememberedMax = 4_096;
+/**
+ * How far a session may be ahead of the oldest command that it still waits for, and so the results that are remembered of it.
+ * One command without an answer stops the floor while thousands a second pass it.
+ */
+export const rememberedMax = 65_536;
 /** Sessions that ended, so that a late copy of their opening does not begin them again. */
 const endedMax = 1_000;
 

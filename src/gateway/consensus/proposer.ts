@@ -48,8 +48,10 @@ const batchMax = 256;
 const batchBytesMax = 4 << 20;
 /** Room that a command usually needs; a batch that needs more grows. */
 const usualBytes = 384;
-/** Commands of this process whose outcome is open; the site remembers results of 4,096 at most. */
+/** Commands of this process whose outcome is open. */
 const openMax = 4_000;
+/** The site remembers the results of 65,536 commands from the oldest open one on: what is further ahead would end the session. */
+const aheadMax = 65_000;
 
 export class Proposer {
   readonly #options: ProposerOptions;
@@ -80,7 +82,9 @@ export class Proposer {
     const deadlineMs = this.#context.clock.monotonicMs() + timeoutMs;
     if (this.#options.featureLevel() < 2 || command.t === "session-open" || command.t === "once" || command.t === "feature-level")
       return this.#persevere(deadlineMs, { again: false, command: () => command });
-    if (this.#open.size >= openMax) return failure("not-applied", `${this.#open.size} changes asked of this gateway are open`);
+    const ahead = this.#nextSequence - this.#floor();
+    if (this.#open.size >= openMax || ahead >= aheadMax)
+      return failure("not-applied", `${this.#open.size} changes asked of this gateway are open, the oldest ${ahead} changes ago`);
     return this.#proposeOnce(command, deadlineMs);
   }
 

@@ -62,7 +62,7 @@ test("below the highest floor that was ever said nothing is answered, whatever f
   assert.is(site.state.kv("x")?.value[0], 2);
 });
 
-test("at most 4,096 results are remembered: whoever is further ahead of its floor is refused", () => {
+test("at most 65,536 results are remembered: whoever is further ahead of its floor is refused", () => {
   const site = LoggedSite.founded();
   site.apply(open(a, "s1"));
   assert.equal(site.apply(once("s1", rememberedMax)), unknown);
