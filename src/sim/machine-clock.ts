@@ -19,6 +19,7 @@ export class MachineClock {
   #bootedMs = 0;
   #offsetMs = 0;
   #stuckAtMs: number | undefined;
+  #onRate: (() => void) | undefined;
   /** Whether the machine believes that its wall clock is right. */
   synchronised = true;
 
@@ -50,7 +51,14 @@ export class MachineClock {
   run(rate: number): void {
     this.#elapsedMs = this.#ownMs();
     this.#sinceMs = this.#scheduler.nowMs();
+    if (rate === this.#rate) return;
     this.#rate = rate;
+    this.#onRate?.();
+  }
+
+  /** Calls back whenever the clock goes on at another rate, until the machine's next process asks for it. */
+  rateChanged(callback: () => void): void {
+    this.#onRate = callback;
   }
 
   /** The wall clock stands still. */

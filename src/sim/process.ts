@@ -85,15 +85,22 @@ export class SimulatedProcess {
 }
 
 /** A machine's clock as one process uses it: the process's timers end with it. */
+interface SimulatedTimer {
+  readonly dueMs: number;
+  readonly fire: () => void;
+  event: ScheduledEvent;
+}
+
 export class SimulatedClock implements Clock {
   readonly #process: SimulatedProcess;
   readonly #machine: MachineClock;
-  readonly #timers = new Map<number, ScheduledEvent>();
+  readonly #timers = new Map<number, SimulatedTimer>();
   #nextTimer = 1;
 
   constructor(options: { readonly process: SimulatedProcess; readonly machine: MachineClock }) {
     this.#process = options.process;
     this.#machine = options.machine;
+    options.machine.rateChanged(() => this.#rearm());
   }
 
   wallMs(): number {
@@ -110,27 +117,31 @@ export class SimulatedClock implements Clock {
 
   schedule(delayMs: number, fire: () => void): TimerHandle {
     const id = this.#nextTimer++;
-    this.#arm(id, this.monotonicMs() + Math.max(0, delayMs), fire);
+    const dueMs = this.monotonicMs() + Math.max(0, delayMs);
+    this.#timers.set(id, { dueMs, fire, event: this.#eventAt(id, dueMs) });
     return { id };
   }
 
   cancel(timer: TimerHandle): void {
-    const event = this.#timers.get(timer.id);
-    if (event !== undefined) event.cancelled = true;
+    const known = this.#timers.get(timer.id);
+    if (known !== undefined) known.event.cancelled = true;
     this.#timers.delete(timer.id);
   }
 
-  #arm(id: number, dueMs: number, fire: () => void): void {
-    const event = this.#process.schedule(this.#machine.trueMsUntil(dueMs), "timer", () => {
-      // The clock may have been slowed down since.
-      if (this.monotonicMs() < dueMs) {
-        this.#arm(id, dueMs, fire);
-        return;
-      }
+  #eventAt(id: number, dueMs: number): ScheduledEvent {
+    return this.#process.schedule(this.#machine.trueMsUntil(dueMs), "timer", () => {
+      const timer = this.#timers.get(id);
       this.#timers.delete(id);
-      fire();
+      timer?.fire();
     });
-    this.#timers.set(id, event);
+  }
+
+  /** The machine's clock runs at another rate: its timers are due at other true instants. */
+  #rearm(): void {
+    for (const [id, timer] of this.#timers) {
+      timer.event.cancelled = true;
+      timer.event = this.#eventAt(id, timer.dueMs);
+    }
   }
 }
 
