@@ -5,20 +5,18 @@
 
 import type { GatewaySettings, SiteSettings } from "../config/settings.ts";
 import { Admission, type AdmissionEffect, type KnownStart, type Roll } from "../core/admission/admission.ts";
-import { type AdmissionMessage, meshAddress } from "../core/admission/hello.ts";
-import { encodeOwnerTable } from "../core/ring/owner-table.ts";
-import { planOwners } from "../core/ring/planner.ts";
-import { isSiteCommand } from "../core/site/command-codec.ts";
+import { isAdmissionMessage } from "../core/admission/message-shape.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
 import { defined } from "../lib/assert.ts";
 import { type ErrorCode, type Failure, failure, type Result, success } from "../lib/errors.ts";
-import { clusterId, type GatewayId, gatewayId, type Incarnation, sessionId } from "../lib/ids.ts";
+import { type GatewayId, gatewayId, type Incarnation, sessionId } from "../lib/ids.ts";
 import { Packing } from "../lib/packing.ts";
 import { SeededRandom } from "../lib/random.ts";
 import type { PeerAddress } from "../ports/transport.ts";
 import { defaultTuning, type GatewayContext, type GatewayPorts, type GatewayTuning } from "./context.ts";
 import { type DiskHooks, type OpenedDisk, openDisk } from "./disk.ts";
 import { EventHub } from "./event-hub.ts";
+import { mintBootstrap } from "./founding.ts";
 import { FrameKind, sessionTagOf } from "./frames.ts";
 import { type Identity, openIdentity, writeIdentity } from "./identity.ts";
 import { Inbox } from "./inbox.ts";
@@ -364,33 +362,10 @@ export class Gateway {
 
   #mint(incarnations: ReadonlyMap<GatewayId, Incarnation>): BootstrapCommand {
     const { ports, settings } = this.options;
-    const { gateways, replication } = settings;
-    const full = gateways.filter((gateway) => gateway.role === "full");
-    const owners = planOwners({ gateways: full, factor: replication.factor, epoch: 1, hash64: ports.hash64 });
-    return {
-      t: "bootstrap",
-      clusterId: clusterId(ports.entropy.hex(16)),
-      site: settings.site,
-      ...this.#foundingLevel(),
-      gateways: gateways.map(({ id, role, zone, weight }, slot) => ({
-        id,
-        incarnation: defined(incarnations.get(id), `the incarnation of ${id}`),
-        slot,
-        role,
-        weight,
-        ...(zone === undefined ? {} : { zone }),
-      })),
-      factor: replication.factor,
-      owners: encodeOwnerTable(owners),
-    };
-  }
-
-  /** What all founders can apply; an older version among them neither says its level nor understands one. */
-  #foundingLevel(): { readonly featureLevel?: number } {
     const own = defined(this.#context, "the context").tuning.featureMax;
-    const peers = this.settings.gateways.filter(({ id }) => id !== this.self).map(({ id }) => this.#admission?.featureMaxOf(id) ?? 1);
+    const peers = settings.gateways.filter(({ id }) => id !== this.self).map(({ id }) => this.#admission?.featureMaxOf(id) ?? 1);
     const featureLevel = Math.min(own, ...peers);
-    return featureLevel > 1 ? { featureLevel } : {};
+    return mintBootstrap({ settings, incarnations, featureLevel, cluster: ports.entropy.hex(16), hash64: ports.hash64 });
   }
 
   /** First the word that the site is known, then the first records, then the word that they are there. */
@@ -587,31 +562,4 @@ export class Gateway {
 
 function slotOf(bootstrap: BootstrapCommand | undefined, self: GatewayId): number | undefined {
   return bootstrap?.gateways.find((gateway) => gateway.id === self)?.slot;
-}
-
-function isAdmissionMessage(value: unknown): value is AdmissionMessage {
-  if (typeof value !== "object" || value === null || !("t" in value)) return false;
-  const body = value as { t: unknown; hello?: unknown; refusal?: unknown; welcome?: unknown };
-  if (body.t === "hello") {
-    const strings = hasStrings(body.hello, ["site", "from", "incarnation", "session", "listDigest", "settingsDigest"]);
-    return strings && hasCounts(body.hello, ["startCount", "protocolMin", "protocolMax"]) && hasMesh(body.hello);
-  }
-  if (body.t === "refusal") return hasStrings(body.refusal, ["code", "session", "explanation"]);
-  if (body.t !== "welcome" || !hasStrings(body.welcome, ["session"])) return false;
-  const { bootstrap } = body.welcome as { bootstrap?: unknown };
-  return isSiteCommand(bootstrap) && bootstrap.t === "bootstrap";
-}
-
-/** Older versions say none. */
-function hasMesh(hello: unknown): boolean {
-  const { mesh } = hello as { readonly mesh?: unknown };
-  return mesh === undefined || meshAddress(mesh);
-}
-
-function hasCounts(value: unknown, names: readonly string[]): boolean {
-  return names.every((name) => Number.isSafeInteger((value as Record<string, unknown>)[name]));
-}
-
-function hasStrings(value: unknown, names: readonly string[]): boolean {
-  return typeof value === "object" && value !== null && names.every((name) => typeof (value as Record<string, unknown>)[name] === "string");
 }
