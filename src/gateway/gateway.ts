@@ -232,6 +232,7 @@ export class Gateway {
     });
     this.#admission = admission;
     if (identity.bootstrap === undefined) this.#phase = "waiting-for-peers";
+    router.onStranger((peer) => admission.strangeFrame(peer));
     router.handle(FrameKind.Admission, (from, body) => {
       const message = context.packing.unpack(body);
       if (message.ok && isAdmissionMessage(message.value)) {

@@ -27,6 +27,7 @@ export class MeshRouter {
   /** A peer's wall clock minus ours, when it last said. */
   readonly #clockOffsetMs = new Map<GatewayId, number>();
   #dropped = 0;
+  #stranger: ((peer: GatewayId) => void) | undefined;
 
   constructor(context: GatewayContext) {
     this.#context = context;
@@ -34,6 +35,11 @@ export class MeshRouter {
 
   handle(kind: FrameKind, handler: FrameHandler): void {
     this.#handlers.set(kind, handler);
+  }
+
+  /** Calls back for each frame of a session that was not admitted. */
+  onStranger(callback: (peer: GatewayId) => void): void {
+    this.#stranger = callback;
   }
 
   /** Frames of this session of the peer count from now on; `undefined`: of none. */
@@ -109,8 +115,10 @@ export class MeshRouter {
 
   receive(from: GatewayId, bytes: Uint8Array): void {
     const frame = decodeFrame(bytes);
-    if (frame === undefined || (frame.kind !== FrameKind.Admission && this.#admittedTags.get(from) !== frame.sessionTag)) {
+    const strange = frame !== undefined && frame.kind !== FrameKind.Admission && this.#admittedTags.get(from) !== frame.sessionTag;
+    if (frame === undefined || strange) {
       this.#dropped++;
+      if (strange) this.#stranger?.(from);
       return;
     }
     if (frame.kind !== FrameKind.Admission) this.#heardMs.set(from, this.#context.clock.monotonicMs());

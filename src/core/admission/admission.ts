@@ -113,6 +113,8 @@ export class Admission {
   /** Peers whose link has stood without a break since their session was admitted: that process is still there. */
   readonly #steady = new Set<GatewayId>();
   readonly #linked = new Set<GatewayId>();
+  /** Peers that send under another session than the one that is known: a restart of which no hello came through. */
+  readonly #doubted = new Set<GatewayId>();
   /** Ticks for which a linked peer has said nothing. */
   readonly #unanswered = new Map<GatewayId, number>();
   /** Ids under which two processes reported while the site waits for its founding. */
@@ -146,6 +148,11 @@ export class Admission {
     effects.push({ type: "send", to: peer, message: { t: "hello", hello: this.#hello(true) } });
   }
 
+  /** A frame came under a session that was not admitted: it is asked who it is, with the next tick. */
+  strangeFrame(peer: GatewayId): void {
+    this.#doubted.add(peer);
+  }
+
   linkDown(peer: GatewayId): void {
     // A hello of a link that is gone must not found a site.
     this.#hellos.delete(peer);
@@ -161,7 +168,7 @@ export class Admission {
     for (const peer of linked) {
       // An answer that turned the peer away may have been lost, so that it is asked again as long as it is not admitted as it is.
       const hello = this.#hellos.get(peer);
-      if (hello === undefined || this.#admitted.get(peer) !== hello.session) this.#greet(peer, effects);
+      if (hello === undefined || this.#admitted.get(peer) !== hello.session || this.#doubted.has(peer)) this.#greet(peer, effects);
       if (!this.#hellos.has(peer)) this.#countUnanswered(peer, effects);
     }
     this.#foundIfPossible(effects);
@@ -268,6 +275,7 @@ export class Admission {
       );
     }
     this.#hellos.set(from, hello);
+    this.#doubted.delete(from);
     this.#unanswered.delete(from);
     if (hello.reply) effects.push({ type: "send", to: from, message: { t: "hello", hello: this.#hello(false) } });
     if (hello.protocolMin > protocolRange.max || hello.protocolMax < protocolRange.min) {

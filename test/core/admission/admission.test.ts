@@ -368,6 +368,17 @@ function rollOf(starts: ReadonlyMap<GatewayId, KnownStart>): Roll {
   };
 }
 
+members("frames of another session than the admitted one have the peer asked who it is, until it says so", () => {
+  const machine = admissionOf(a, { bootstrap: founded });
+  const asked = () => kinds(effectsOf((effects) => machine.tick([b], effects)));
+  assert.equal(kinds(hear(machine, b)), ["admitted"]);
+  assert.equal(asked(), []);
+  machine.strangeFrame(b);
+  assert.equal([...asked(), ...asked()], ["hello", "hello"], "its hello was lost");
+  assert.equal(kinds(hear(machine, b, { startCount: 2, session: sessionOf(b, 2) })), ["admitted"]);
+  assert.equal(asked(), []);
+});
+
 members("two processes with copies of one folder: the registered one stays, the other is turned out", () => {
   const starts = new Map<GatewayId, { startCount: number; session: SessionId }>();
   const machine = admissionOf(a, { bootstrap: founded, roll: () => rollOf(starts) });
