@@ -12,6 +12,8 @@ export class WholeFiles {
   /** Temporary names that are being written. */
   readonly #written = new Set<string>();
   #made = 0;
+  /** What stands in the folder stays there: an earlier process may have died between a rename and its fsync. */
+  #secured = false;
 
   constructor(files: LogFiles) {
     this.#files = files;
@@ -65,6 +67,10 @@ export class WholeFiles {
   }
 
   async list(): Promise<readonly { readonly name: string; readonly bytes: number }[]> {
+    if (!this.#secured) {
+      await this.#files.syncFolder();
+      this.#secured = true;
+    }
     const found: { readonly name: string; readonly bytes: number }[] = [];
     for (const name of await this.#files.list()) {
       if (!name.endsWith(temporarySuffix)) {

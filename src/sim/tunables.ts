@@ -28,7 +28,7 @@ export function drawTunables(random: Random): Tunables {
       checkpointReadings: random.pick([50, 300, 1_000_000]),
       raftSnapshotBytes: random.pick([1_000, 10_000, 1 << 20]),
       raftSegmentBytes: random.pick([2_000, 20_000, 4 << 20]),
-      sessionEntriesMax: random.pick([3, 30, sessionEntriesMax]),
+      sessionEntriesMax: random.pick([25, 250, sessionEntriesMax]),
       voterDeadMs: random.pick([4_000, 15_000, 60_000]),
       raftLimits: {
         // One entry to a message, or all of them.

@@ -115,6 +115,9 @@ export class Proposer {
       if (this.#session === session) this.#session = this.#newSession();
       // The site forgot the session: an earlier attempt may have been applied before it did.
       if (attempts > 1) return failure("outcome-unknown", "the site no longer remembers the session that this change was asked in");
+      // Nothing was applied, and with another session it may be; but whoever waits has waited long enough.
+      if (this.#context.clock.monotonicMs() >= deadlineMs)
+        return failure("not-applied", "the site forgot this gateway's sessions before they were used");
     }
   }
 
