@@ -67,12 +67,13 @@ export class WholeFiles {
   }
 
   async list(): Promise<readonly { readonly name: string; readonly bytes: number }[]> {
+    const names = await this.#files.list();
     if (!this.#secured) {
       await this.#files.syncFolder();
       this.#secured = true;
     }
     const found: { readonly name: string; readonly bytes: number }[] = [];
-    for (const name of await this.#files.list()) {
+    for (const name of names) {
       if (!name.endsWith(temporarySuffix)) {
         const bytes = await this.#sizeOf(name);
         if (bytes !== undefined) found.push({ name, bytes });

@@ -270,4 +270,23 @@ test("a document or a result under way when the power goes is old or new; a resu
   assert.equal([...texts].map(String).sort(), ["one\n", "one\nt", "one\ntw", "one\ntwo", "one\ntwo\n"]);
 });
 
+test("a snapshot file that a start has seen stays, though the process that made it died before the folder was synced", async () => {
+  let seen = 0;
+  for (let seed = 1; seed <= 60; seed++) {
+    const { scheduler, disk, world } = simulated(seed);
+    void disk.ports().snapshots.write("state.snap", [new Uint8Array(8).fill(seed)]);
+    for (let step = 0; step < seed % 12; step++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      scheduler.step();
+    }
+    disk.crash({ power: false });
+    const found = await world.settle(disk.ports().snapshots.list());
+    disk.crash({ power: true });
+    const kept = await world.settle(disk.ports().snapshots.list());
+    assert.ok(kept.length >= found.length, `seed ${seed}: it was there, and a power cut later it is not`);
+    seen += found.length;
+  }
+  assert.ok(seen > 0 && seen < 60, `${seen} of 60 were there after the first crash`);
+});
+
 test.run();
