@@ -59,8 +59,8 @@ const shapes: Readonly<Record<SiteCommand["t"], Check>> = {
   }),
   "gateway-add": fields({ gateway: text, role, zone: optional(text), weight: positive, address: memberAddress }),
   "gateway-admit": fields({ gateway: text, incarnation: text }),
-  "gateway-replace": fields({ gateway: text, force: flag }),
-  "gateway-remove": fields({ gateway: text, force: flag }),
+  "gateway-replace": fields({ gateway: text, incarnation: optional(text), force: flag }),
+  "gateway-remove": fields({ gateway: text, incarnation: optional(text), force: flag }),
   "results-stored": fields({ gateway: text, ordinal: count }),
   "owner-filled": fields({ gateway: text, incarnation: text, epoch: count, partitions: list(count) }),
 };

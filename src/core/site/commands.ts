@@ -178,6 +178,8 @@ export interface GatewayAdmitCommand {
 export interface GatewayReplaceCommand {
   readonly t: "gateway-replace";
   readonly gateway: GatewayId;
+  /** The folder that is meant: asked twice, because an answer was lost, it must not take the next one. */
+  readonly incarnation?: Incarnation;
   /** Although readings may be lost with it. */
   readonly force: boolean;
 }
@@ -186,6 +188,8 @@ export interface GatewayReplaceCommand {
 export interface GatewayRemoveCommand {
   readonly t: "gateway-remove";
   readonly gateway: GatewayId;
+  /** The folder that is meant: asked twice, because an answer was lost, it must not take the next one. */
+  readonly incarnation?: Incarnation;
   /** Although readings may be lost with it. */
   readonly force: boolean;
 }

@@ -162,6 +162,7 @@ export class Membership {
     const member = this.#members.get(gateway);
     if (member === undefined) return refused("unknown");
     if (member.incarnation === undefined) return done;
+    if (isAnother(member, command.incarnation)) return refused("not-expected");
     if (member.role === "full" && this.#ring !== undefined && this.#isOwner(gateway)) {
       if (mayLose(this.#ring, gateway).ok) this.#ring = replaceOwner(this.#ring, gateway);
       else if (command.force) this.#ring = replaceOwnerByForce(this.#ring, gateway);
@@ -176,6 +177,7 @@ export class Membership {
     const { gateway } = command;
     const member = this.#members.get(gateway);
     if (member === undefined) return refused("unknown");
+    if (isAnother(member, command.incarnation)) return refused("not-expected");
     if (member.role === "full") {
       const heirs = this.fullGateways().filter((other) => other !== gateway);
       if (heirs.length === 0) return refused("last");
@@ -291,6 +293,11 @@ export class Membership {
 function pictureOf(ring: RingState): unknown {
   const { table, filling } = encodeRing(ring);
   return [table.epoch, table.factor, table.sets, crc32c(table.partitions), filling.map((one) => [one.gateway, crc32c(one.partitions)])];
+}
+
+/** The gateway has another folder than the one that was meant. */
+function isAnother(member: Member, meant: Incarnation | undefined): boolean {
+  return meant !== undefined && member.incarnation !== undefined && member.incarnation !== meant;
 }
 
 function isFullAndHere(member: Member): boolean {

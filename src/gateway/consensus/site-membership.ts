@@ -82,7 +82,7 @@ export class SiteMembership implements MembershipOperations {
     const missed = force ? undefined : this.#votesMissed(gateway);
     if (missed !== undefined) return missed;
     await this.#leadElsewhere(gateway);
-    return this.#change({ t: "gateway-replace", gateway, force });
+    return this.#change({ t: "gateway-replace", gateway, ...this.#folderOf(gateway), force });
   }
 
   async remove(id: string, { force }: ForceOption): Promise<Result<void>> {
@@ -90,7 +90,7 @@ export class SiteMembership implements MembershipOperations {
     const missed = force ? undefined : this.#votesMissed(gateway);
     if (missed !== undefined) return missed;
     await this.#leadElsewhere(gateway);
-    return this.#change({ t: "gateway-remove", gateway, force });
+    return this.#change({ t: "gateway-remove", gateway, ...this.#folderOf(gateway), force });
   }
 
   /**
@@ -149,6 +149,11 @@ export class SiteMembership implements MembershipOperations {
     if (!consensus.isLeader()) return failure("not-applied", `${this.#context.self} does not lead`);
     await consensus.handOver(to === undefined ? undefined : state.members().get(gatewayId(to))?.memberId);
     return success({});
+  }
+
+  #folderOf(gateway: GatewayId): { readonly incarnation?: Incarnation } {
+    const incarnation = this.#options.state.members().get(gateway)?.incarnation;
+    return incarnation === undefined ? {} : { incarnation };
   }
 
   async #change(command: SiteCommand & { readonly gateway: GatewayId }): Promise<Result<void>> {
@@ -275,7 +280,10 @@ function refusals(gateway: GatewayId): Readonly<Record<MemberRefusal, readonly [
   return {
     exists: ["member-exists", `the site has a gateway ${gateway} already: use "gateway replace" for a new data folder`],
     unknown: ["member-unknown", `the site has no gateway ${gateway}`],
-    "not-expected": ["member-change-pending", `the site does not expect a folder of ${gateway}`],
+    "not-expected": [
+      "member-change-pending",
+      `${gateway} has another data folder by now than the one that was meant: see "gateway list", and ask again if need be`,
+    ],
     "slots-full": ["busy", "the site has 1,000 gateways: remove one first"],
     last: ["member-needed", `${gateway} is the last gateway that keeps readings`],
     "under-replicated": [

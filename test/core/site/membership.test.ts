@@ -85,6 +85,18 @@ test("places of a gateway that leaves go to those who are not owners yet, who fi
   assert.equal(site.remove(c), refused("under-replicated"));
 });
 
+test("a folder is given up once: the same request, late or again, does not take the one that came after it", () => {
+  const site = LoggedSite.founded([a, b, c], 3);
+  const first = site.state.members().get(c)?.incarnation ?? incarnationOf("0");
+  const replace = { t: "gateway-replace" as const, gateway: c, incarnation: first, force: false };
+  assert.equal(site.apply(replace), done);
+  assert.equal(site.apply(replace), done, "still expected");
+  assert.equal(site.admit(c, "3"), done);
+  assert.equal(site.apply(replace), refused("not-expected"));
+  assert.equal(site.apply({ t: "gateway-remove", gateway: c, incarnation: first, force: true }), refused("not-expected"));
+  assert.is(site.state.members().get(c)?.incarnation, incarnationOf("3"));
+});
+
 test("a witness gets no readings", () => {
   const site = LoggedSite.founded([a, b], 3);
   site.add(c, "witness");
