@@ -34,7 +34,11 @@ export class PeerLink {
     const connection = (link: LinkName): PeerConnection =>
       new PeerConnection(
         { ...options, link },
-        { answered: (channel, frame) => events.answered(channel, frame), connected: () => this.#changed(link, ""), failed: (reason) => this.#changed(link, reason) },
+        {
+          answered: (channel, frame) => events.answered(channel, frame),
+          connected: () => this.#changed(link, ""),
+          failed: (reason) => this.#changed(link, reason),
+        },
       );
     this.#connections = { raft: connection("raft"), data: connection("data"), bulk: connection("bulk") };
     this.#topics = new Map(

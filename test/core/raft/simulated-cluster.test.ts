@@ -33,7 +33,7 @@ function run(options: SimulationOptions): SimulationReport {
 sweep(`seeds 1 to ${seedCount} hold every property and end with progress`, () => {
   const total = new Map<string, number>();
   for (let seed = 1; seed <= seedCount; seed++) {
-    for (const [key, value] of Object.entries(run({ seed }))) total.set(key, (total.get(key) ?? 0) + value);
+    for (const [key, value] of Object.entries<number>({ ...run({ seed }) })) total.set(key, (total.get(key) ?? 0) + value);
   }
   // The sweep is worth something only if it reaches what it is about.
   for (const [key, least] of leastPerSeed) assert.ok((total.get(key) ?? 0) > least * seedCount, `${key}: ${total.get(key)}`);
