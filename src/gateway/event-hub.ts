@@ -21,16 +21,25 @@ const readingsPerRoundMax = 200;
 const globsMax = 50;
 
 type Notice =
-  | { readonly t: "want"; readonly globs: readonly string[] }
+  /** `turn` counts up within the asking process's `session`: a request that was overtaken says nothing. Older versions say neither. */
+  | { readonly t: "want"; readonly globs: readonly string[]; readonly session?: number; readonly turn?: number }
   | { readonly t: "readings"; readonly rows: readonly (readonly [string, string, number, ReadingValue])[] };
+
+interface Wanted {
+  readonly globs: readonly string[];
+  readonly untilMs: number;
+  readonly session: unknown;
+  readonly turn: number;
+}
 
 export class EventHub {
   readonly #context: GatewayContext;
   readonly #router: MeshRouter;
   readonly #listeners = new Map<(event: GatewayEvent) => void, EventFilter>();
   /** What peers want of this gateway's readings, and until when. */
-  readonly #wanted = new Map<GatewayId, { readonly globs: readonly string[]; readonly untilMs: number }>();
+  readonly #wanted = new Map<GatewayId, Wanted>();
   #renewing = false;
+  #turn = 0;
 
   constructor(context: GatewayContext, router: MeshRouter) {
     this.#context = context;
@@ -83,7 +92,8 @@ export class EventHub {
   #want(): void {
     const globs = this.#globs();
     if (globs.length === 0 || this.#context.inbox.closed()) return;
-    for (const { id } of this.#context.settings.gateways) if (id !== this.#context.self) this.#send(id, { t: "want", globs });
+    const want = { t: "want" as const, globs, session: this.#context.sessionTag, turn: ++this.#turn };
+    for (const peer of this.#router.admittedPeers()) this.#send(peer, want);
     if (this.#renewing) return;
     this.#renewing = true;
     this.#context.clock.schedule(renewMs, () => {
@@ -99,10 +109,14 @@ export class EventHub {
   #noticed(from: GatewayId, body: Uint8Array): void {
     const unpacked = this.#context.packing.unpack(body);
     if (!unpacked.ok || typeof unpacked.value !== "object" || unpacked.value === null) return;
-    const notice = unpacked.value as Partial<Notice> & { globs?: unknown; rows?: unknown };
+    const notice = unpacked.value as { t?: unknown; globs?: unknown; rows?: unknown; session?: unknown; turn?: unknown };
     if (notice.t === "want" && Array.isArray(notice.globs)) {
       const globs = notice.globs.filter((glob): glob is string => typeof glob === "string").slice(0, globsMax);
-      this.#wanted.set(from, { globs, untilMs: this.#context.clock.monotonicMs() + wantMs });
+      const { session } = notice;
+      const turn = typeof notice.turn === "number" ? notice.turn : Number.POSITIVE_INFINITY;
+      const known = this.#wanted.get(from);
+      if (known !== undefined && known.session === session && turn < known.turn) return;
+      this.#wanted.set(from, { globs, untilMs: this.#context.clock.monotonicMs() + wantMs, session, turn });
     } else if (notice.t === "readings" && Array.isArray(notice.rows)) {
       this.#deliver(from, notice.rows.filter((row) => Array.isArray(row) && row.length === 4) as [string, string, number, ReadingValue][]);
     }

@@ -208,9 +208,7 @@ export class LocalGatewayService implements GatewayService {
     const requests = this.#gateway.requests();
     const router = this.#gateway.router();
     const views = [this.#ownDeadLetters()];
-    const peers = this.#gateway.settings.gateways
-      .map((gateway) => gateway.id)
-      .filter((id) => id !== this.#gateway.self && router?.reachable(id) === true);
+    const peers = router?.admittedPeers().filter((peer) => router.reachable(peer)) ?? [];
     const answers =
       requests === undefined
         ? []

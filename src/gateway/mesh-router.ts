@@ -49,6 +49,11 @@ export class MeshRouter {
     this.#heardMs.set(peer, this.#context.clock.monotonicMs());
   }
 
+  /** Peers with an admitted session, linked or not. */
+  admittedPeers(): GatewayId[] {
+    return [...this.#admittedTags.keys()];
+  }
+
   isAdmitted(peer: GatewayId): boolean {
     return this.#admittedTags.has(peer);
   }
