@@ -23,6 +23,7 @@ import type { SiteEnvironment } from "./config/site-reader.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { LocalGatewayService } from "./gateway/gateway-service.ts";
 import { recoverAlone } from "./gateway/recover.ts";
+import type { GatewayService } from "./gateway/service.ts";
 import { type Failure, failure, type Result, success } from "./lib/errors.ts";
 import { version } from "./lib/version.ts";
 import { WholeFiles } from "./lib/whole-files.ts";
@@ -55,7 +56,12 @@ export async function recoverGateway(options: GatewayStartOptions, env: SiteEnvi
   }
 }
 
-export async function startGateway(options: GatewayStartOptions, env: SiteEnvironment): Promise<Result<RunningGateway>> {
+/** What a program has that starts a gateway within itself. */
+export interface EmbeddedGateway extends RunningGateway {
+  readonly service: GatewayService;
+}
+
+export async function startGateway(options: GatewayStartOptions, env: SiteEnvironment): Promise<Result<EmbeddedGateway>> {
   const { settings, gateway: self, dataFolder } = options;
   const own = settings.gateways.find((gateway) => gateway.id === self);
   if (own === undefined) return failure("usage", `the site has no gateway "${self}"`);
@@ -127,6 +133,7 @@ export async function startGateway(options: GatewayStartOptions, env: SiteEnviro
   });
   diagnostics.info("gateway-started", { version, site: settings.site, data: dataFolder, phase: gateway.phase() });
   return success({
+    service,
     stopped,
     stop: async () => {
       end.now(undefined);

@@ -24,6 +24,8 @@ export interface KvLoadFigures {
   readonly problem: string | undefined;
   /** Share of one core that the generator itself took. */
   readonly generatorLoad: number;
+  /** CPU time of one put, all processes together, where it is known. */
+  readonly cpuMicroseconds?: number;
 }
 
 const keysPerClient = 10;

@@ -9,9 +9,7 @@ export class Latencies {
   count = 0;
 
   add(ms: number): void {
-    const at = Math.min(bucketsMax - 1, Math.floor(ms * bucketsPerMs));
-    this.#buckets[at] = (this.#buckets[at] as number) + 1;
-    this.count++;
+    this.#put(Math.min(bucketsMax - 1, Math.floor(ms * bucketsPerMs)), 1);
   }
 
   quantile(q: number): number {
@@ -21,5 +19,19 @@ export class Latencies {
       if (left < 0) return (at + 0.5) / bucketsPerMs;
     }
     return Number.NaN;
+  }
+
+  /** Pairs of bucket and count, for `merge` in another process. */
+  pairs(): number[] {
+    return [...this.#buckets.entries()].filter(([, count]) => count > 0).flat();
+  }
+
+  merge(pairs: readonly number[]): void {
+    for (let i = 0; i + 1 < pairs.length; i += 2) this.#put(pairs[i] as number, pairs[i + 1] as number);
+  }
+
+  #put(at: number, count: number): void {
+    this.#buckets[at] = (this.#buckets[at] as number) + count;
+    this.count += count;
   }
 }

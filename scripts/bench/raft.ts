@@ -1,12 +1,14 @@
 // `node --import tsx scripts/bench/raft.ts [--seconds 8] [--warm-up 6] [--rounds 3] [--clients 100]
-//     [--only fogbank,etcd-grpc,etcd-json] [--failover N]`
+//     [--only fogbank,fogbank-inside,etcd-grpc,etcd-json] [--failover N]`
 //
-// Puts of 256 bytes per second, each acknowledged once a majority of three has fsynced it: three gateways over HTTP against three
-// members of etcd, over its own gRPC and over its JSON gateway, in turns within one run; what counts is the ratio of the medians.
+// Puts of 256 bytes per second, each acknowledged once a majority of three has fsynced it: three gateways over HTTP, and with the
+// clients inside the gateways' own processes (what Raft does by itself), against three members of etcd, over its own gRPC and over its
+// JSON gateway, in turns within one run; what counts is the ratio of the medians.
 // `--failover 20` instead kills the leader that many times and measures how long it takes until a put succeeds again.
 import { parseArgs } from "node:util";
 import { etcdGrpc, etcdJsonPut, fogbankPut, http, type Protocol } from "./kv-callers.ts";
 import { measureFailovers } from "./kv-failover.ts";
+import { type InsideLoadOptions, runInsideLoad } from "./kv-inside.ts";
 import { type KvLoadFigures, runKvLoad } from "./kv-load.ts";
 import { etcdVersion, type KvServers, startEtcd, startFogbankKv } from "./kv-servers.ts";
 
@@ -35,31 +37,27 @@ function whole(name: "seconds" | "warm-up" | "rounds" | "clients" | "failover" |
 
 interface Contender {
   readonly name: string;
-  readonly protocol: Protocol;
-  start(): Promise<KvServers>;
+  readonly measure: () => Promise<KvLoadFigures>;
 }
 
 const contenders: readonly Contender[] = [
-  { name: "fogbank", protocol: http(fogbankPut), start: startFogbankKv },
-  { name: "etcd-grpc", protocol: etcdGrpc, start: startEtcd },
-  { name: "etcd-json", protocol: http(etcdJsonPut), start: startEtcd },
+  { name: "fogbank", measure: () => overNetwork(http(fogbankPut), startFogbankKv) },
+  { name: "fogbank-inside", measure: () => runInsideLoad(loadOptions()) },
+  { name: "etcd-grpc", measure: () => overNetwork(etcdGrpc, startEtcd) },
+  { name: "etcd-json", measure: () => overNetwork(http(etcdJsonPut), startEtcd) },
 ];
 
 const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-async function measure(contender: Contender): Promise<KvLoadFigures> {
-  const { protocol } = contender;
-  const servers = await contender.start();
+function loadOptions(): InsideLoadOptions {
+  return { clients: whole("clients"), valueBytes, seconds: whole("seconds"), warmUpSeconds: whole("warm-up") };
+}
+
+async function overNetwork(protocol: Protocol, start: () => Promise<KvServers>): Promise<KvLoadFigures> {
+  const servers = await start();
   try {
-    return await runKvLoad({
-      protocol,
-      ports: servers.ports,
-      clients: whole("clients"),
-      clientsPerConnection: whole("clients-per-connection"),
-      valueBytes,
-      seconds: whole("seconds"),
-      warmUpSeconds: whole("warm-up"),
-    });
+    const clientsPerConnection = whole("clients-per-connection");
+    return await runKvLoad({ ...loadOptions(), protocol, ports: servers.ports, clientsPerConnection });
   } finally {
     await servers.stop();
   }
@@ -82,12 +80,13 @@ async function compare(): Promise<void> {
   const results = new Map<string, KvLoadFigures[]>(taking.map(({ name }) => [name, []]));
   for (let round = 1; round <= whole("rounds"); round++) {
     for (const contender of taking) {
-      const figures = await measure(contender);
+      const figures = await contender.measure();
       results.get(contender.name)?.push(figures);
-      const { perSecond, p50Ms, p99Ms, failed, problem, generatorLoad } = figures;
+      const { perSecond, p50Ms, p99Ms, failed, problem, generatorLoad, cpuMicroseconds } = figures;
+      const cpu = cpuMicroseconds === undefined ? "" : ` | ${Math.round(cpuMicroseconds)} µs of CPU a put`;
       const failures = failed === 0 ? "" : ` | ${failed} FAILED: ${problem ?? ""}`;
       console.log(
-        `round ${round} ${contender.name.padEnd(9)} ${Math.round(perSecond)} puts/s, p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms | generator ${Math.round(generatorLoad * 100)} % of a core${failures}`,
+        `round ${round} ${contender.name.padEnd(14)} ${Math.round(perSecond)} puts/s, p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms | generator ${Math.round(generatorLoad * 100)} % of a core${cpu}${failures}`,
       );
     }
   }
@@ -96,12 +95,14 @@ async function compare(): Promise<void> {
   const p99 = (name: string): number => medianOf(name, (figures) => figures.p99Ms);
   for (const { name } of taking) {
     const p50 = medianOf(name, (figures) => figures.p50Ms);
-    console.log(`median  ${name.padEnd(9)} ${Math.round(rate(name))} puts/s, p50 ${p50.toFixed(2)} ms, p99 ${p99(name).toFixed(2)} ms`);
+    console.log(`median  ${name.padEnd(14)} ${Math.round(rate(name))} puts/s, p50 ${p50.toFixed(2)} ms, p99 ${p99(name).toFixed(2)} ms`);
   }
   for (const { name } of taking) {
-    if (name === "fogbank" || !results.has("fogbank")) continue;
-    const [times, share] = [rate("fogbank") / rate(name), p99("fogbank") / p99(name)];
-    console.log(`fogbank / ${name}: ${times.toFixed(2)} × the rate, ${share.toFixed(2)} × the p99`);
+    if (!name.startsWith("etcd")) continue;
+    for (const own of ["fogbank", "fogbank-inside"].filter((each) => results.has(each))) {
+      const [times, share] = [rate(own) / rate(name), p99(own) / p99(name)];
+      console.log(`${own} / ${name}: ${times.toFixed(2)} × the rate, ${share.toFixed(2)} × the p99`);
+    }
   }
 }
 

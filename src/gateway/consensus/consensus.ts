@@ -314,23 +314,36 @@ export class Consensus implements RaftHooks {
    * while the round before was on its way: until it is on this disk, or committed without it.
    */
   #stepGathered(): void {
-    if (this.#gathering || this.#gathered.length === 0) return;
-    const roundUnderWay = this.isLeader() && this.#driver.isWriting && this.#options.state.appliedIndex() < this.#roundIndex;
-    if (roundUnderWay && this.#gatheredBytes < roundBytesMax) return;
+    if (this.#gathering || this.#gathered.length === 0 || this.#roundUnderWay()) return;
     this.#gathering = true;
     this.#context.clock.schedule(0, () =>
       this.#context.inbox.post(() => {
         this.#gathering = false;
-        const proposals = this.#gathered;
-        this.#gathered = [];
-        this.#gatheredBytes = 0;
-        this.#driver.step({ type: "propose", proposals });
+        this.#stepNextRound();
       }),
     );
   }
 
+  #roundUnderWay(): boolean {
+    if (!this.isLeader() || this.#gatheredBytes >= roundBytesMax) return false;
+    return this.#driver.isWriting && this.#options.state.appliedIndex() < this.#roundIndex;
+  }
+
+  #proposeGathered(): void {
+    if (this.#gathered.length === 0) return;
+    const proposals = this.#gathered;
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    this.#driver.step({ type: "propose", proposals });
+  }
+
+  /** The round before is out of the way: what waited for it has waited for its company too. */
+  #stepNextRound(): void {
+    if (!this.#roundUnderWay()) this.#proposeGathered();
+  }
+
   recordDurable(): void {
-    this.#stepGathered();
+    this.#stepNextRound();
   }
 
   async #proposeForPeer(body: unknown): Promise<Result<unknown>> {
@@ -400,7 +413,7 @@ export class Consensus implements RaftHooks {
     for (const entry of entries) this.#applyOne(entry);
     this.#wakeApplied();
     this.snapshotter.applied(entries);
-    this.#stepGathered();
+    this.#stepNextRound();
   }
 
   #applyOne(entry: Entry): void {

@@ -6,7 +6,7 @@
 
 import type { RaftEffect, RaftEvent, RaftRecord, RaftRole, RefusalReason, RequestId } from "../../core/raft/events-effects.ts";
 import { decodeMessage, encodeMessage } from "../../core/raft/message-codec.ts";
-import type { Entry, RaftMessage, SnapshotMeta } from "../../core/raft/messages.ts";
+import type { AppendRequest, Entry, RaftMessage, SnapshotMeta } from "../../core/raft/messages.ts";
 import type { RaftNode } from "../../core/raft/raft-node.ts";
 import { encodeRecord } from "../../core/raft/record-codec.ts";
 import { type RecordPosition, trimPosition } from "../../core/raft/replay.ts";
@@ -53,6 +53,11 @@ export interface RaftDriverOptions {
 
 const persistRetryMs = 20;
 
+interface Outgoing {
+  readonly to: MemberId;
+  readonly message: RaftMessage;
+}
+
 interface Unwritten {
   readonly token: number;
   readonly record: RaftRecord;
@@ -71,6 +76,8 @@ export class RaftDriver {
   #timerDueMs = 0;
   #stepping = false;
   #stopped = false;
+  /** What the events of this step have to say, in order. */
+  #outgoing: Outgoing[] = [];
   readonly #events: RaftEvent[] = [];
 
   constructor(options: RaftDriverOptions) {
@@ -107,7 +114,22 @@ export class RaftDriver {
       for (const effect of effects) this.#carryOut(effect);
     }
     this.#stepping = false;
+    this.#sendOutgoing();
     this.#armTimer();
+  }
+
+  /**
+   * A commit frees the way for the next round within the same step: the news of the one rides along with the entries of the other.
+   * To leave out a message is always safe, and the later append of the same term says all that the earlier, empty one said.
+   */
+  #sendOutgoing(): void {
+    const outgoing = this.#outgoing;
+    this.#outgoing = [];
+    for (const [at, { to, message }] of outgoing.entries()) {
+      const saidLater =
+        isEmptyAppend(message) && outgoing.some((later, place) => place > at && later.to === to && covers(later.message, message));
+      if (!saidLater) this.#send(to, message);
+    }
   }
 
   #received(gateway: GatewayId, body: Uint8Array): void {
@@ -127,7 +149,7 @@ export class RaftDriver {
         this.#writeMore();
         break;
       case "send":
-        this.#send(effect.to, effect.message);
+        this.#outgoing.push({ to: effect.to, message: effect.message });
         break;
       case "apply":
         hooks.apply(effect.entries);
@@ -227,4 +249,12 @@ export class RaftDriver {
       this.#context.inbox.post(() => this.step({ type: "tick" }));
     });
   }
+}
+
+function isEmptyAppend(message: RaftMessage): message is AppendRequest {
+  return message.type === "append" && message.entries.length === 0;
+}
+
+function covers(later: RaftMessage, earlier: AppendRequest): boolean {
+  return later.type === "append" && later.term === earlier.term && later.prevIndex === earlier.prevIndex;
 }
