@@ -71,7 +71,7 @@ export class FanOut {
   readonly #options: FanOutOptions;
   readonly #suspectUntilMs = new Map<GatewayId, number>();
   readonly #all: readonly Partition[] = Array.from({ length: partitionCount }, (_, at) => partition(at));
-  readonly #allSet: ReadonlySet<Partition> = new Set(this.#all);
+  #allSet: ReadonlySet<Partition> | undefined;
   #layout: Layout | undefined;
 
   constructor(options: FanOutOptions) {
@@ -152,7 +152,9 @@ export class FanOut {
   }
 
   #setOf(partitions: readonly Partition[]): ReadonlySet<Partition> {
-    return partitions === this.#all ? this.#allSet : new Set(partitions);
+    if (partitions !== this.#all) return new Set(partitions);
+    this.#allSet ??= new Set(partitions);
+    return this.#allSet;
   }
 
   /** Whom to ask next, and for which groups, so that each group gets as many answers as it misses. */
