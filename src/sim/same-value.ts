@@ -1,6 +1,6 @@
 /**
- * Whether two plain values are the same, all the way down: what their JSON would say, without making it. Bytes are compared
- * as bytes; a field that is undefined is as good as none.
+ * Whether two plain values would have the same JSON, without making it: the same fields in the same order, where one that is
+ * undefined is as good as none. Bytes are compared as bytes.
  */
 export function isSameValue(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
@@ -10,10 +10,13 @@ export function isSameValue(a: unknown, b: unknown): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) return isSameBytes(a, b);
   const one = a as Readonly<Record<string, unknown>>;
   const other = b as Readonly<Record<string, unknown>>;
-  for (const key of Object.keys(one)) if (!isSameValue(one[key], other[key])) return false;
-  for (const key of Object.keys(other)) if (other[key] !== undefined && one[key] === undefined) return false;
-  return true;
+  const keys = definedKeys(one);
+  const others = definedKeys(other);
+  return keys.length === others.length && keys.every((key, at) => key === others[at] && isSameValue(one[key], other[key]));
 }
+
+const definedKeys = (value: Readonly<Record<string, unknown>>): readonly string[] =>
+  Object.keys(value).filter((key) => value[key] !== undefined);
 
 function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
