@@ -1,6 +1,5 @@
 // Processes that run seeds, each one seed at a time, in the order in which they were asked for.
 import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import type { SeedReport } from "../src/sim/run-seed.ts";
 
 /** What a worker is sent; a `SeedReport` comes back. */
@@ -25,15 +24,22 @@ interface Worker {
 
 /** A seed that takes longer than this (real time) hangs. */
 const seedLimitMs = 300_000;
-const script = fileURLToPath(new URL("sim-worker.ts", import.meta.url));
+/**
+ * Of V8's nursery. Nearly all that a seed allocates dies young, so that a larger one than the default is emptied less often; one
+ * that does not fit into the processor's cache with its neighbour's costs more than it saves.
+ */
+const nurseryMb = 8;
 
 export class SeedWorkers {
   readonly #count: number;
+  readonly #script: string;
   readonly #workers = new Set<Worker>();
   readonly #waiting: Waiting[] = [];
 
-  constructor(count: number) {
+  /** `script`: what `bundleWorker` made. */
+  constructor(count: number, script: string) {
     this.#count = count;
+    this.#script = script;
   }
 
   /** A process that dies or hangs over a seed fails that seed, and another one takes its place. */
@@ -59,10 +65,12 @@ export class SeedWorkers {
     worker.child.send(waiting.task, () => undefined);
   }
 
-  /** Nearly all that a seed allocates dies young: a larger nursery is emptied less often. */
   #start(): Worker | undefined {
     if (this.#workers.size >= this.#count || this.#waiting.length === 0) return undefined;
-    const child = fork(script, { execArgv: ["--max-semi-space-size=32", "--import", "tsx"], serialization: "advanced" });
+    const child = fork(this.#script, {
+      execArgv: [`--max-semi-space-size=${nurseryMb}`, "--enable-source-maps"],
+      serialization: "advanced",
+    });
     const worker: Worker = { child, current: undefined };
     this.#workers.add(worker);
     child.on("message", (report) => this.#finish(worker, report as SeedReport));

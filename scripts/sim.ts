@@ -3,6 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { faultsMsDefault, type SeedReport } from "../src/sim/run-seed.ts";
+import { bundleWorker } from "./sim-bundle.ts";
 import { readSimOptions, type SimOptions, simUsage } from "./sim-options.ts";
 import { shrink } from "./sim-shrink.ts";
 import { type SeedTask, SeedWorkers } from "./sim-workers.ts";
@@ -25,7 +26,8 @@ class Sweep {
   async run(): Promise<boolean> {
     const { from, seeds, workers, twice } = this.#options;
     const size = Math.min(workers, seeds);
-    let pool = new SeedWorkers(size);
+    const script = bundleWorker();
+    let pool = new SeedWorkers(size, script);
     for (let next = from; next < from + seeds && !this.#timeIsOver(); ) {
       const count = Math.min(batchPerWorker * workers, from + seeds - next);
       const tasks = Array.from({ length: count }, (_, at): SeedTask => ({ ...this.#options.task, seed: next + at }));
@@ -38,7 +40,7 @@ class Sweep {
       if (this.#options.shrink) for (const report of reports.values()) if (!report.ok) await this.#shrink(pool, report);
       if (twice) {
         pool.close();
-        pool = new SeedWorkers(size);
+        pool = new SeedWorkers(size, script);
         // Backwards: what a seed leaves behind in a process would reach others than before.
         const again = tasks.filter(({ seed }) => reports.has(seed)).toReversed();
         await this.#runAll(pool, again, (report) => {
@@ -46,7 +48,7 @@ class Sweep {
           return true;
         });
         pool.close();
-        pool = new SeedWorkers(size);
+        pool = new SeedWorkers(size, script);
       }
       next += count;
     }

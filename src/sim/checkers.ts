@@ -6,8 +6,10 @@
 
 import type { Entry } from "../core/raft/messages.ts";
 import type { RaftView } from "../core/raft/raft-node.ts";
+import type { SiteState } from "../core/site/site-state.ts";
 import type { GatewayId } from "../lib/ids.ts";
 import { LogBook } from "./log-book.ts";
+import { isSameValue } from "./same-value.ts";
 import type { SimulatedGateway } from "./simulated-gateway.ts";
 import { SafetyViolation } from "./violations.ts";
 
@@ -66,7 +68,7 @@ export class RaftChecker {
     const view = node.view();
     const known = this.#watched.get(id);
     const before = known?.node === node ? known.view : undefined;
-    if (before !== undefined && isSame(before, view)) return;
+    if (before !== undefined && (before === view || isSame(before, view))) return;
     if (before === undefined) this.#checkRestart(subject, view);
     else checkProgress(id, before, view);
     if (view.appliedIndex > view.commitIndex)
@@ -80,15 +82,18 @@ export class RaftChecker {
 
   /** Gateways that applied the same index are in the same state. */
   compareStates(gateways: readonly SimulatedGateway[]): void {
-    const byIndex = new Map<number, { readonly id: GatewayId; readonly picture: string }>();
+    const byIndex = new Map<number, { readonly id: GatewayId; readonly state: SiteState; picture: unknown }>();
     for (const gateway of gateways) {
       const state = gateway.running()?.gateway.serving()?.state;
       if (state === undefined) continue;
-      const picture = JSON.stringify(state.snapshot());
       const other = byIndex.get(state.appliedIndex());
-      if (other !== undefined && other.picture !== picture)
+      if (other === undefined) {
+        byIndex.set(state.appliedIndex(), { id: gateway.id, state, picture: undefined });
+        continue;
+      }
+      other.picture ??= other.state.snapshot();
+      if (!isSameValue(other.picture, state.snapshot()))
         throw new SafetyViolation(`${gateway.id} and ${other.id} applied ${state.appliedIndex()} entries and differ`);
-      byIndex.set(state.appliedIndex(), { id: gateway.id, picture });
     }
   }
 

@@ -92,6 +92,8 @@ export class RaftNode {
   readonly #election: Election;
   #leadership: Leadership | undefined;
   #announced: { role: RaftRole; term: number; leader: MemberId | undefined };
+  /** Nothing changes but by `step`. */
+  #viewed: RaftView | undefined;
 
   constructor(options: RaftNodeOptions) {
     const rules: RaftRules = { ...raftRules, ...options.rules };
@@ -117,6 +119,7 @@ export class RaftNode {
    */
   step(nowMs: number, event: RaftEvent, effects: RaftEffect[]): void {
     const state = this.#state;
+    this.#viewed = undefined;
     state.effects = effects;
     if (nowMs > state.nowMs) state.nowMs = nowMs;
     this.#handle(event);
@@ -133,7 +136,13 @@ export class RaftNode {
     return this.#leadership?.nextDeadlineMs ?? this.#election.nextDeadlineMs;
   }
 
+  /** The same object until the next step. */
   view(): RaftView {
+    this.#viewed ??= this.#look();
+    return this.#viewed;
+  }
+
+  #look(): RaftView {
     const state = this.#state;
     const followers: FollowerView[] = [];
     for (const [id, progress] of this.#leadership?.progress ?? []) {

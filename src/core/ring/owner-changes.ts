@@ -145,7 +145,7 @@ function decode(value: unknown): Decoded<RingState> {
   if (byGateway === undefined) return decodeError("damaged", "a ring's filling owners are a bit for each partition, by ascending gateway");
   const filling = new Map<number, readonly GatewayId[]>();
   for (let at = 0; at < partitionCount; at++) {
-    const marked = [...byGateway].filter(([, bits]) => ((bits[at >>> 3] as number) >>> (at & 7)) % 2 === 1).map(([gateway]) => gateway);
+    const marked = markedAt(byGateway, at);
     if (marked.length === 0) continue;
     const owners = ownersOf(table.value, partition(at));
     if (!marked.every((gateway) => owners.includes(gateway)))
@@ -157,6 +157,12 @@ function decode(value: unknown): Decoded<RingState> {
     );
   }
   return success({ table: table.value, filling });
+}
+
+function markedAt(byGateway: ReadonlyMap<GatewayId, Uint8Array>, at: number): readonly GatewayId[] {
+  const marked: GatewayId[] = [];
+  for (const [gateway, bits] of byGateway) if (((bits[at >>> 3] as number) >>> (at & 7)) % 2 === 1) marked.push(gateway);
+  return marked;
 }
 
 function decodeFilling(value: unknown): Map<GatewayId, Uint8Array> | undefined {
@@ -183,13 +189,32 @@ function ownersAt(ring: RingState, at: number): readonly Owner[] {
   return ownersOf(ring.table, partition(at)).map((id) => ({ id, filling: filling?.includes(id) === true }));
 }
 
-type Change = (owners: readonly Owner[], at: number) => readonly Owner[];
+/** The same for all partitions with the same owners, of which the same are filling. */
+type Change = (owners: readonly Owner[]) => readonly Owner[];
+
+/** Partitions share few owner lists; `work` is done once for each of them, and once more where other owners of it are filling. */
+function onceForEachList<T>(ring: RingState, work: (at: number) => T): (at: number) => T {
+  const known = new Map<number | string, T>();
+  return (at) => {
+    const set = ring.table.partitionSets[at] as number;
+    const filling = ring.filling.get(at);
+    // No id has a space in it.
+    const key = filling === undefined ? set : `${set} ${filling.join(" ")}`;
+    let done = known.get(key);
+    if (done === undefined) {
+      done = work(at);
+      known.set(key, done);
+    }
+    return done;
+  };
+}
 
 function changedIfAny(ring: RingState, change: Change): RingState {
-  for (let at = 0; at < partitionCount; at++) {
+  const changes = onceForEachList(ring, (at) => {
     const owners = ownersAt(ring, at);
-    if (change(owners, at) !== owners) return changed(ring, change);
-  }
+    return change(owners) !== owners;
+  });
+  for (let at = 0; at < partitionCount; at++) if (changes(at)) return changed(ring, change);
   return ring;
 }
 
@@ -200,8 +225,8 @@ function changed(ring: RingState, change: Change): RingState {
   const partitionSets = new Uint16Array(partitionCount);
   const filling = new Map<number, readonly GatewayId[]>();
   let factor = ring.table.factor;
-  for (let at = 0; at < partitionCount; at++) {
-    const owners = change(ownersAt(ring, at), at);
+  const place = onceForEachList(ring, (at) => {
+    const owners = change(ownersAt(ring, at));
     assert(
       owners.some((owner) => !owner.filling),
       `partition ${at} keeps an owner that has all of its readings`,
@@ -210,9 +235,12 @@ function changed(ring: RingState, change: Change): RingState {
     const key = JSON.stringify(ids);
     const index = setIndex.get(key) ?? ownerSets.push(ids) - 1;
     setIndex.set(key, index);
-    partitionSets[at] = index;
     factor = Math.max(factor, ids.length);
-    const unfilled = owners.filter((owner) => owner.filling).map((owner) => owner.id);
+    return { index, unfilled: owners.filter((owner) => owner.filling).map((owner) => owner.id) };
+  });
+  for (let at = 0; at < partitionCount; at++) {
+    const { index, unfilled } = place(at);
+    partitionSets[at] = index;
     if (unfilled.length > 0) filling.set(at, unfilled);
   }
   return { table: { epoch: ring.table.epoch + 1, factor, ownerSets, partitionSets }, filling };

@@ -73,10 +73,11 @@ export function replicaGroups(table: OwnerTable): { readonly groups: readonly (r
 
 export function encodeOwnerTable(table: OwnerTable): OwnerTableRecord {
   const partitions = new Uint8Array(partitionCount * 2);
-  const view = new DataView(partitions.buffer);
-  table.partitionSets.forEach((set, i) => {
-    view.setUint16(i * 2, set, true);
-  });
+  for (let i = 0; i < partitionCount; i++) {
+    const set = table.partitionSets[i] as number;
+    partitions[2 * i] = set;
+    partitions[2 * i + 1] = set >>> 8;
+  }
   return { version: 1, epoch: table.epoch, factor: table.factor, sets: table.ownerSets, partitions };
 }
 
@@ -103,9 +104,8 @@ function decodeTable(record: unknown, length: { readonly shortest: 1 | "factor" 
   if (ownerSets === undefined)
     return decodeError("damaged", `an owner table's lists have ${shortest} to ${factor} different gateways each`);
   const partitionSets = new Uint16Array(partitionCount);
-  const view = new DataView(partitions.buffer, partitions.byteOffset, partitions.byteLength);
   for (let i = 0; i < partitionCount; i++) {
-    const set = view.getUint16(i * 2, true);
+    const set = (partitions[2 * i] as number) | ((partitions[2 * i + 1] as number) << 8);
     if (set >= ownerSets.length) return decodeError("damaged", `partition ${i} has owner list ${set} of ${ownerSets.length}`);
     partitionSets[i] = set;
   }

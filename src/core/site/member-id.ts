@@ -14,5 +14,6 @@ export function memberIdOf(gateway: GatewayId, incarnation: Incarnation, bootstr
 }
 
 export function gatewayOfMember(member: MemberId): GatewayId {
-  return gatewayId(member.split(separator)[0] ?? member);
+  const end = member.indexOf(separator);
+  return gatewayId(end < 0 ? member : member.slice(0, end));
 }

@@ -9,7 +9,6 @@
 import type { ConsistencyLevel } from "../../config/settings.ts";
 import { type copiesRequired, type OwnerCounts, readQuorum } from "../../core/replica/rules.ts";
 import { ownerCounts, type RingState, wholeOwnersOf } from "../../core/ring/owner-changes.ts";
-import { ownersOf } from "../../core/ring/owner-table.ts";
 import { defined } from "../../lib/assert.ts";
 import type { Failure, Result } from "../../lib/errors.ts";
 import { type GatewayId, type Partition, partition, partitionCount } from "../../lib/ids.ts";
@@ -72,6 +71,7 @@ export class FanOut {
   readonly #options: FanOutOptions;
   readonly #suspectUntilMs = new Map<GatewayId, number>();
   readonly #all: readonly Partition[] = Array.from({ length: partitionCount }, (_, at) => partition(at));
+  #allSet: ReadonlySet<Partition> | undefined;
   #layout: Layout | undefined;
 
   constructor(options: FanOutOptions) {
@@ -102,27 +102,29 @@ export class FanOut {
     const { ring, groups, groupOf } = this.#layoutOf(this.#options.ring());
     const { epoch } = ring.table;
     const missing = new Map<number, Missing>();
-    for (const at of partitions) {
-      const number = groupOf[at] as number;
-      if (missing.has(number)) continue;
-      const group = defined(groups[number], `the owners of partition ${at}`);
+    for (const number of this.#numbersOf(partitions, groupOf)) {
+      const group = defined(groups[number], `owners of group ${number}`);
       missing.set(number, { group, tried: new Set(), ...readQuorum(level, group.counts, this.#options.copiesRequired) });
     }
+    // Nearly always an owner is asked for all partitions, or answers for all that it was asked for: the list serves again.
+    const inGroups = (list: readonly Partition[], all: ReadonlySet<number>, chosen: ReadonlySet<number>): readonly Partition[] =>
+      chosen.size === all.size ? list : list.filter((at) => chosen.has(groupOf[at] as number));
+    const asAsked = new Set(missing.keys());
     const answers: { gateway: GatewayId; partitions: ReadonlySet<Partition>; reply: T }[] = [];
     const failures: string[] = [];
     let isRefusedByRing = false;
     for (let plan = this.#plan(missing); plan.size > 0; plan = this.#plan(missing)) {
       const replies = await Promise.all(
         [...plan].map(async ([gateway, numbers]) => {
-          const asked = partitions.filter((at) => numbers.has(groupOf[at] as number));
+          const asked = inGroups(partitions, asAsked, numbers);
           return { gateway, numbers, asked, reply: await ask(gateway, { epoch, partitions: asked }) };
         }),
       );
       for (const { gateway, numbers, asked, reply } of replies) {
         if (reply.ok) {
           this.#suspectUntilMs.delete(gateway);
-          const counting = asked.filter((at) => groups[groupOf[at] as number]?.whole.includes(gateway));
-          if (counting.length > 0) answers.push({ gateway, partitions: new Set(counting), reply: reply.value });
+          const whole = new Set([...numbers].filter((number) => groups[number]?.whole.includes(gateway)));
+          if (whole.size > 0) answers.push({ gateway, partitions: this.#setOf(inGroups(asked, numbers, whole)), reply: reply.value });
           for (const number of numbers) answered(missing.get(number), gateway);
         } else if (reply.code === "too-large" || reply.code === "bad-request") {
           return { answers: { answers, complete: false, failures, refused: reply }, isRefusedByRing };
@@ -135,6 +137,24 @@ export class FanOut {
     }
     const complete = [...missing.values()].every(({ any, whole }) => any <= 0 && whole <= 0);
     return { answers: { answers, complete, failures, refused: undefined }, isRefusedByRing };
+  }
+
+  /** The groups of these partitions, in the order in which they are met. */
+  #numbersOf(partitions: readonly Partition[], groupOf: Uint16Array): readonly number[] {
+    const met = new Uint8Array(partitionCount);
+    const numbers: number[] = [];
+    for (const at of partitions) {
+      const number = groupOf[at] as number;
+      if (met[number] === 0) numbers.push(number);
+      met[number] = 1;
+    }
+    return numbers;
+  }
+
+  #setOf(partitions: readonly Partition[]): ReadonlySet<Partition> {
+    if (partitions !== this.#all) return new Set(partitions);
+    this.#allSet ??= new Set(partitions);
+    return this.#allSet;
   }
 
   /** Whom to ask next, and for which groups, so that each group gets as many answers as it misses. */
@@ -170,7 +190,8 @@ export class FanOut {
     const groupOf = new Uint16Array(partitionCount);
     for (let at = 0; at < partitionCount; at++) {
       const filling = ring.filling.get(at) ?? [];
-      const key = JSON.stringify([ownersOf(ring.table, partition(at)), filling]);
+      // Where a table had a list twice, its partitions would make two groups: no harm. No id has a space in it.
+      const key = `${ring.table.partitionSets[at] as number} ${filling.join(" ")}`;
       const number = numbers.get(key) ?? groups.push({ whole: wholeOwnersOf(ring, at), filling, counts: ownerCounts(ring, at) }) - 1;
       numbers.set(key, number);
       groupOf[at] = number;
