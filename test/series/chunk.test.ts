@@ -190,7 +190,7 @@ chunk("a chunk of another series, or of a later version, is refused as such", ()
   const bytes = encodeChunk(series, runOf([[1, 1]]));
   const misplaced = decodeChunk(seriesHashOf("dev-2", "temperature"), bytes);
   assert.match(misplaced.ok ? "" : misplaced.message, "another series");
-  bytes[4] = 2;
+  bytes[4] = 3;
   new DataView(bytes.buffer).setUint32(bytes.length - 4, crc32c(bytes, 0, 0, bytes.length - 4), true);
   const later = decodeChunk(series, bytes);
   assert.is(later.ok ? "" : later.code, "unsupported-version");

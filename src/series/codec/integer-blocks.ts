@@ -1,0 +1,228 @@
+/**
+ * Whole numbers in blocks, each by its own rule: the numbers, their differences, or the differences of those, less a base, in the
+ * width that most of them need, and the others as patches (PFOR, Zukowski and others 2006). Differences reach back into the block before.
+ *
+ * A column: signed varint, what the first number is taken to follow; then for each block of `2^blockLog` numbers, the last may be shorter:
+ *
+ *     u8            width (0 … 53) in the lower six bits, order (0 the numbers, 1 differences, 2 differences of differences) above
+ *     signed varint base; of order 0 less the last number of the block before
+ *     varint        patches; their places in the block, `blockLog` bits each; then for each what the base lacks, a signed varint
+ *     bits          what the base lacks, 0 for the patched
+ */
+
+import { assert } from "../../lib/assert.ts";
+import type { ByteWriter } from "../../lib/byte-writer.ts";
+import { BitWriter, bitLength, bitsAt, type ColumnSource, unpack, widthMax } from "./bit-packing.ts";
+import { type Plan, signedVarintBytes, varintBytes } from "./plan.ts";
+
+/** Numbers of a column lie between −2^52 and 2^52, so that their differences are exact. */
+export const integerMax = 2 ** 52 - 1;
+
+export const blockLogMax = 15;
+const orderMax = 2;
+/** A width is not considered when more than one in so many would need a patch. */
+const patchedOneIn = 4;
+
+interface Block {
+  readonly from: number;
+  readonly to: number;
+  readonly order: number;
+  readonly base: number;
+  readonly width: number;
+  readonly patches: number;
+  readonly bytes: number;
+}
+
+/** A column and its differences, of each order as long as the column itself. */
+export type Orders = readonly [Float64Array, Float64Array, Float64Array];
+
+export function ordersOf(values: Float64Array): Orders {
+  const count = values.length;
+  const first = new Float64Array(count);
+  const second = new Float64Array(count);
+  let previous = values[0] as number;
+  let difference = 0;
+  for (let i = 0; i < count; i++) {
+    const value = values[i] as number;
+    const next = value - previous;
+    first[i] = next;
+    second[i] = next - difference;
+    previous = value;
+    difference = next;
+  }
+  return [values, first, second];
+}
+
+export function planBlocks(orders: Orders, blockLog: number): Plan {
+  const values = orders[0];
+  const start = values[0] as number;
+  const size = 2 ** blockLog;
+  const blocks: Block[] = [];
+  const sorted = new Float64Array(Math.min(size, values.length));
+  let bytes = signedVarintBytes(start);
+  for (let from = 0; from < values.length; from += size) {
+    const to = Math.min(from + size, values.length);
+    const previous = from === 0 ? start : (values[from - 1] as number);
+    let best: Block | undefined;
+    for (let order = 0; order <= orderMax; order++) {
+      const block = planBlock(orders, { from, to, order, previous, blockLog }, sorted.subarray(0, to - from));
+      if (block !== undefined && (best === undefined || block.bytes < best.bytes)) best = block;
+    }
+    assert(best !== undefined, "differences of order 0 always fit");
+    blocks.push(best);
+    bytes += best.bytes;
+  }
+  return { bytes, write: (writer) => writeBlocks(writer, orders, blocks, blockLog) };
+}
+
+interface BlockPlace {
+  readonly from: number;
+  readonly to: number;
+  readonly order: number;
+  readonly previous: number;
+  readonly blockLog: number;
+}
+
+/** The base and width that make the block shortest. `sorted`: scratch of the block's length. */
+function planBlock(orders: Orders, place: BlockPlace, sorted: Float64Array): Block | undefined {
+  const { from, to, order, previous, blockLog } = place;
+  const values = orders[order] as Float64Array;
+  const count = to - from;
+  sorted.set(values.subarray(from, to));
+  sorted.sort();
+  const least = sorted[0] as number;
+  const range = (sorted[count - 1] as number) - least;
+  if (!Number.isSafeInteger(range) || !Number.isSafeInteger(least) || !Number.isSafeInteger(sorted[count - 1])) return undefined;
+  const widest = bitLength(range);
+  const patchBits = blockLog + 8 * Math.ceil((widest + 1) / 7);
+  let bits = count * widest;
+  let base = least;
+  let width = widest;
+  for (let narrower = widest - 1; narrower >= 0; narrower--) {
+    const span = 2 ** narrower - 1;
+    let covered = 0;
+    let at = 0;
+    for (let low = 0, high = 0; low < count && count - low > covered; low++) {
+      const limit = (sorted[low] as number) + span;
+      while (high < count && (sorted[high] as number) <= limit) high++;
+      if (high - low > covered) {
+        covered = high - low;
+        at = low;
+      }
+    }
+    const patched = count - covered;
+    if (patched * patchedOneIn > count) break;
+    const cost = count * narrower + patched * patchBits;
+    if (cost >= bits) continue;
+    bits = cost;
+    base = sorted[at] as number;
+    width = narrower;
+  }
+  const patched = patchesOf(values, place, base, width);
+  const baseBytes = signedVarintBytes(order === 0 ? base - previous : base);
+  const bytes = 1 + baseBytes + varintBytes(patched.count) + Math.ceil((patched.count * blockLog) / 8) + patched.bytes;
+  return { from, to, order, base, width, patches: patched.count, bytes: bytes + Math.ceil((count * width) / 8) };
+}
+
+function patchesOf(
+  values: Float64Array,
+  place: BlockPlace,
+  base: number,
+  width: number,
+): { readonly count: number; readonly bytes: number } {
+  const span = 2 ** width - 1;
+  let count = 0;
+  let bytes = 0;
+  for (let i = place.from; i < place.to; i++) {
+    const rest = (values[i] as number) - base;
+    if (rest >= 0 && rest <= span) continue;
+    count++;
+    bytes += signedVarintBytes(rest);
+  }
+  return { count, bytes };
+}
+
+function writeBlocks(writer: ByteWriter, orders: Orders, blocks: readonly Block[], blockLog: number): void {
+  const values = orders[0];
+  writer.signedVarint(values[0] as number);
+  for (const { from, to, order, base, width, patches } of blocks) {
+    const previous = values[from === 0 ? 0 : from - 1] as number;
+    const column = orders[order] as Float64Array;
+    const span = 2 ** width - 1;
+    const bits = new BitWriter((to - from) * width);
+    const places = new BitWriter(patches * blockLog);
+    const patched: number[] = [];
+    for (let i = from; i < to; i++) {
+      const rest = (column[i] as number) - base;
+      if (rest >= 0 && rest <= span) {
+        bits.write(rest, width);
+      } else {
+        bits.write(0, width);
+        places.write(i - from, blockLog);
+        patched.push(rest);
+      }
+    }
+    writer.u8(width | (order << 6));
+    writer.signedVarint(order === 0 ? base - previous : base);
+    writer.varint(patches);
+    writer.raw(places.bytes());
+    for (const rest of patched) writer.signedVarint(rest);
+    writer.raw(bits.bytes());
+  }
+}
+
+/** Fills `out`. What damaged bytes give is finite but may be no whole number: who uses it looks. */
+export function readBlocks(source: ColumnSource, out: Float64Array, blockLog: number): void {
+  const { reader } = source;
+  const size = 2 ** blockLog;
+  let previous = reader.signedVarint();
+  let difference = 0;
+  for (let from = 0; from < out.length; from += size) {
+    const to = Math.min(from + size, out.length);
+    const head = reader.u8();
+    const order = head >> 6;
+    const width = head & 63;
+    const base = reader.signedVarint();
+    if (width > widthMax || order > orderMax) reader.fail("damaged", `a block of order ${order} and width ${width}`);
+    const patches = reader.varintUpTo(to - from, "the number of patches");
+    const places = source.takeBits(patches, blockLog);
+    const rests = readPatches(source, patches);
+    const bit = source.takeBits(to - from, width);
+    if (reader.problem !== undefined) return;
+    unpack(source.words, { bit, width, base: order === 0 ? base + previous : base }, out, from, to);
+    for (let i = 0; i < patches; i++) {
+      const at = from + bitsAt(source.words, places + i * blockLog, blockLog);
+      if (at >= to) return reader.fail("damaged", "a patch lies outside its block");
+      out[at] = (order === 0 ? base + previous : base) + (rests[i] as number);
+    }
+    if (order === 1) sumUp(out, from, to, previous);
+    else if (order === 2) sumUpTwice(out, from, to, previous, difference);
+    const last = out[to - 1] as number;
+    difference = last - (to - from > 1 ? (out[to - 2] as number) : previous);
+    previous = last;
+  }
+}
+
+function readPatches(source: ColumnSource, count: number): number[] {
+  const rests: number[] = [];
+  for (let i = 0; i < count; i++) rests.push(source.reader.signedVarint());
+  return rests;
+}
+
+function sumUp(out: Float64Array, from: number, to: number, start: number): void {
+  let value = start;
+  for (let i = from; i < to; i++) {
+    value += out[i] as number;
+    out[i] = value;
+  }
+}
+
+function sumUpTwice(out: Float64Array, from: number, to: number, start: number, startDifference: number): void {
+  let value = start;
+  let difference = startDifference;
+  for (let i = from; i < to; i++) {
+    difference += out[i] as number;
+    value += difference;
+    out[i] = value;
+  }
+}
