@@ -58,15 +58,18 @@ export function planBlocks(orders: Orders, blockLog: number): Plan {
   const start = values[0] as number;
   const size = 2 ** blockLog;
   const blocks: Block[] = [];
-  const sorted = new Float64Array(Math.min(size, values.length));
+  const windows = new Windows();
   let bytes = signedVarintBytes(start);
   for (let from = 0; from < values.length; from += size) {
     const to = Math.min(from + size, values.length);
     const previous = from === 0 ? start : (values[from - 1] as number);
     let best: Block | undefined;
     for (let order = 0; order <= orderMax; order++) {
-      const block = planBlock(orders, { from, to, order, previous, blockLog }, sorted.subarray(0, to - from));
-      if (block !== undefined && (best === undefined || block.bytes < best.bytes)) best = block;
+      const block = planBlock(orders, { from, to, order, previous, blockLog }, windows);
+      const better = block !== undefined && (best === undefined || block.bytes < best.bytes);
+      if (better) best = block;
+      // Where differences are no gain, theirs are none.
+      else if (order === 1) break;
     }
     assert(best !== undefined, "differences of order 0 always fit");
     blocks.push(best);
@@ -83,45 +86,95 @@ interface BlockPlace {
   readonly blockLog: number;
 }
 
-/** The base and width that make the block shortest. `sorted`: scratch of the block's length. */
-function planBlock(orders: Orders, place: BlockPlace, sorted: Float64Array): Block | undefined {
+/** With the base and width that make the block about the shortest; `undefined` when the numbers are too far apart. */
+function planBlock(orders: Orders, place: BlockPlace, windows: Windows): Block | undefined {
   const { from, to, order, previous, blockLog } = place;
   const values = orders[order] as Float64Array;
-  const count = to - from;
-  sorted.set(values.subarray(from, to));
-  sorted.sort();
-  const least = sorted[0] as number;
-  const range = (sorted[count - 1] as number) - least;
-  if (!Number.isSafeInteger(range) || !Number.isSafeInteger(least) || !Number.isSafeInteger(sorted[count - 1])) return undefined;
-  const widest = bitLength(range);
-  const patchBits = blockLog + 8 * Math.ceil((widest + 1) / 7);
-  let bits = count * widest;
-  let base = least;
-  let width = widest;
-  for (let narrower = widest - 1; narrower >= 0; narrower--) {
-    const span = 2 ** narrower - 1;
-    let covered = 0;
-    let at = 0;
-    for (let low = 0, high = 0; low < count && count - low > covered; low++) {
-      const limit = (sorted[low] as number) + span;
-      while (high < count && (sorted[high] as number) <= limit) high++;
-      if (high - low > covered) {
-        covered = high - low;
-        at = low;
-      }
-    }
-    const patched = count - covered;
-    if (patched * patchedOneIn > count) break;
-    const cost = count * narrower + patched * patchBits;
-    if (cost >= bits) continue;
-    bits = cost;
-    base = sorted[at] as number;
-    width = narrower;
+  let least = values[from] as number;
+  let most = least;
+  for (let i = from + 1; i < to; i++) {
+    const value = values[i] as number;
+    if (value < least) least = value;
+    else if (value > most) most = value;
   }
-  const patched = patchesOf(values, place, base, width);
+  if (!Number.isSafeInteger(most - least) || !Number.isSafeInteger(least) || !Number.isSafeInteger(most)) return undefined;
+  const { base, width, patches } = windows.best(values, place, least, bitLength(most - least));
+  const patched = patches === 0 ? { count: 0, bytes: 0 } : patchesOf(values, place, base, width);
   const baseBytes = signedVarintBytes(order === 0 ? base - previous : base);
   const bytes = 1 + baseBytes + varintBytes(patched.count) + Math.ceil((patched.count * blockLog) / 8) + patched.bytes;
-  return { from, to, order, base, width, patches: patched.count, bytes: bytes + Math.ceil((count * width) / 8) };
+  return { from, to, order, base, width, patches: patched.count, bytes: bytes + Math.ceil(((to - from) * width) / 8) };
+}
+
+interface Window {
+  readonly base: number;
+  readonly width: number;
+  /** Numbers outside. */
+  readonly patches: number;
+}
+
+const bucketsLog = 6;
+
+/** Finds the window of numbers [base, base + 2^width) that, with patches for the others, costs the fewest bits. */
+class Windows {
+  /** How many numbers lie below the buckets, and below each bucket's end. */
+  readonly #below = new Int32Array(2 ** bucketsLog + 1);
+
+  best(values: Float64Array, place: BlockPlace, least: number, widest: number): Window {
+    const count = place.to - place.from;
+    const patchBits = place.blockLog + 8 * Math.ceil((widest + 1) / 7);
+    let best: Window = { base: least, width: widest, patches: 0 };
+    let bits = count * widest;
+    let range = best;
+    // By factors of 2 down to one of 64 parts of the range; if a small part does best, on in that.
+    for (;;) {
+      const bucketWidth = Math.max(0, range.width - bucketsLog);
+      this.#count(values, place, range.base, bucketWidth);
+      let narrowest = range;
+      for (let width = range.width - 1; width >= bucketWidth; width--) {
+        const window = this.#densest(range, width, bucketWidth, count);
+        if (window.patches * patchedOneIn > count) break;
+        narrowest = window;
+        const cost = count * width + window.patches * patchBits;
+        if (cost >= bits) continue;
+        bits = cost;
+        best = window;
+      }
+      if (narrowest.width > bucketWidth + 2 || narrowest.width === 0 || narrowest === range) return best;
+      range = narrowest;
+    }
+  }
+
+  /** Sorts the numbers from `base` on into buckets. */
+  #count(values: Float64Array, { from, to }: BlockPlace, base: number, bucketWidth: number): void {
+    const below = this.#below;
+    const buckets = below.length - 1;
+    const scale = 2 ** -bucketWidth;
+    below.fill(0);
+    for (let i = from; i < to; i++) {
+      const bucket = ((values[i] as number) - base) * scale;
+      if (bucket >= 0 && bucket < buckets) {
+        const at = (bucket | 0) + 1;
+        below[at] = (below[at] as number) + 1;
+      }
+    }
+    for (let i = 1; i <= buckets; i++) below[i] = (below[i] as number) + (below[i - 1] as number);
+  }
+
+  /** The window of this width, made of whole buckets, with the most numbers. */
+  #densest(range: Window, width: number, bucketWidth: number, count: number): Window {
+    const below = this.#below;
+    const length = 2 ** (width - bucketWidth);
+    let covered = -1;
+    let at = 0;
+    for (let from = 0; from + length < below.length; from++) {
+      const inside = (below[from + length] as number) - (below[from] as number);
+      if (inside > covered) {
+        covered = inside;
+        at = from;
+      }
+    }
+    return { base: range.base + at * 2 ** bucketWidth, width, patches: count - covered };
+  }
 }
 
 function patchesOf(
