@@ -1,6 +1,6 @@
 /**
  * Whole numbers of one width, side by side, lowest bits first, without a gap: number i of width w occupies bits i·w … i·w + w − 1,
- * and bit b is bit b mod 8 of byte ⌊b / 8⌋. Widths are 0 … 53. Reading works on 32-bit words of an aligned copy.
+ * and bit b is bit b mod 8 of byte ⌊b / 8⌋. Widths are 0 … 53.
  */
 
 import { ByteReader } from "../../lib/byte-reader.ts";
@@ -51,69 +51,110 @@ export class BitWriter {
   }
 }
 
-/** Columns to be read: fields by a `ByteReader`, packed numbers from the same bytes as words. */
+/** Columns to be read: fields by a `ByteReader`, packed numbers by their position in bits. */
 export class ColumnSource {
   readonly reader: ByteReader;
   readonly bytes: Uint8Array;
-  /** Two words longer than the bytes, so that reading a field needs no check of its own. */
-  readonly words: Int32Array;
+  /** Eight bytes longer than `bytes`, so that reading a packed number needs no check of its own. */
+  readonly view: DataView;
 
-  /** A copy of `bytes` from `from` to `to`, which need not be aligned. */
+  /** A copy of `bytes` from `from` to `to`. */
   constructor(bytes: Uint8Array, from: number, to: number) {
-    const length = to - from;
-    this.words = new Int32Array(((length + 3) >>> 2) + 2);
-    this.bytes = new Uint8Array(this.words.buffer, 0, length);
-    this.bytes.set(bytes.subarray(from, to));
+    const padded = new Uint8Array(to - from + 8);
+    padded.set(bytes.subarray(from, to));
+    this.bytes = padded.subarray(0, to - from);
+    this.view = new DataView(padded.buffer);
     this.reader = new ByteReader(this.bytes);
   }
 
   /** Takes the bytes of `count` numbers of `width` bits. The position of the first bit, or −1 when there are too few. */
   takeBits(count: number, width: number): number {
     const start = this.reader.offset;
-    const length = Math.ceil((count * width) / 8);
-    this.reader.raw(length);
+    this.reader.raw(Math.ceil((count * width) / 8));
     return this.reader.problem === undefined ? start * 8 : -1;
   }
 }
 
-/** Numbers of `width` bits from position `bit` on, each added to `base`, into out[from … to). */
+/** One number of up to 32 bits, of which 32 come out signed. */
+export function bitsAt(view: DataView, bit: number, width: number): number {
+  if (width === 0) return 0;
+  const at = bit >>> 3;
+  const shift = bit & 7;
+  // Shifted in two steps: by 32 when the number begins with the byte, which JavaScript cannot.
+  const upper = (view.getInt32(at + 4, true) << 1) << (31 - shift);
+  return ((view.getInt32(at, true) >>> shift) | upper) & (-1 >>> (32 - width));
+}
+
+/** One number of up to 53 bits. */
+export function wideBitsAt(view: DataView, bit: number, width: number): number {
+  if (width <= 32) return bitsAt(view, bit, width) >>> 0;
+  return (bitsAt(view, bit, 32) >>> 0) + bitsAt(view, bit + 32, width - 32) * wordSize;
+}
+
+/** Packed numbers, each less than what it stands for by `base`. */
+export interface Packed {
+  readonly bit: number;
+  readonly width: number;
+  readonly base: number;
+}
+
+/** What is done to each whole number on its way out: times `factor`, through `divisor`. */
+export interface Scale {
+  readonly factor: number;
+  readonly divisor: number;
+}
+
+export const unscaled: Scale = { factor: 1, divisor: 1 };
+
+/** A 32-bit word at the byte where a number begins holds all of it up to this width. */
+const oneLoadMax = 25;
+
+/** The numbers into out[from … to). */
 export function unpack(
-  words: Int32Array,
-  place: { readonly bit: number; readonly width: number; readonly base: number },
+  view: DataView,
+  { bit, width, base }: Packed,
+  { factor, divisor }: Scale,
   out: Float64Array,
   from: number,
   to: number,
 ): void {
-  const { width, base } = place;
-  if (width === 0) out.fill(base, from, to);
-  else if (width <= 31) unpackNarrow(words, place.bit, width, base, out, from, to);
-  else unpackWide(words, place.bit, width, base, out, from, to);
-}
-
-function unpackNarrow(words: Int32Array, bit: number, width: number, base: number, out: Float64Array, from: number, to: number): void {
+  let at = bit;
+  if (width > oneLoadMax) {
+    for (let i = from; i < to; i++, at += width) out[i] = ((base + wideBitsAt(view, at, width)) * factor) / divisor;
+    return;
+  }
   const mask = (1 << width) - 1;
-  let at = bit;
   for (let i = from; i < to; i++) {
-    const word = at >>> 5;
-    const shift = at & 31;
-    // Shifted in two steps: by 32 when the field begins with the word, which JavaScript cannot.
-    out[i] = base + ((((words[word] as number) >>> shift) | (((words[word + 1] as number) << 1) << (31 - shift))) & mask);
+    const number = base + ((view.getInt32(at >>> 3, true) >>> (at & 7)) & mask);
+    out[i] = (number * factor) / divisor;
     at += width;
   }
 }
 
-function unpackWide(words: Int32Array, bit: number, width: number, base: number, out: Float64Array, from: number, to: number): void {
+/** The sums of the numbers up to each, from `start` on, into out[from … to). Gives the last. */
+export function unpackSums(
+  view: DataView,
+  { bit, width, base }: Packed,
+  start: number,
+  { factor, divisor }: Scale,
+  out: Float64Array,
+  from: number,
+  to: number,
+): number {
   let at = bit;
+  let sum = start;
+  if (width > oneLoadMax) {
+    for (let i = from; i < to; i++, at += width) {
+      sum += base + wideBitsAt(view, at, width);
+      out[i] = (sum * factor) / divisor;
+    }
+    return sum;
+  }
+  const mask = (1 << width) - 1;
   for (let i = from; i < to; i++) {
-    out[i] = base + (bitsAt(words, at, 32) >>> 0) + bitsAt(words, at + 32, width - 32) * wordSize;
+    sum += base + ((view.getInt32(at >>> 3, true) >>> (at & 7)) & mask);
+    out[i] = (sum * factor) / divisor;
     at += width;
   }
-}
-
-/** One field of up to 32 bits, of which 32 come out signed. */
-export function bitsAt(words: Int32Array, bit: number, width: number): number {
-  if (width === 0) return 0;
-  const word = bit >>> 5;
-  const shift = bit & 31;
-  return (((words[word] as number) >>> shift) | (((words[word + 1] as number) << 1) << (31 - shift))) & (-1 >>> (32 - width));
+  return sum;
 }

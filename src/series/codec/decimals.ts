@@ -203,17 +203,15 @@ export function readDecimals(source: ColumnSource, out: Float64Array, readNumber
   const factor = reader.varint();
   const shape = { first, second: flags & 3, single: (flags & flagSingle) !== 0 };
   if (first >= powers.length || flags >= flagExceptions * 2 || factor === 0) reader.fail("damaged", `decimals of shape ${first}, ${flags}`);
-  readIntegers(source, out);
+  readIntegers(source, out, { factor, divisor: powers[first] ?? 1 });
   if (reader.problem !== undefined) return;
-  toDecimals(out, shape, factor);
+  finishDecimals(out, shape);
   if ((flags & flagDistances) !== 0) readDistances(source, out);
   if ((flags & flagExceptions) !== 0) readExceptions(source, out, readNumbers);
 }
 
-function toDecimals(out: Float64Array, shape: DecimalShape, factor: number): void {
-  if (factor > 1) for (let i = 0; i < out.length; i++) out[i] = (out[i] as number) * factor;
-  const divisor = powers[shape.first] as number;
-  if (divisor > 1) for (let i = 0; i < out.length; i++) out[i] = (out[i] as number) / divisor;
+/** What is to be done after the first division. */
+function finishDecimals(out: Float64Array, shape: DecimalShape): void {
   const second = powers[shape.second] as number;
   if (second > 1) for (let i = 0; i < out.length; i++) out[i] = (out[i] as number) / second;
   if (shape.single) for (let i = 0; i < out.length; i++) out[i] = Math.fround(out[i] as number);

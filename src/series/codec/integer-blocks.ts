@@ -12,7 +12,19 @@
 
 import { assert } from "../../lib/assert.ts";
 import type { ByteWriter } from "../../lib/byte-writer.ts";
-import { BitWriter, bitLength, bitsAt, type ColumnSource, unpack, widthMax } from "./bit-packing.ts";
+import {
+  BitWriter,
+  bitLength,
+  bitsAt,
+  type ColumnSource,
+  type Packed,
+  type Scale,
+  unpack,
+  unpackSums,
+  unscaled,
+  wideBitsAt,
+  widthMax,
+} from "./bit-packing.ts";
 import { type Plan, signedVarintBytes, varintBytes } from "./plan.ts";
 
 /** Numbers of a column lie between −2^52 and 2^52, so that their differences are exact. */
@@ -53,7 +65,12 @@ export function ordersOf(values: Float64Array): Orders {
   return [values, first, second];
 }
 
-export function planBlocks(orders: Orders, blockLog: number): Plan {
+export interface BlocksPlan extends Plan {
+  /** Of each order, how many blocks. */
+  readonly used: readonly number[];
+}
+
+export function planBlocks(orders: Orders, blockLog: number): BlocksPlan {
   const values = orders[0];
   const start = values[0] as number;
   const size = 2 ** blockLog;
@@ -75,7 +92,8 @@ export function planBlocks(orders: Orders, blockLog: number): Plan {
     blocks.push(best);
     bytes += best.bytes;
   }
-  return { bytes, write: (writer) => writeBlocks(writer, orders, blocks, blockLog) };
+  const used = orders.map((_, order) => blocks.filter((block) => block.order === order).length);
+  return { bytes, used, write: (writer) => writeBlocks(writer, orders, blocks, blockLog) };
 }
 
 interface BlockPlace {
@@ -224,42 +242,78 @@ function writeBlocks(writer: ByteWriter, orders: Orders, blocks: readonly Block[
   }
 }
 
-/** Fills `out`. What damaged bytes give is finite but may be no whole number: who uses it looks. */
-export function readBlocks(source: ColumnSource, out: Float64Array, blockLog: number): void {
-  const { reader } = source;
+/** Fills `out`, scaled. What damaged bytes give may be no whole number: who uses it looks. */
+export function readBlocks(source: ColumnSource, out: Float64Array, blockLog: number, scale: Scale): void {
   const size = 2 ** blockLog;
-  let previous = reader.signedVarint();
-  let difference = 0;
+  let before: Before = { last: source.reader.signedVarint(), difference: 0 };
   for (let from = 0; from < out.length; from += size) {
-    const to = Math.min(from + size, out.length);
-    const head = reader.u8();
-    const order = head >> 6;
-    const width = head & 63;
-    const base = reader.signedVarint();
-    if (width > widthMax || order > orderMax) reader.fail("damaged", `a block of order ${order} and width ${width}`);
-    const patches = reader.varintUpTo(to - from, "the number of patches");
-    const places = source.takeBits(patches, blockLog);
-    const rests = readPatches(source, patches);
-    const bit = source.takeBits(to - from, width);
-    if (reader.problem !== undefined) return;
-    unpack(source.words, { bit, width, base: order === 0 ? base + previous : base }, out, from, to);
-    for (let i = 0; i < patches; i++) {
-      const at = from + bitsAt(source.words, places + i * blockLog, blockLog);
-      if (at >= to) return reader.fail("damaged", "a patch lies outside its block");
-      out[at] = (order === 0 ? base + previous : base) + (rests[i] as number);
-    }
-    if (order === 1) sumUp(out, from, to, previous);
-    else if (order === 2) sumUpTwice(out, from, to, previous, difference);
-    const last = out[to - 1] as number;
-    difference = last - (to - from > 1 ? (out[to - 2] as number) : previous);
-    previous = last;
+    const next = readBlock(source, out, { from, to: Math.min(from + size, out.length), blockLog }, before, scale);
+    if (next === undefined) return;
+    before = next;
   }
 }
 
-function readPatches(source: ColumnSource, count: number): number[] {
-  const rests: number[] = [];
-  for (let i = 0; i < count; i++) rests.push(source.reader.signedVarint());
-  return rests;
+/** How the block before ended. */
+interface Before {
+  readonly last: number;
+  readonly difference: number;
+}
+
+interface BlockHead {
+  readonly order: number;
+  readonly packed: Packed;
+  /** Their places and what they are of. */
+  readonly patches: readonly (readonly [at: number, rest: number])[];
+}
+
+function readBlock(
+  source: ColumnSource,
+  out: Float64Array,
+  place: { readonly from: number; readonly to: number; readonly blockLog: number },
+  before: Before,
+  scale: Scale,
+): Before | undefined {
+  const { from, to } = place;
+  const head = readBlockHead(source, place, before);
+  if (head === undefined) return undefined;
+  const { view } = source;
+  const { order, packed, patches } = head;
+  if (order === 1 && patches.length === 0) {
+    const last = unpackSums(view, packed, before.last, scale, out, from, to);
+    return { last, difference: packed.base + wideBitsAt(view, packed.bit + (to - from - 1) * packed.width, packed.width) };
+  }
+  unpack(view, packed, unscaled, out, from, to);
+  for (const [at, rest] of patches) out[from + at] = packed.base + rest;
+  if (order === 2) sumUp(out, from, to, before.difference);
+  if (order >= 1) sumUp(out, from, to, before.last);
+  const last = out[to - 1] as number;
+  const difference = last - (to - from > 1 ? (out[to - 2] as number) : before.last);
+  rescale(out, from, to, scale);
+  return { last, difference };
+}
+
+function readBlockHead(
+  source: ColumnSource,
+  { from, to, blockLog }: { readonly from: number; readonly to: number; readonly blockLog: number },
+  before: Before,
+): BlockHead | undefined {
+  const { reader, view } = source;
+  const count = to - from;
+  const head = reader.u8();
+  const order = head >> 6;
+  const width = head & 63;
+  const base = reader.signedVarint() + (order === 0 ? before.last : 0);
+  if (width > widthMax || order > orderMax) reader.fail("damaged", `a block of order ${order} and width ${width}`);
+  const patchCount = reader.varintUpTo(count, "the number of patches");
+  const places = source.takeBits(patchCount, blockLog);
+  const patches: (readonly [number, number])[] = [];
+  for (let i = 0; i < patchCount && reader.problem === undefined; i++) {
+    const at = bitsAt(view, places + i * blockLog, blockLog);
+    if (at >= count) reader.fail("damaged", "a patch lies outside its block");
+    patches.push([at, reader.signedVarint()]);
+  }
+  const bit = source.takeBits(count, width);
+  return reader.problem === undefined ? { order, packed: { bit, width, base }, patches } : undefined;
 }
 
 function sumUp(out: Float64Array, from: number, to: number, start: number): void {
@@ -270,12 +324,6 @@ function sumUp(out: Float64Array, from: number, to: number, start: number): void
   }
 }
 
-function sumUpTwice(out: Float64Array, from: number, to: number, start: number, startDifference: number): void {
-  let value = start;
-  let difference = startDifference;
-  for (let i = from; i < to; i++) {
-    difference += out[i] as number;
-    value += difference;
-    out[i] = value;
-  }
+export function rescale(out: Float64Array, from: number, to: number, { factor, divisor }: Scale): void {
+  if (factor !== 1 || divisor !== 1) for (let i = from; i < to; i++) out[i] = ((out[i] as number) * factor) / divisor;
 }

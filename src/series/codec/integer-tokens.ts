@@ -14,7 +14,7 @@
  */
 
 import type { ByteWriter } from "../../lib/byte-writer.ts";
-import { BitWriter, bitLength, bitsAt, type ColumnSource, widthMax } from "./bit-packing.ts";
+import { BitWriter, bitLength, bitsAt, type ColumnSource, wideBitsAt, widthMax } from "./bit-packing.ts";
 import type { Orders } from "./integer-blocks.ts";
 import { type Plan, signedVarintBytes } from "./plan.ts";
 import { type Frequencies, readSymbols, scaledFrequencies, writeSymbols } from "./range-coder.ts";
@@ -40,36 +40,61 @@ const shapes: readonly TokenShape[] = [
   { direct: 1, mantissa: 0 },
 ];
 const finest = shapes[0] as TokenShape;
+const finestDirect = 2 ** finest.direct;
+/** For each shape, the token that each of the finest becomes. */
+const coarser: readonly Uint16Array[] = shapes.map((shape) =>
+  Uint16Array.from({ length: tokenCount(finest) }, (_, token) => tokenOf(leastOf(token, finest), shape)),
+);
+
+/** An order that suits fewer blocks is not tried. */
+const usedOneIn = 4;
 
 /** A shorter column is not worth its frequencies. */
 const tokensCountMin = 48;
 
-export function planTokens(orders: Orders): Plan | undefined {
+/** `used`: of each order, how many blocks it would suit. */
+export function planTokens(orders: Orders, used: readonly number[]): Plan | undefined {
   const values = orders[0];
-  if (values.length < tokensCountMin) return undefined;
-  let best: Choice | undefined;
+  const count = values.length;
+  if (count < tokensCountMin) return undefined;
+  const blocks = used.reduce((a, b) => a + b);
+  let best: Candidate | undefined;
   for (let order = 0; order < orders.length; order++) {
+    if ((used[order] as number) * usedOneIn < blocks) continue;
     const column = orders[order] as Float64Array;
-    const base = order === 0 ? column.reduce((a, b) => Math.min(a, b)) : (values[0] as number);
+    const base = order === 0 ? leastNumber(column) : (values[0] as number);
     const occurrences = countTokens(column, order, base);
     if (occurrences === undefined) continue;
-    for (const shape of shapes) {
-      const choice = chosen(occurrences, shape, { order, base, count: values.length });
-      if (choice !== undefined && (best === undefined || choice.bytes < best.bytes)) best = choice;
+    for (let shape = 0; shape < shapes.length; shape++) {
+      const candidate = estimate(occurrences, shape, { order, base, count });
+      if (candidate !== undefined && (best === undefined || candidate.bits < best.bits)) best = candidate;
     }
   }
   if (best === undefined) return undefined;
-  const choice = best;
+  const choice = chosen(best);
   return { bytes: choice.bytes, write: (writer) => writeTokens(writer, orders[choice.order] as Float64Array, choice) };
 }
 
-interface Choice {
+interface Candidate {
   readonly order: number;
   readonly base: number;
   readonly shape: TokenShape;
-  readonly frequencies: Frequencies;
+  readonly occurrences: Float64Array;
+  readonly scaleBits: number;
   readonly extraBits: number;
+  /** All, about. */
+  readonly bits: number;
+}
+
+interface Choice extends Candidate {
+  readonly frequencies: Frequencies;
   readonly bytes: number;
+}
+
+function leastNumber(column: Float64Array): number {
+  let least = column[0] as number;
+  for (let i = 1; i < column.length; i++) if ((column[i] as number) < least) least = column[i] as number;
+  return least;
 }
 
 /** The number that stands for `value`, not negative. */
@@ -78,48 +103,60 @@ function unsignedOf(value: number, order: number, base: number): number {
   return value < 0 ? -2 * value - 1 : 2 * value;
 }
 
-function countTokens(column: Float64Array, order: number, base: number): ReadonlyMap<number, number> | undefined {
-  const dense = new Float64Array(tokenCount(finest));
+/** How often each of the finest tokens occurs. */
+function countTokens(column: Float64Array, order: number, base: number): Float64Array | undefined {
+  const occurrences = new Float64Array(tokenCount(finest));
   for (let i = 0; i < column.length; i++) {
     const unsigned = unsignedOf(column[i] as number, order, base);
     if (unsigned > Number.MAX_SAFE_INTEGER) return undefined;
-    const token = tokenOf(unsigned, finest);
-    dense[token] = (dense[token] as number) + 1;
+    const token = unsigned < finestDirect ? unsigned : tokenOf(unsigned, finest);
+    occurrences[token] = (occurrences[token] as number) + 1;
   }
-  const occurrences = new Map<number, number>();
-  dense.forEach((count, token) => {
-    if (count > 0) occurrences.set(token, count);
-  });
   return occurrences;
 }
 
-function chosen(
-  occurrences: ReadonlyMap<number, number>,
-  shape: TokenShape,
-  column: { readonly order: number; readonly base: number; readonly count: number },
-): Choice | undefined {
+/** How long a column would be with the tokens of a shape. */
+function estimate(
+  occurrences: Float64Array,
+  shapeIndex: number,
+  { order, base, count }: { readonly order: number; readonly base: number; readonly count: number },
+): Candidate | undefined {
+  const shape = shapes[shapeIndex] as TokenShape;
+  const coarse = coarser[shapeIndex] as Uint16Array;
   const dense = new Float64Array(tokenCount(shape));
+  for (let token = 0; token < occurrences.length; token++) {
+    const occurs = occurrences[token] as number;
+    if (occurs > 0) dense[coarse[token] as number] = (dense[coarse[token] as number] as number) + occurs;
+  }
+  const scaleBits = Math.max(Math.min(bitLength(count), scaleBitsMax), scaleBitsMin);
+  const scaled = Math.log2(count) - scaleBits;
   let extraBits = 0;
-  let tokens = 0;
   let distinct = 0;
-  for (const [token, count] of occurrences) {
-    const least = leastOf(token, finest);
-    const coarse = tokenOf(least, shape);
-    if (dense[coarse] === 0) distinct++;
-    dense[coarse] = (dense[coarse] as number) + count;
-    extraBits += count * extraBitsOf(coarse, shape);
-    tokens = Math.max(tokens, coarse + 1);
+  let tokens = 0;
+  // Shannon's entropy, and the bits of each frequency.
+  let bits = count * Math.log2(count);
+  for (let token = 0; token < dense.length; token++) {
+    const occurs = dense[token] as number;
+    if (occurs === 0) continue;
+    const log = Math.log2(occurs);
+    bits += lengthBits + Math.max(0, log - scaled) - occurs * log;
+    extraBits += occurs * extraBitsOf(token, shape);
+    distinct++;
+    tokens = token + 1;
   }
-  const scaleBits = Math.max(Math.min(bitLength(column.count), scaleBitsMax), scaleBitsMin);
   if (distinct * 2 > 2 ** scaleBits) return undefined;
-  const frequencies = scaledFrequencies(dense.subarray(0, tokens), scaleBits);
+  return { order, base, shape, occurrences: dense.subarray(0, tokens), scaleBits, extraBits, bits: bits + extraBits };
+}
+
+function chosen(candidate: Candidate): Choice {
+  const { occurrences, scaleBits, extraBits, base } = candidate;
+  const frequencies = scaledFrequencies(occurrences, scaleBits);
   let bits = extraBits + frequencyBits(frequencies.counts);
-  for (let token = 0; token < tokens; token++) {
-    const count = dense[token] as number;
-    if (count > 0) bits += count * (scaleBits - Math.log2(frequencies.counts[token] as number));
+  for (let token = 0; token < occurrences.length; token++) {
+    const occurs = occurrences[token] as number;
+    if (occurs > 0) bits += occurs * (scaleBits - Math.log2(frequencies.counts[token] as number));
   }
-  const bytes = Math.ceil(bits / 8) + 17 + signedVarintBytes(column.base);
-  return { order: column.order, base: column.base, shape, frequencies, extraBits, bytes };
+  return { ...candidate, frequencies, bytes: Math.ceil(bits / 8) + 17 + signedVarintBytes(base) };
 }
 
 function tokenCount({ direct, mantissa }: TokenShape): number {
@@ -183,12 +220,12 @@ export function readTokens(source: ColumnSource, out: Float64Array): void {
   for (let i = 0; i < symbols.length; i++) total += extra[symbols[i] as number] as number;
   const bit = source.takeBits(total, 1);
   if (bit < 0) return;
-  spread(source.words, bit, symbols, { least, extra }, out);
+  spread(source.view, bit, symbols, { least, extra }, out);
   restore(out, order, base);
 }
 
 function spread(
-  words: Int32Array,
+  view: DataView,
   start: number,
   symbols: Uint16Array,
   { least, extra }: { readonly least: Float64Array; readonly extra: Uint8Array },
@@ -200,8 +237,7 @@ function spread(
     const width = extra[token] as number;
     let value = least[token] as number;
     if (width > 0) {
-      if (width <= 31) value += bitsAt(words, bit, width);
-      else value += (bitsAt(words, bit, 32) >>> 0) + bitsAt(words, bit + 32, Math.max(0, width - 32)) * 2 ** 32;
+      value += wideBitsAt(view, bit, width);
       bit += width;
     }
     out[i] = value;
@@ -262,7 +298,7 @@ function absentAfter(counts: Uint16Array, token: number): number {
 }
 
 function readFrequencies(source: ColumnSource, shape: TokenShape): Frequencies | undefined {
-  const { reader, words } = source;
+  const { reader, view } = source;
   const tokens = reader.varintUpTo(tokenCount(shape), "the number of tokens");
   const scaleBits = reader.u8();
   if (tokens === 0 || scaleBits < scaleBitsMin || scaleBits > scaleBitsMax) reader.fail("damaged", `frequencies of scale ${scaleBits}`);
@@ -273,14 +309,14 @@ function readFrequencies(source: ColumnSource, shape: TokenShape): Frequencies |
   let bit = start;
   let sum = 0;
   for (let token = 0; token < tokens && bit < limit; token++) {
-    const length = bitsAt(words, bit, lengthBits);
+    const length = bitsAt(view, bit, lengthBits);
     bit += lengthBits;
     if (length === 0) {
-      token += bitsAt(words, bit, lengthBits);
+      token += bitsAt(view, bit, lengthBits);
       bit += lengthBits;
       continue;
     }
-    counts[token] = (1 << (length - 1)) + bitsAt(words, bit, length - 1);
+    counts[token] = (1 << (length - 1)) + bitsAt(view, bit, length - 1);
     bit += length - 1;
     sum += counts[token] as number;
   }

@@ -7,10 +7,8 @@
  * A column of no numbers is no bytes.
  */
 
-import { assert } from "../../lib/assert.ts";
-import type { ByteWriter } from "../../lib/byte-writer.ts";
-import type { ColumnSource } from "./bit-packing.ts";
-import { blockLogMax, integerMax, ordersOf, planBlocks, readBlocks } from "./integer-blocks.ts";
+import { type ColumnSource, type Scale, unscaled } from "./bit-packing.ts";
+import { blockLogMax, ordersOf, planBlocks, readBlocks, rescale } from "./integer-blocks.ts";
 import { planTokens, readTokens } from "./integer-tokens.ts";
 import { type Plan, shortest, varintBytes } from "./plan.ts";
 
@@ -27,13 +25,18 @@ const empty: Plan = { bytes: 0, write: () => undefined };
 export function planIntegers(values: Float64Array, inRuns = false): Plan {
   if (values.length === 0) return empty;
   const orders = ordersOf(values);
-  const plans = blockLogs
-    .filter((_, i) => i === 0 || values.length > 2 ** (blockLogs[i - 1] as number))
-    .map((log) => formed(log, planBlocks(orders, log)));
-  const blocks = shortest(plans as [Plan, ...Plan[]]);
-  const runs = inRuns ? undefined : planRuns(values);
-  const fast = shortest([blocks, runs]);
-  const tokens = planTokens(orders);
+  let used: readonly number[] = [];
+  let blocks: Plan | undefined;
+  for (const blockLog of blockLogs) {
+    const plan = planBlocks(orders, blockLog);
+    if (blocks === undefined || plan.bytes + 1 < blocks.bytes) {
+      blocks = formed(blockLog, plan);
+      used = plan.used;
+    }
+    if (2 ** blockLog >= values.length) break;
+  }
+  const fast = shortest([blocks as Plan, inRuns ? undefined : planRuns(values)]);
+  const tokens = planTokens(orders, used);
   return tokens !== undefined && tokens.bytes < fast.bytes * slowFactor ? formed(formTokens, tokens) : fast;
 }
 
@@ -71,19 +74,20 @@ function planRuns(values: Float64Array): Plan | undefined {
   });
 }
 
-export function writeIntegers(writer: ByteWriter, values: Float64Array): void {
-  planIntegers(values).write(writer);
-}
-
-/** Fills `out`. What damaged bytes give is finite but may be no whole number: who uses it looks. */
-export function readIntegers(source: ColumnSource, out: Float64Array, inRuns = false): void {
+/** Fills `out`, scaled. What damaged bytes give may be no whole number: who uses it looks. */
+export function readIntegers(source: ColumnSource, out: Float64Array, scale = unscaled): void {
   const { reader } = source;
   if (out.length === 0) return;
   const form = reader.u8();
-  if (form <= blockLogMax) readBlocks(source, out, form);
+  if (form === formRuns) readRuns(source, out);
+  else readPlain(source, out, form, scale);
+  if (form > blockLogMax) rescale(out, 0, out.length, scale);
+}
+
+function readPlain(source: ColumnSource, out: Float64Array, form: number, scale: Scale): void {
+  if (form <= blockLogMax) readBlocks(source, out, form, scale);
   else if (form === formTokens) readTokens(source, out);
-  else if (form === formRuns && !inRuns) readRuns(source, out);
-  else reader.fail("damaged", `a column of whole numbers of form ${form}`);
+  else source.reader.fail("damaged", `a column of whole numbers of form ${form}`);
 }
 
 function readRuns(source: ColumnSource, out: Float64Array): void {
@@ -91,8 +95,7 @@ function readRuns(source: ColumnSource, out: Float64Array): void {
   const count = reader.varintUpTo(out.length, "the number of runs");
   const numbers = new Float64Array(count);
   const lengths = new Float64Array(count);
-  readIntegers(source, numbers, true);
-  readIntegers(source, lengths, true);
+  for (const column of [numbers, lengths]) readPlain(source, column, reader.u8(), unscaled);
   if (reader.problem !== undefined) return;
   let at = 0;
   for (let run = 0; run < count; run++) {
@@ -112,9 +115,4 @@ export function allWhole(values: Float64Array, least: number, most: number): boo
     if (!(value >= least && value <= most) || Math.floor(value) !== value) return false;
   }
   return true;
-}
-
-export function isColumnInteger(value: number): boolean {
-  assert(!Number.isNaN(value), "a number");
-  return Number.isInteger(value) && Math.abs(value) <= integerMax;
 }

@@ -11,7 +11,7 @@
  */
 
 import type { ByteWriter } from "../../lib/byte-writer.ts";
-import { BitWriter, bitLength, type ColumnSource, unpack } from "./bit-packing.ts";
+import { BitWriter, bitLength, type ColumnSource, unpack, unscaled } from "./bit-packing.ts";
 import { integerMax } from "./integer-blocks.ts";
 import { allWhole, planIntegers, readIntegers } from "./integers.ts";
 import type { Plan } from "./plan.ts";
@@ -126,7 +126,7 @@ export function readSplit(source: ColumnSource, out: Float64Array): void {
   if (reader.problem !== undefined) return;
   const most = Math.min(integerMax + 1, 2 ** Math.max(0, 63 - zeros - low));
   if (!allWhole(upper, -most, most - 1)) return reader.fail("damaged", "a number's upper bits are out of range");
-  unpack(source.words, { bit, width: low, base: 0 }, lower, 0, lower.length);
+  unpack(source.view, { bit, width: low, base: 0 }, unscaled, lower, 0, lower.length);
   join(upper, lower, { zeros, low }, out);
 }
 
