@@ -14,7 +14,7 @@ import { type Plan, shortest, varintBytes } from "./plan.ts";
 
 const formTokens = 16;
 const formRuns = 17;
-const blockLogs = [7, 9, 13] as const;
+const blockLogs = [8, 13] as const;
 /** Slower forms have to be shorter by a tenth. */
 const slowFactor = 0.9;
 /** Runs are tried when they have so many numbers on average. */

@@ -21,6 +21,8 @@ const formDictionary = 3;
 const depthMax = 3;
 /** A decimal column of so many bits a number leaves nothing for the others to save. */
 const decimalBitsGood = 40;
+/** Numbers of so many bytes each may be in a dictionary even where they come but twice. */
+const repeatedBytes = 3;
 
 export interface NumbersPlan extends Plan {
   /** The shape of decimals that the numbers have, whether or not they are written so. */
@@ -52,7 +54,8 @@ function planAt(numbers: Float64Array, shape: DecimalShape | undefined, depth: n
   const split = good ? undefined : formed(formSplit, planSplit(numbers));
   const best = shortest([raw, decimals, split]);
   if (depth > 0 && depth !== 1) return best;
-  const dictionary = planDictionary(numbers, best.bytes, (values) => planAt(values, shape, 2));
+  const entriesMax = Math.ceil(numbers.length / (best.bytes < numbers.length * repeatedBytes ? 4 : 2));
+  const dictionary = planDictionary(numbers, { entriesMax, bytesMax: best.bytes }, (values) => planAt(values, shape, 2));
   return shortest([best, dictionary]);
 }
 
@@ -66,13 +69,17 @@ function formed(form: number, plan: Plan): Plan {
   };
 }
 
-/** `limit`: bytes that another form takes. */
-function planDictionary(numbers: Float64Array, limit: number, planEntries: (entries: Float64Array) => Plan): Plan | undefined {
-  const found = dictionaryOf(numbers, Math.ceil(numbers.length / 2));
+/** `bytesMax`: what another form takes. */
+function planDictionary(
+  numbers: Float64Array,
+  { entriesMax, bytesMax }: { readonly entriesMax: number; readonly bytesMax: number },
+  planEntries: (entries: Float64Array) => Plan,
+): Plan | undefined {
+  const found = dictionaryOf(numbers, entriesMax);
   if (found === undefined) return undefined;
   const { entries, indexes } = found;
   const entriesPlan = planEntries(entries);
-  if (entriesPlan.bytes >= limit) return undefined;
+  if (entriesPlan.bytes >= bytesMax) return undefined;
   const indexesPlan = planIntegers(indexes);
   return formed(formDictionary, {
     bytes: varintBytes(entries.length) + entriesPlan.bytes + indexesPlan.bytes,
