@@ -139,7 +139,7 @@ function estimate(
     const occurs = dense[token] as number;
     if (occurs === 0) continue;
     const log = Math.log2(occurs);
-    bits += lengthBits + Math.max(0, log - scaled) - occurs * log;
+    bits += lengthBits + Math.max(0, log - scaled) - occurs * log + Math.ceil((token - tokens) / (absentMax + 1)) * 2 * lengthBits;
     extraBits += occurs * extraBitsOf(token, shape);
     distinct++;
     tokens = token + 1;
