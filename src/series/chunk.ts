@@ -81,8 +81,17 @@ function ofType(run: SeriesRun, common: number, type: ValueType): Float64Array {
   return run.numbers.subarray(0, run.count).filter((_, row) => runTypeAt(run, row) === type);
 }
 
-/** Verifies everything and gives the readings. `series`: hash of the series that the chunk was found under. */
-export function decodeChunk(series: SeriesHash, bytes: Uint8Array): Decoded<Chunk> {
+/** Columns that chunks are decoded into one after the other, each of `chunkReadingsMax` numbers or more. */
+export interface ChunkColumns {
+  readonly times: Float64Array;
+  readonly numbers: Float64Array;
+}
+
+/**
+ * Verifies everything and gives the readings. `series`: hash of the series that the chunk was found under. With `columns`, times and
+ * numbers of the run may be views of them, until they are used again; what they hold after an error is nothing.
+ */
+export function decodeChunk(series: SeriesHash, bytes: Uint8Array, columns?: ChunkColumns): Decoded<Chunk> {
   const found = versionOf(bytes);
   if (!found.ok) return found;
   if (found.value === 1) return decodeChunkV1(series, bytes);
@@ -91,7 +100,7 @@ export function decodeChunk(series: SeriesHash, bytes: Uint8Array): Decoded<Chun
   const header = readHeader(reader, series, chunkReadingsMax);
   if (reader.problem !== undefined) return reader.problem;
   const source = new ColumnSource(bytes, reader.offset, end);
-  return source.reader.finish({ stats: header.stats, run: readColumns(source, header) });
+  return source.reader.finish({ stats: header.stats, run: readColumns(source, header, columns) });
 }
 
 /** What the chunk says of itself, its checksum and series verified but its columns not decoded. */
@@ -123,14 +132,14 @@ function commonType(run: SeriesRun): number {
 }
 
 /** The run of what is damaged is made of zeros: the problem is the reader's. */
-function readColumns(source: ColumnSource, header: ChunkHeader): SeriesRun {
+function readColumns(source: ColumnSource, header: ChunkHeader, into: ChunkColumns | undefined): SeriesRun {
   const { stats, type, stride } = header;
   const { count, minTimeUs, maxTimeUs } = stats;
-  const times = new Float64Array(count);
+  const times = into?.times.subarray(0, count) ?? new Float64Array(count);
   readTimes(source, times, header.times, { first: minTimeUs, last: maxTimeUs });
   const regular = stride === undefined ? {} : { stride };
   if (type === ValueType.Number) {
-    const numbers = new Float64Array(count);
+    const numbers = into?.numbers.subarray(0, count) ?? new Float64Array(count);
     readNumbers(source, numbers);
     return { count, times, types: undefined, numbers, texts: [], ...regular };
   }

@@ -5,6 +5,8 @@ export interface Dictionary {
   readonly entries: Float64Array;
   /** For each number of the column, the place of its entry. */
   readonly indexes: Float64Array;
+  /** Of all indexes together, as if each came by chance (Shannon's entropy). */
+  readonly indexBits: number;
 }
 
 /** `undefined` when more than `entriesMax` are distinct. */
@@ -16,6 +18,7 @@ export function dictionaryOf(numbers: Float64Array, entriesMax: number): Diction
   const table = new Int32Array(slots);
   const place = new Int32Array(length);
   const firsts: number[] = [];
+  const occurs: number[] = [];
   const indexes = new Float64Array(length);
   for (let i = 0; i < length; i++) {
     const low = words[i * 2] as number;
@@ -32,16 +35,20 @@ export function dictionaryOf(numbers: Float64Array, entriesMax: number): Diction
       table[hash] = i + 1;
       place[i] = firsts.length;
       firsts.push(i);
+      occurs.push(0);
       known = i;
     }
-    indexes[i] = place[known] as number;
+    const entry = place[known] as number;
+    indexes[i] = entry;
+    occurs[entry] = (occurs[entry] as number) + 1;
   }
+  const indexBits = occurs.reduce((bits, count) => bits - count * Math.log2(count / length), 0);
   const asTheyCame = Float64Array.from(firsts, (first) => numbers[first] as number);
-  if (firsts.length * 8 > length) return { entries: asTheyCame, indexes };
-  return ascending(asTheyCame, indexes);
+  if (firsts.length * 8 > length) return { entries: asTheyCame, indexes, indexBits };
+  return { ...ascending(asTheyCame, indexes), indexBits };
 }
 
-function ascending(entries: Float64Array, indexes: Float64Array): Dictionary {
+function ascending(entries: Float64Array, indexes: Float64Array): Pick<Dictionary, "entries" | "indexes"> {
   // Typed arrays sort −0 before 0 and NaN last.
   const order = Array.from(entries.keys()).sort((a, b) => compare(entries[a] as number, entries[b] as number));
   const ranks = new Float64Array(entries.length);

@@ -21,6 +21,8 @@ const formDictionary = 3;
 const depthMax = 3;
 /** A decimal column of so many bits a number leaves nothing for the others to save. */
 const decimalBitsGood = 40;
+/** Indexes take less than chance would have it where neighbours are alike, but hardly by more. */
+const indexFactor = 1.3;
 /** Numbers of so many bytes each may be in a dictionary even where they come but twice. */
 const repeatedBytes = 3;
 
@@ -77,7 +79,8 @@ function planDictionary(
 ): Plan | undefined {
   const found = dictionaryOf(numbers, entriesMax);
   if (found === undefined) return undefined;
-  const { entries, indexes } = found;
+  const { entries, indexes, indexBits } = found;
+  if (indexBits > bytesMax * 8 * indexFactor) return undefined;
   const entriesPlan = planEntries(entries);
   if (entriesPlan.bytes >= bytesMax) return undefined;
   const indexesPlan = planIntegers(indexes);
