@@ -110,17 +110,12 @@ export const unscaled: Scale = { factor: 1, divisor: 1 };
 const oneLoadMax = 25;
 
 /** The numbers into out[from … to). */
-export function unpack(
-  view: DataView,
-  { bit, width, base }: Packed,
-  { factor, divisor }: Scale,
-  out: Float64Array,
-  from: number,
-  to: number,
-): void {
-  let at = bit;
+export function unpack(view: DataView, packed: Packed, { factor, divisor }: Scale, out: Float64Array, from: number, to: number): void {
+  const { width, base } = packed;
+  let at = packed.bit;
   if (width > oneLoadMax) {
-    for (let i = from; i < to; i++, at += width) out[i] = ((base + wideBitsAt(view, at, width)) * factor) / divisor;
+    unpackWide(view, packed, out, from, to);
+    if (factor !== 1 || divisor !== 1) for (let i = from; i < to; i++) out[i] = ((out[i] as number) * factor) / divisor;
     return;
   }
   const mask = (1 << width) - 1;
@@ -134,18 +129,20 @@ export function unpack(
 /** The sums of the numbers up to each, from `start` on, into out[from … to). Gives the last. */
 export function unpackSums(
   view: DataView,
-  { bit, width, base }: Packed,
+  packed: Packed,
   start: number,
   { factor, divisor }: Scale,
   out: Float64Array,
   from: number,
   to: number,
 ): number {
-  let at = bit;
+  const { width, base } = packed;
+  let at = packed.bit;
   let sum = start;
   if (width > oneLoadMax) {
-    for (let i = from; i < to; i++, at += width) {
-      sum += base + wideBitsAt(view, at, width);
+    unpackWide(view, packed, out, from, to);
+    for (let i = from; i < to; i++) {
+      sum += out[i] as number;
       out[i] = (sum * factor) / divisor;
     }
     return sum;
@@ -157,4 +154,20 @@ export function unpackSums(
     at += width;
   }
   return sum;
+}
+
+function unpackWide(view: DataView, { bit, width, base }: Packed, out: Float64Array, from: number, to: number): void {
+  let at = bit;
+  if (width > 32) {
+    for (let i = from; i < to; i++, at += width) out[i] = base + wideBitsAt(view, at, width);
+    return;
+  }
+  const mask = -1 >>> (32 - width);
+  for (let i = from; i < to; i++) {
+    const byte = at >>> 3;
+    const shift = at & 7;
+    const upper = (view.getInt32(byte + 4, true) << 1) << (31 - shift);
+    out[i] = base + ((((view.getInt32(byte, true) >>> shift) | upper) & mask) >>> 0);
+    at += width;
+  }
 }

@@ -221,11 +221,13 @@ function readDistances(source: ColumnSource, out: Float64Array): void {
   const distances = new Float64Array(out.length);
   readIntegers(source, distances);
   if (source.reader.problem !== undefined) return;
-  if (!allWhole(distances, -distanceMax, distanceMax)) return source.reader.fail("damaged", "a number is too far from its decimal");
   const meter = new Distances();
   for (let i = 0; i < out.length; i++) {
     const distance = distances[i] as number;
-    if (distance !== 0) out[i] = meter.move(out[i] as number, distance);
+    if (distance === 0) continue;
+    if (!(Math.abs(distance) <= distanceMax) || !Number.isInteger(distance))
+      return source.reader.fail("damaged", "a number is too far from its decimal");
+    out[i] = meter.move(out[i] as number, distance);
   }
 }
 

@@ -14,7 +14,7 @@
  */
 
 import type { ByteWriter } from "../../lib/byte-writer.ts";
-import { BitWriter, bitLength, bitsAt, type ColumnSource, wideBitsAt, widthMax } from "./bit-packing.ts";
+import { BitWriter, bitLength, bitsAt, type ColumnSource, type Scale, wideBitsAt, widthMax } from "./bit-packing.ts";
 import type { Orders } from "./integer-blocks.ts";
 import { type Plan, signedVarintBytes } from "./plan.ts";
 import { type Frequencies, readSymbols, scaledFrequencies, writeSymbols } from "./range-coder.ts";
@@ -29,6 +29,8 @@ const directMax = 10;
 const mantissaMax = 3;
 const scaleBitsMin = 5;
 const scaleBitsMax = 12;
+/** Above the bits of the number of tokens. */
+const scaleBitsPerToken = 5;
 /** Each with m ≤ s, and coarser than the first, from whose tokens the others' frequencies are counted. */
 const shapes: readonly TokenShape[] = [
   { direct: 10, mantissa: 3 },
@@ -128,23 +130,28 @@ function estimate(
     const occurs = occurrences[token] as number;
     if (occurs > 0) dense[coarse[token] as number] = (dense[coarse[token] as number] as number) + occurs;
   }
-  const scaleBits = Math.max(Math.min(bitLength(count), scaleBitsMax), scaleBitsMin);
-  const scaled = Math.log2(count) - scaleBits;
   let extraBits = 0;
   let distinct = 0;
   let tokens = 0;
   // Shannon's entropy, and the bits of each frequency.
-  let bits = count * Math.log2(count);
+  const logCount = Math.log2(count);
+  let bits = count * logCount;
   for (let token = 0; token < dense.length; token++) {
     const occurs = dense[token] as number;
     if (occurs === 0) continue;
     const log = Math.log2(occurs);
-    bits += lengthBits + Math.max(0, log - scaled) - occurs * log + Math.ceil((token - tokens) / (absentMax + 1)) * 2 * lengthBits;
+    bits +=
+      lengthBits +
+      Math.max(0, log - logCount + scaleBitsMax) -
+      occurs * log +
+      Math.ceil((token - tokens) / (absentMax + 1)) * 2 * lengthBits;
     extraBits += occurs * extraBitsOf(token, shape);
     distinct++;
     tokens = token + 1;
   }
-  if (distinct * 2 > 2 ** scaleBits) return undefined;
+  if (distinct * 2 > 2 ** scaleBitsMax) return undefined;
+  // Small tables are read faster, and take less.
+  const scaleBits = Math.max(scaleBitsMin, Math.min(bitLength(count), bitLength(distinct) + scaleBitsPerToken, scaleBitsMax));
   return { order, base, shape, occurrences: dense.subarray(0, tokens), scaleBits, extraBits, bits: bits + extraBits };
 }
 
@@ -199,8 +206,8 @@ function writeTokens(writer: ByteWriter, column: Float64Array, choice: Choice): 
   writer.raw(bits.bytes());
 }
 
-/** Fills `out`. What damaged bytes give is finite but may be no whole number: who uses it looks. */
-export function readTokens(source: ColumnSource, out: Float64Array): void {
+/** Fills `out`, scaled. What damaged bytes give may be no whole number: who uses it looks. */
+export function readTokens(source: ColumnSource, out: Float64Array, scale: Scale): void {
   const { reader } = source;
   const order = reader.u8();
   const head = reader.u8();
@@ -214,51 +221,62 @@ export function readTokens(source: ColumnSource, out: Float64Array): void {
   readSymbols(source, symbols, frequencies);
   if (reader.problem !== undefined) return;
   const tokens = frequencies.counts.length;
-  const least = Float64Array.from({ length: tokens }, (_, token) => leastOf(token, shape));
-  const extra = Uint8Array.from({ length: tokens }, (_, token) => extraBitsOf(token, shape));
+  const least = new Float64Array(tokens);
+  const extra = new Uint8Array(tokens);
+  for (let token = 0; token < tokens; token++) {
+    const bits = extraBitsOf(token, shape);
+    extra[token] = bits;
+    // Tokens that are whole need no more than a look.
+    least[token] = bits > 0 ? leastOf(token, shape) : signedOf(leastOf(token, shape), order, base);
+  }
   let total = 0;
   for (let i = 0; i < symbols.length; i++) total += extra[symbols[i] as number] as number;
   const bit = source.takeBits(total, 1);
   if (bit < 0) return;
-  spread(source.view, bit, symbols, { least, extra }, out);
-  restore(out, order, base);
+  restore(source.view, bit, symbols, { least, extra, order, base }, scale, out);
 }
 
-function spread(
+/** What `unsignedOf` gave `unsigned` for. */
+function signedOf(unsigned: number, order: number, base: number): number {
+  if (order === 0) return base + unsigned;
+  const half = Math.floor(unsigned / 2);
+  return half * 2 === unsigned ? half : -half - 1;
+}
+
+interface Tokens {
+  /** Of each token the least number; the only one, with its sign, where no bits follow. */
+  readonly least: Float64Array;
+  readonly extra: Uint8Array;
+  readonly order: number;
+  readonly base: number;
+}
+
+function restore(
   view: DataView,
   start: number,
   symbols: Uint16Array,
-  { least, extra }: { readonly least: Float64Array; readonly extra: Uint8Array },
+  { least, extra, order, base }: Tokens,
+  { factor, divisor }: Scale,
   out: Float64Array,
 ): void {
   let bit = start;
+  let sum = order === 0 ? 0 : base;
+  let difference = 0;
   for (let i = 0; i < out.length; i++) {
     const token = symbols[i] as number;
     const width = extra[token] as number;
     let value = least[token] as number;
     if (width > 0) {
-      value += wideBitsAt(view, bit, width);
+      value = signedOf(value + wideBitsAt(view, bit, width), order, base);
       bit += width;
     }
-    out[i] = value;
-  }
-}
-
-/** From unsigned numbers back to the column. */
-function restore(out: Float64Array, order: number, base: number): void {
-  let value = base;
-  let difference = 0;
-  for (let i = 0; i < out.length; i++) {
-    const unsigned = out[i] as number;
-    if (order === 0) {
-      out[i] = base + unsigned;
-      continue;
+    if (order === 0) sum = value;
+    else if (order === 1) sum += value;
+    else {
+      difference += value;
+      sum += difference;
     }
-    const half = Math.floor(unsigned / 2);
-    const signed = half * 2 === unsigned ? half : -half - 1;
-    difference = order === 1 ? signed : difference + signed;
-    value += difference;
-    out[i] = value;
+    out[i] = (sum * factor) / divisor;
   }
 }
 

@@ -1,8 +1,10 @@
 /**
- * A column of whole numbers, |n| < 2^52, in the form that is shortest; entropy coding only where it saves a tenth, since it is slow to read.
+ * A column of whole numbers, |n| < 2^52, in the form that is shortest; entropy coding only where it saves a seventh, since it is slow to read.
  *
- *     u8  form: 0 … 15 blocks of 2^form numbers, 16 tokens, 17 runs
- *     runs: varint how many; a column of their numbers, and one of their lengths less 1; neither of them runs
+ *     u8  form: 0 … 15 blocks of 2^form numbers, 16 tokens, 17 runs, 18 sparse; columns within a column are blocks or tokens
+ *     runs: varint how many; a column of their numbers, and one of their lengths less 1
+ *     sparse: signed varint, the usual number; varint how many are others; a column of the distances of their places, the first from −1,
+ *             less 1; a column of them
  *
  * A column of no numbers is no bytes.
  */
@@ -10,33 +12,39 @@
 import { type ColumnSource, type Scale, unscaled } from "./bit-packing.ts";
 import { blockLogMax, ordersOf, planBlocks, readBlocks, rescale } from "./integer-blocks.ts";
 import { planTokens, readTokens } from "./integer-tokens.ts";
-import { type Plan, shortest, varintBytes } from "./plan.ts";
+import { type Plan, shortest, signedVarintBytes, varintBytes } from "./plan.ts";
 
 const formTokens = 16;
 const formRuns = 17;
-const blockLogs = [8, 13] as const;
-/** Slower forms have to be shorter by a tenth. */
-const slowFactor = 0.9;
+const formSparse = 18;
+const blockLog = 8;
+/** For columns that take hardly more than the heads of their blocks. */
+const largeBlockLog = 13;
+const largeBlockBits = 3;
+/** A slower form has to be shorter by a seventh. */
+const slowFactor = 6 / 7;
 /** Runs are tried when they have so many numbers on average. */
 const runLengthMin = 2;
 
+/** Sparse is tried when at most one in so many is not the usual number. */
+const sparseOneIn = 8;
+
 const empty: Plan = { bytes: 0, write: () => undefined };
 
-export function planIntegers(values: Float64Array, inRuns = false): Plan {
+export function planIntegers(values: Float64Array): Plan {
+  return planIn(values, false);
+}
+
+function planIn(values: Float64Array, within: boolean): Plan {
   if (values.length === 0) return empty;
   const orders = ordersOf(values);
-  let used: readonly number[] = [];
-  let blocks: Plan | undefined;
-  for (const blockLog of blockLogs) {
-    const plan = planBlocks(orders, blockLog);
-    if (blocks === undefined || plan.bytes + 1 < blocks.bytes) {
-      blocks = formed(blockLog, plan);
-      used = plan.used;
-    }
-    if (2 ** blockLog >= values.length) break;
-  }
-  const fast = shortest([blocks as Plan, inRuns ? undefined : planRuns(values)]);
-  const tokens = planTokens(orders, used);
+  const blocks = planBlocks(orders, blockLog);
+  const plans: [Plan, ...(Plan | undefined)[]] = [formed(blockLog, blocks)];
+  if (values.length > 2 ** blockLog && blocks.bytes * 8 < values.length * largeBlockBits)
+    plans.push(formed(largeBlockLog, planBlocks(orders, largeBlockLog)));
+  if (!within) plans.push(planRuns(values), planSparse(values));
+  const fast = shortest(plans);
+  const tokens = planTokens(orders, blocks.used);
   return tokens !== undefined && tokens.bytes < fast.bytes * slowFactor ? formed(formTokens, tokens) : fast;
 }
 
@@ -64,7 +72,7 @@ function planRuns(values: Float64Array): Plan | undefined {
       numbers[++run] = values[i] as number;
     }
   }
-  const plans = [planIntegers(numbers, true), planIntegers(lengths, true)] as const;
+  const plans = [planIn(numbers, true), planIn(lengths, true)] as const;
   return formed(formRuns, {
     bytes: varintBytes(count) + plans[0].bytes + plans[1].bytes,
     write: (writer) => {
@@ -74,19 +82,58 @@ function planRuns(values: Float64Array): Plan | undefined {
   });
 }
 
+function planSparse(values: Float64Array): Plan | undefined {
+  const usual = usualOf(values);
+  let count = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] !== usual) count++;
+  if (count * sparseOneIn > values.length) return undefined;
+  const steps = new Float64Array(count);
+  const others = new Float64Array(count);
+  let found = 0;
+  let last = -1;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] === usual) continue;
+    steps[found] = i - last - 1;
+    others[found++] = values[i] as number;
+    last = i;
+  }
+  const plans = [planIn(steps, true), planIn(others, true)] as const;
+  return formed(formSparse, {
+    bytes: signedVarintBytes(usual) + varintBytes(count) + plans[0].bytes + plans[1].bytes,
+    write: (writer) => {
+      writer.signedVarint(usual);
+      writer.varint(count);
+      for (const plan of plans) plan.write(writer);
+    },
+  });
+}
+
+/** The number that more than half are, if there is one (Boyer and Moore 1981). */
+function usualOf(values: Float64Array): number {
+  let usual = 0;
+  let lead = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    if (lead === 0) usual = value;
+    lead += value === usual ? 1 : -1;
+  }
+  return usual;
+}
+
 /** Fills `out`, scaled. What damaged bytes give may be no whole number: who uses it looks. */
 export function readIntegers(source: ColumnSource, out: Float64Array, scale = unscaled): void {
   const { reader } = source;
   if (out.length === 0) return;
   const form = reader.u8();
   if (form === formRuns) readRuns(source, out);
+  else if (form === formSparse) readSparse(source, out);
   else readPlain(source, out, form, scale);
-  if (form > blockLogMax) rescale(out, 0, out.length, scale);
+  if (form > formTokens) rescale(out, 0, out.length, scale);
 }
 
 function readPlain(source: ColumnSource, out: Float64Array, form: number, scale: Scale): void {
   if (form <= blockLogMax) readBlocks(source, out, form, scale);
-  else if (form === formTokens) readTokens(source, out);
+  else if (form === formTokens) readTokens(source, out, scale);
   else source.reader.fail("damaged", `a column of whole numbers of form ${form}`);
 }
 
@@ -106,6 +153,25 @@ function readRuns(source: ColumnSource, out: Float64Array): void {
     at += length + 1;
   }
   if (at !== out.length) reader.fail("damaged", `runs of ${at} numbers in place of ${out.length}`);
+}
+
+function readSparse(source: ColumnSource, out: Float64Array): void {
+  const { reader } = source;
+  const usual = reader.signedVarint();
+  const count = reader.varintUpTo(out.length, "the number of unusual numbers");
+  const steps = new Float64Array(count);
+  const others = new Float64Array(count);
+  for (const column of [steps, others]) if (count > 0) readPlain(source, column, reader.u8(), unscaled);
+  if (reader.problem !== undefined) return;
+  out.fill(usual);
+  let at = -1;
+  for (let i = 0; i < count; i++) {
+    const step = steps[i] as number;
+    if (!(step >= 0 && step < out.length - 1 - at && Number.isInteger(step)))
+      return reader.fail("damaged", "a number lies outside its column");
+    at += step + 1;
+    out[at] = others[i] as number;
+  }
 }
 
 /** Whether each number of a column is whole and from `least` to `most`: damage behind a fitting checksum may have made any. */

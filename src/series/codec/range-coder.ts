@@ -68,7 +68,7 @@ export function writeSymbols(writer: ByteWriter, symbols: Uint16Array, { scaleBi
 
 /** Fills `symbols`. */
 export function readSymbols(source: ColumnSource, symbols: Uint16Array, { scaleBits, counts }: Frequencies): void {
-  const { reader, bytes } = source;
+  const { reader, view } = source;
   let even = reader.u32();
   let odd = reader.u32();
   const words = reader.varintUpTo(symbols.length, "the number of words");
@@ -83,14 +83,13 @@ export function readSymbols(source: ColumnSource, symbols: Uint16Array, { scaleB
     const slot = even & mask;
     const step = stepOf[slot] as number;
     symbols[i] = symbolOf[slot] as number;
-    let state = Math.imul(step & 0xffff, even >>> scaleBits) + (step >>> 16);
-    if (state < stateMin) {
-      if (at >= end) return reader.fail("damaged", "entropy-coded symbols end too early");
-      state = (state << 16) | (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
-      at += 2;
-    }
+    const state = Math.imul(step & 0xffff, even >>> scaleBits) + (step >>> 16);
+    // All ones where another word is due, without a branch, which nothing could predict.
+    const due = (state - stateMin) >> 31;
     even = odd;
-    odd = state;
+    odd = (state << (due & 16)) | (view.getUint16(at, true) & due);
+    at += due & 2;
+    if (at > end) return reader.fail("damaged", "entropy-coded symbols end too early");
   }
   if (even !== stateMin || odd !== stateMin || at !== end) reader.fail("damaged", "entropy-coded symbols do not end where they should");
 }

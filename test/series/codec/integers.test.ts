@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { unscaled } from "../../../src/series/codec/bit-packing.ts";
+import { type ColumnSource, unscaled } from "../../../src/series/codec/bit-packing.ts";
 import { integerMax, ordersOf, planBlocks, readBlocks } from "../../../src/series/codec/integer-blocks.ts";
 import { planTokens, readTokens } from "../../../src/series/codec/integer-tokens.ts";
 import { planIntegers, readIntegers } from "../../../src/series/codec/integers.ts";
@@ -32,12 +32,13 @@ const anyColumn: fc.Arbitrary<Float64Array> = fc
   .map((stretches) => Float64Array.from(stretches.flat()))
   .filter((column) => column.length > 0);
 
+const asTokens = (source: ColumnSource, out: Float64Array) => readTokens(source, out, unscaled);
 const integers = suite("series codec: whole numbers");
 
 integers("come back from the form that was chosen, from blocks of any size, and from tokens", () => {
   fc.assert(
     fc.property(anyColumn, fc.integer({ min: 0, max: 15 }), (column, blockLog) => {
-      const read = (source: Parameters<typeof readIntegers>[0], out: Float64Array) => readIntegers(source, out);
+      const read = (source: ColumnSource, out: Float64Array) => readIntegers(source, out);
       const chosen = columnOf(written(planIntegers(column)), column.length, read);
       assert.ok(chosen.ok && same(chosen.numbers, column));
       const orders = ordersOf(column);
@@ -58,7 +59,7 @@ integers("come back from the form that was chosen, from blocks of any size, and 
           Math.abs(tokenBytes.length - tokens.bytes) < 16 + tokens.bytes / 50,
           `${tokenBytes.length} bytes, ${tokens.bytes} planned`,
         );
-        const again = columnOf(tokenBytes, column.length, readTokens);
+        const again = columnOf(tokenBytes, column.length, asTokens);
         assert.ok(again.ok && same(again.numbers, column));
       }
     }),
@@ -108,7 +109,7 @@ integers("damaged bytes neither throw nor hang", () => {
     fc.property(anyColumn, anyDamage, fc.nat(2), (column, damage, order) => {
       columnOf(damaged(written(planIntegers(column)), damage), column.length, (source, out) => readIntegers(source, out));
       const tokens = planTokens(ordersOf(column), [Number(order === 0), Number(order === 1), Number(order === 2)]);
-      if (tokens !== undefined) columnOf(damaged(written(tokens), damage), column.length, readTokens);
+      if (tokens !== undefined) columnOf(damaged(written(tokens), damage), column.length, asTokens);
     }),
     { numRuns: 500 },
   );
