@@ -99,9 +99,9 @@ integers("take the bits of most, and patches for the others", () => {
 });
 
 integers("take the bits of their entropy where a few are frequent", () => {
-  // Seven of eight are 0: 0.54 bits for which, and 7 for each of the others.
-  const length = lengthOf(8192, (i) => ((i * 2_654_435_761) % 2 ** 32 < 2 ** 29 ? 1 + ((i * 7919) % 128) : 0));
-  assert.ok(length < (8192 * (0.55 + 7 / 8)) / 8 + 100, `${length} bytes`);
+  // Half are 0, a quarter 1, and so on: 2 bits of entropy.
+  const length = lengthOf(8192, (i) => Math.clz32(Math.imul(i + 1, 0x9e3779b1) ^ (i << 7)));
+  assert.ok(length < (8192 * 2.1) / 8 + 40, `${length} bytes`);
 });
 
 integers("damaged bytes neither throw nor hang", () => {
