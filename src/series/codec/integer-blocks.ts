@@ -135,12 +135,14 @@ const bucketsLog = 6;
 /** Finds the window of numbers [base, base + 2^width) that, with patches for the others, costs the fewest bits. */
 class Windows {
   /** How many numbers lie below the buckets, and below each bucket's end. */
-  readonly #below = new Int32Array(2 ** bucketsLog + 1);
+  #below = new Int32Array(0);
 
   best(values: Float64Array, place: BlockPlace, least: number, widest: number): Window {
     const count = place.to - place.from;
     const patchBits = place.blockLog + 8 * Math.ceil((widest + 1) / 7);
     let best: Window = { base: least, width: widest, patches: 0 };
+    if (widest * count <= patchBits) return best;
+    if (this.#below.length === 0) this.#below = new Int32Array(2 ** bucketsLog + 1);
     let bits = count * widest;
     let range = best;
     // By factors of 2 down to one of 64 parts of the range; if a small part does best, on in that.

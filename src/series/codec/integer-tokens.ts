@@ -68,6 +68,8 @@ export function planTokens(orders: Orders, used: readonly number[]): Plan | unde
     const occurrences = countTokens(column, order, base);
     if (occurrences === undefined) continue;
     for (let shape = 0; shape < shapes.length; shape++) {
+      // A coarser shape makes the same of small numbers.
+      if (occurrences.length <= 2 ** (shapes[shape + 1]?.direct ?? 0)) continue;
       const candidate = estimate(occurrences, shape, { order, base, count });
       if (candidate !== undefined && (best === undefined || candidate.bits < best.bits)) best = candidate;
     }
@@ -105,16 +107,18 @@ function unsignedOf(value: number, order: number, base: number): number {
   return value < 0 ? -2 * value - 1 : 2 * value;
 }
 
-/** How often each of the finest tokens occurs. */
+/** How often each of the finest tokens occurs, up to the highest that does. */
 function countTokens(column: Float64Array, order: number, base: number): Float64Array | undefined {
   const occurrences = new Float64Array(tokenCount(finest));
+  let highest = 0;
   for (let i = 0; i < column.length; i++) {
     const unsigned = unsignedOf(column[i] as number, order, base);
     if (unsigned > Number.MAX_SAFE_INTEGER) return undefined;
     const token = unsigned < finestDirect ? unsigned : tokenOf(unsigned, finest);
     occurrences[token] = (occurrences[token] as number) + 1;
+    if (token > highest) highest = token;
   }
-  return occurrences;
+  return occurrences.subarray(0, highest + 1);
 }
 
 /** How long a column would be with the tokens of a shape. */
@@ -125,7 +129,7 @@ function estimate(
 ): Candidate | undefined {
   const shape = shapes[shapeIndex] as TokenShape;
   const coarse = coarser[shapeIndex] as Uint16Array;
-  const dense = new Float64Array(tokenCount(shape));
+  const dense = new Float64Array((coarse[occurrences.length - 1] as number) + 1);
   for (let token = 0; token < occurrences.length; token++) {
     const occurs = occurrences[token] as number;
     if (occurs > 0) dense[coarse[token] as number] = (dense[coarse[token] as number] as number) + occurs;
@@ -152,7 +156,7 @@ function estimate(
   if (distinct * 2 > 2 ** scaleBitsMax) return undefined;
   // Small tables are read faster, and take less.
   const scaleBits = Math.max(scaleBitsMin, Math.min(bitLength(count), bitLength(distinct) + scaleBitsPerToken, scaleBitsMax));
-  return { order, base, shape, occurrences: dense.subarray(0, tokens), scaleBits, extraBits, bits: bits + extraBits };
+  return { order, base, shape, occurrences: dense, scaleBits, extraBits, bits: bits + extraBits };
 }
 
 function chosen(candidate: Candidate): Choice {

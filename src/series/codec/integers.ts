@@ -61,7 +61,8 @@ function formed(form: number, plan: Plan): Plan {
 function planRuns(values: Float64Array): Plan | undefined {
   let count = 1;
   for (let i = 1; i < values.length; i++) if (values[i] !== values[i - 1]) count++;
-  if (count * runLengthMin > values.length) return undefined;
+  // A run of its own is what sparse is better at.
+  if (count === 1 || count * runLengthMin > values.length) return undefined;
   const numbers = new Float64Array(count);
   const lengths = new Float64Array(count);
   let run = -1;
