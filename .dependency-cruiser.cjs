@@ -15,7 +15,7 @@ const layers = {
 };
 
 /** Packages without clocks, timers, randomness and sockets of their own that show: the only ones allowed below `adapters`. */
-const purePackages = ["msgpackr", "node-cron", "typebox", "yaml"];
+const purePackages = ["fflate", "msgpackr", "node-cron", "typebox", "yaml"];
 const pureLayers = ["lib", "core", "ports", "config", "series", "gateway", "sim"];
 
 const layerRules = Object.entries(layers).map(([layer, allowed]) => ({

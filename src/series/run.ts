@@ -14,6 +14,8 @@ export interface SeriesRun {
   /** The number, 0 or 1 for a boolean, or an index into `texts`. */
   readonly numbers: Float64Array;
   readonly texts: readonly string[];
+  /** When known: times[i] is times[0] + i · stride. Its absence says nothing. */
+  readonly stride?: number;
 }
 
 export const emptyRun: SeriesRun = { count: 0, times: new Float64Array(0), types: undefined, numbers: new Float64Array(0), texts: [] };
@@ -68,6 +70,7 @@ export function sliceRows(run: SeriesRun, from: number, to: number): SeriesRun {
     types: run.types?.subarray(from, to),
     numbers: run.numbers.subarray(from, to),
     texts: run.texts,
+    ...(run.stride === undefined ? {} : { stride: run.stride }),
   };
 }
 

@@ -1,12 +1,13 @@
 // Goal: a chunk gives back exactly what was sealed, and damage of any kind is an error, never a wrong reading. Method:
-// fast-check round trips, every truncation, every single bit flipped, random damage with a made-up checksum.
+// fast-check round trips, every truncation, every single bit flipped, random damage with a made-up checksum, pinned bytes, sizes.
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { crc32c } from "../../src/lib/crc32c.ts";
 import { chunkReadingsMax, decodeChunk, decodeChunkStats, encodeChunk } from "../../src/series/chunk.ts";
 import { digestRun, seriesHashOf } from "../../src/series/digest.ts";
-import { sliceRows } from "../../src/series/run.ts";
+import { type SeriesRun, sliceRows } from "../../src/series/run.ts";
+import { pinsOfVersion1, pinsOfVersion2 } from "./chunk-pins.ts";
 import { anyReadings, numberReadings, type Reading, readingsOf, runOf, sameReadings, uniqueOf } from "./readings.ts";
 
 const series = seriesHashOf("dev-1", "temperature");
@@ -23,6 +24,8 @@ const anyChunk = fc
   .oneof(anyReadings, numberReadings, oneKind(fc.boolean()), oneKind(fc.constantFrom("open", "closed", "")))
   .map(unique)
   .filter((readings) => readings.length > 0);
+
+const bytesOf = (hex: string) => Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 
 const chunk = suite("series chunk");
 
@@ -85,9 +88,86 @@ chunk("says count, min, max, sum, first and last of the numeric values", () => {
   );
 });
 
-chunk("regular times take a byte or less each beside the value", () => {
-  const run = runOf(Array.from({ length: 1000 }, (_, i): Reading => [1.7e15 + i * 1_000_000, i / 3]));
-  assert.ok(encodeChunk(series, run).length < 1000 * 9.2);
+const regular = (count: number, each: (i: number) => Reading[1]) =>
+  runOf(Array.from({ length: count }, (_, i): Reading => [1.7e15 + i * 1_000_000, each(i)]));
+/** Whole numbers below `bound` in no order. */
+const scattered = (i: number, bound: number) => (Math.imul(i + 1, 0x9e3779b1) >>> 8) % bound;
+
+chunk("regular times take no bytes, and what a chunk says of itself takes few", () => {
+  assert.ok(
+    encodeChunk(
+      series,
+      regular(chunkReadingsMax, () => 21.5),
+    ).length < 70,
+  );
+  const values = regular(4096, (i) => scattered(i, 1024) / 10);
+  const { length } = encodeChunk(series, values);
+  assert.ok(length < (4096 * 10) / 8 + 170, `${length} bytes`);
+  const gaps: SeriesRun = { ...values, times: values.times.map((time, i) => time + Math.floor(i / 1000) * 3_600_000_000) };
+  assert.ok(encodeChunk(series, gaps).length < length + 40);
+  const jitter: SeriesRun = { ...values, times: values.times.map((time, i) => time + scattered(i, 256) * 1000) };
+  assert.ok(encodeChunk(series, jitter).length < length + (4096 * 9) / 8 + 200);
+});
+
+chunk("says the distance of regular times", () => {
+  assert.is(
+    decoded(
+      encodeChunk(
+        series,
+        regular(100, (i) => i),
+      ),
+    ).run.stride,
+    1_000_000,
+  );
+  assert.is(
+    decoded(
+      encodeChunk(
+        series,
+        regular(1, (i) => i),
+      ),
+    ).run.stride,
+    undefined,
+  );
+  assert.is(
+    decoded(
+      encodeChunk(
+        series,
+        runOf([
+          [1, 1],
+          [2, 1],
+          [4, 1],
+        ]),
+      ),
+    ).run.stride,
+    undefined,
+  );
+});
+
+chunk("decodes into columns that are there", () => {
+  const columns = { times: new Float64Array(chunkReadingsMax).fill(7), numbers: new Float64Array(chunkReadingsMax).fill(7) };
+  fc.assert(
+    fc.property(anyChunk, (readings) => {
+      const chunk = decodeChunk(series, encodeChunk(series, runOf(readings)), columns);
+      assert.ok(chunk.ok && chunk.value.run.times.buffer === columns.times.buffer);
+      assert.ok(chunk.ok && sameReadings(readingsOf(chunk.value.run), readings));
+    }),
+  );
+});
+
+chunk("reads what was written once, of both versions", () => {
+  for (const { name, readings, bytes } of [...pinsOfVersion1, ...pinsOfVersion2]) {
+    const pinned = bytesOf(bytes);
+    const { run, stats } = decoded(pinned);
+    assert.ok(sameReadings(readingsOf(run), readings), name);
+    assert.equal(stats.digest, digestRun(series, runOf(readings)), name);
+    assert.equal(decodeChunkStats(series, pinned), { ok: true, value: stats });
+    assert.equal(decoded(encodeChunk(series, runOf(readings))).stats, stats, name);
+  }
+});
+
+chunk("texts come back unit for unit", () => {
+  const texts: Reading[] = ["\ud800", "", "a\udc00", "\ufeff", "öffen", "x".repeat(5000)].map((text, i) => [i * i, text]);
+  assert.equal(readingsOf(decoded(encodeChunk(series, runOf(texts))).run), texts);
 });
 
 chunk("takes the largest count and the widest range of times", () => {
@@ -123,28 +203,10 @@ chunk("a caller's mistake is a bug", () => {
   );
 });
 
-const samples: readonly Reading[][] = [
-  [
-    [1_000, 1.5],
-    [2_000, 2.5],
-    [3_500, -1],
-  ],
-  [
-    [1, "öffen"],
-    [2, true],
-    [3, 7],
-    [4, "zu"],
-    [5, false],
-  ],
-  [
-    [-Number.MAX_SAFE_INTEGER, 1],
-    [Number.MAX_SAFE_INTEGER, 2],
-  ],
-];
+const pins = [...pinsOfVersion1, ...pinsOfVersion2].map((pin) => bytesOf(pin.bytes));
 
 chunk("every truncation and every single bit flipped is an error", () => {
-  for (const readings of samples) {
-    const bytes = encodeChunk(series, runOf(readings));
+  for (const bytes of pins) {
     for (let length = 0; length < bytes.length; length++) assert.not.ok(decodeChunk(series, bytes.subarray(0, length)).ok);
     for (let bit = 0; bit < bytes.length * 8; bit++) {
       const flipped = bytes.slice();
@@ -155,30 +217,46 @@ chunk("every truncation and every single bit flipped is an error", () => {
   }
 });
 
+/** What is decoded from bytes of any origin: an error, or readings with ascending times and a value each. */
+function isErrorOrReadings(body: Uint8Array): boolean {
+  const sealed = new Uint8Array(body.length + 4);
+  sealed.set(body);
+  new DataView(sealed.buffer).setUint32(body.length, crc32c(body), true);
+  const result = decodeChunk(series, sealed);
+  if (!result.ok) return ["truncated", "damaged", "unsupported-version"].includes(result.code);
+  const rows = readingsOf(result.value.run);
+  return rows.every(
+    ([time, value], i) => Number.isSafeInteger(time) && value !== undefined && (i === 0 || time > (rows[i - 1]?.[0] as number)),
+  );
+}
+
+chunk("every bit flipped behind a checksum that fits gives an error or a well-formed run, and never throws", () => {
+  for (const bytes of pins) {
+    const body = bytes.slice(0, bytes.length - 4);
+    for (let bit = 0; bit < body.length * 8; bit++) {
+      const flip = () => {
+        body[bit >> 3] = (body[bit >> 3] as number) ^ (1 << (bit & 7));
+      };
+      flip();
+      assert.ok(isErrorOrReadings(body), `bit ${bit}`);
+      flip();
+    }
+  }
+});
+
 chunk("damage behind a checksum that fits gives an error or a well-formed run, and never throws", () => {
   fc.assert(
     fc.property(
-      fc.constantFrom(...samples),
+      fc.constantFrom(...pins),
       fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }),
       fc.nat(20),
-      (readings, damage, cut) => {
-        const bytes = encodeChunk(series, runOf(readings));
+      (bytes, damage, cut) => {
         const body = bytes.slice(0, bytes.length - 4 - (cut > 15 ? cut - 15 : 0));
         for (const [at, value] of damage) body[at % body.length] = value;
-        const sealed = new Uint8Array(body.length + 4);
-        sealed.set(body);
-        new DataView(sealed.buffer).setUint32(body.length, crc32c(body), true);
-        const result = decodeChunk(series, sealed);
-        if (!result.ok) return;
-        const rows = readingsOf(result.value.run);
-        assert.ok(
-          rows.every(
-            ([time, value], i) => Number.isSafeInteger(time) && value !== undefined && (i === 0 || time > (rows[i - 1]?.[0] as number)),
-          ),
-        );
+        assert.ok(isErrorOrReadings(body));
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: 3000 },
   );
 });
 
@@ -190,7 +268,7 @@ chunk("a chunk of another series, or of a later version, is refused as such", ()
   const bytes = encodeChunk(series, runOf([[1, 1]]));
   const misplaced = decodeChunk(seriesHashOf("dev-2", "temperature"), bytes);
   assert.match(misplaced.ok ? "" : misplaced.message, "another series");
-  bytes[4] = 2;
+  bytes[4] = 3;
   new DataView(bytes.buffer).setUint32(bytes.length - 4, crc32c(bytes, 0, 0, bytes.length - 4), true);
   const later = decodeChunk(series, bytes);
   assert.is(later.ok ? "" : later.code, "unsupported-version");
