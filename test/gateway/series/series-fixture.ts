@@ -2,7 +2,7 @@
 
 import { RoundBuilder } from "../../../src/core/round/round-builder.ts";
 import { decodeRound } from "../../../src/core/round/round-codec.ts";
-import type { GatewayContext } from "../../../src/gateway/context.ts";
+import { defaultTuning, type GatewayContext, type GatewayTuning } from "../../../src/gateway/context.ts";
 import { Inbox } from "../../../src/gateway/inbox.ts";
 import { type CheckpointRecord, parseRecord, ReadingsLog, RecordKind } from "../../../src/gateway/readings-log.ts";
 import { SeriesReader } from "../../../src/gateway/series/series-reader.ts";
@@ -39,6 +39,7 @@ export class SeriesSite {
   readonly disk: SimulatedDisk;
   readonly errors: string[] = [];
   carriesOver = true;
+  tuning: GatewayTuning = defaultTuning;
   #round = 1;
 
   constructor(seed: number) {
@@ -142,13 +143,14 @@ export class SeriesSite {
   }
 
   #context(packing: Packing): GatewayContext {
-    const { scheduler, errors } = this;
+    const { scheduler, errors, tuning } = this;
     const say = (event: string, details?: object) => void errors.push(`${event} ${JSON.stringify(details)}`);
     const used = {
       inbox: new Inbox((cause) => {
         throw cause;
       }),
       packing,
+      tuning,
       clock: {
         wallMs: () => scheduler.nowMs(),
         monotonicMs: () => scheduler.nowMs(),
