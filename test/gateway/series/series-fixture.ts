@@ -40,9 +40,13 @@ export class SeriesSite {
   readonly errors: string[] = [];
   carriesOver = true;
   tuning: GatewayTuning = defaultTuning;
+  /** Reading many values begins up to so much later, so that what lies between sees more. */
+  readDelayMs = 0;
+  readonly #random: SeededRandom;
   #round = 1;
 
   constructor(seed: number) {
+    this.#random = new SeededRandom(seed ^ 0x510);
     this.disk = new SimulatedDisk({
       schedule: (delayMs, fire) => this.scheduler.schedule(delayMs, "disk", fire),
       random: new SeededRandom(seed),
@@ -61,7 +65,7 @@ export class SeriesSite {
     if (!raw.ok) return raw;
     const store = new SeriesStore({
       context: this.#context(packing),
-      store: raw.value,
+      store: this.#slow(raw.value),
       reservedUs: () => 77,
       carryOver: () => this.carriesOver,
     });
@@ -140,6 +144,21 @@ export class SeriesSite {
       if (!scanned.ok) throw new Error(scanned.message);
     }
     return found;
+  }
+
+  #slow(store: Store): Store {
+    return {
+      get: (key) => store.get(key),
+      getMany: async (keys) => {
+        const delayMs = this.readDelayMs * this.#random.real();
+        if (delayMs > 0) await new Promise<void>((resolve) => this.scheduler.schedule(delayMs, "slow read", resolve));
+        return store.getMany(keys);
+      },
+      write: (operations, options) => store.write(operations, options),
+      scan: (range) => store.scan(range),
+      sizeBytes: () => store.sizeBytes(),
+      close: () => store.close(),
+    };
   }
 
   #context(packing: Packing): GatewayContext {
