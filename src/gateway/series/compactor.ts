@@ -202,9 +202,10 @@ export class Compactor {
 export function newChunk(series: Series, run: SeriesRun, { checkpoint, part }: Pick<ChunkRef, "checkpoint" | "part">): NewChunk {
   const minUs = run.times[0] as number;
   const maxUs = run.times[run.count - 1] as number;
+  const value = encodeChunk(series.hash, run);
   return {
     series,
-    ref: { series: series.id, minUs, maxUs, count: run.count, checkpoint, part, state: "live" },
-    value: encodeChunk(series.hash, run),
+    ref: { series: series.id, minUs, maxUs, count: run.count, checkpoint, part, bytes: value.length, state: "live" },
+    value,
   };
 }

@@ -2,6 +2,7 @@
 
 import type { Partition } from "../../lib/ids.ts";
 import type { Series } from "./series-index.ts";
+import { chunkKeyBytes } from "./store-keys.ts";
 
 export interface PartitionUse {
   /** Of the oldest and the newest reading in chunks. */
@@ -9,15 +10,15 @@ export interface PartitionUse {
   readonly newestUs: number;
   readonly chunks: number;
   readonly readings: number;
-  /** Estimated: the store's bytes, shared out by readings. */
+  /** Of the chunks; what the store adds to them, and what it has not let go of yet, is left out. */
   readonly bytes: number;
 }
 
+/** Of a reading in a chunk whose length is not known. */
+const readingBytes = 9;
+
 /** Partitions without chunks are left out. */
-export function partitionUses(
-  all: readonly Series[],
-  total: { readonly storeBytes: number; readonly readings: number },
-): Map<Partition, PartitionUse> {
+export function partitionUses(all: readonly Series[]): Map<Partition, PartitionUse> {
   const uses = new Map<Partition, { oldestUs: number; newestUs: number; chunks: number; readings: number; bytes: number }>();
   for (const { partition, chunks } of all) {
     const first = chunks[0];
@@ -32,9 +33,8 @@ export function partitionUses(
     for (const ref of chunks) {
       use.newestUs = Math.max(use.newestUs, ref.maxUs);
       use.readings += ref.count;
+      use.bytes += chunkKeyBytes * 2 + (ref.bytes || ref.count * readingBytes);
     }
   }
-  const bytesPerReading = total.readings === 0 ? 0 : total.storeBytes / total.readings;
-  for (const use of uses.values()) use.bytes = Math.round(use.readings * bytesPerReading);
   return uses;
 }

@@ -230,9 +230,9 @@ export class SeriesStore {
     });
   }
 
-  /** What each partition holds, as far as the index knows: bytes are a share of `storeBytes`. */
-  partitionUses(storeBytes: number): ReadonlyMap<Partition, PartitionUse> {
-    return partitionUses(this.index.all(), { storeBytes, readings: this.#ledger.readings() });
+  /** What each partition holds in chunks. */
+  partitionUses(): ReadonlyMap<Partition, PartitionUse> {
+    return partitionUses(this.index.all());
   }
 
   /** Time of the oldest reading of a partition, or of all, that is not below its horizon. A chunk counts from its first reading on. */

@@ -5,6 +5,8 @@
  *     "m" name                                                     node-local meta records
  *     "s" series u32                                               name of the series (MessagePack and CRC-32C)
  *     "c" series u32, min time u64 µs, max time u64 µs, readings u32, checkpoint u32, part u16      one chunk
+ *     "i" series u32, … as of the chunk                            there is this chunk; value: its length u32. Read at each start,
+ *                                                                  where going through "c" would read all values as well
  *     "q" the key of a chunk                                       why that chunk is in quarantine (MessagePack and CRC-32C)
  *     "r" job, 0, window start u64 ms, revision u32                rows of one committed revision of a run
  */
@@ -29,6 +31,8 @@ export interface ChunkName {
  * in quarantine, and never read again.
  */
 export interface ChunkRef extends ChunkName {
+  /** Length of its value; 0 where that is not known. */
+  readonly bytes: number;
   state: "live" | "retired" | "damaged";
 }
 
@@ -51,9 +55,23 @@ export function parseSeriesKey(key: Uint8Array): number | undefined {
 }
 
 export function chunkKey(chunk: ChunkName): Uint8Array {
+  return keyOf(0x63, chunk);
+}
+
+export function chunkIndexKey(chunk: ChunkName): Uint8Array {
+  return keyOf(0x69, chunk);
+}
+
+export function chunkIndexValue(bytes: number): Uint8Array {
+  const value = new Uint8Array(4);
+  new DataView(value.buffer).setUint32(0, bytes);
+  return value;
+}
+
+function keyOf(kind: number, chunk: ChunkName): Uint8Array {
   const key = new Uint8Array(chunkKeyBytes);
   const view = new DataView(key.buffer);
-  key[0] = 0x63;
+  key[0] = kind;
   view.setUint32(1, chunk.series);
   setTime(view, 5, chunk.minUs);
   setTime(view, 13, chunk.maxUs);
@@ -64,7 +82,17 @@ export function chunkKey(chunk: ChunkName): Uint8Array {
 }
 
 export function parseChunkKey(key: Uint8Array): ChunkRef | undefined {
-  if (key.length !== chunkKeyBytes || key[0] !== 0x63) return undefined;
+  return key[0] === 0x63 ? parseChunk(key, 0) : undefined;
+}
+
+/** The length is no more than a help for estimates: the key is what counts. */
+export function parseChunkIndex(key: Uint8Array, value: Uint8Array): ChunkRef | undefined {
+  if (key[0] !== 0x69) return undefined;
+  return parseChunk(key, value.length === 4 ? new DataView(value.buffer, value.byteOffset, 4).getUint32(0) : 0);
+}
+
+function parseChunk(key: Uint8Array, bytes: number): ChunkRef | undefined {
+  if (key.length !== chunkKeyBytes) return undefined;
   const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
   return {
     series: view.getUint32(1),
@@ -73,6 +101,7 @@ export function parseChunkKey(key: Uint8Array): ChunkRef | undefined {
     count: view.getUint32(21),
     checkpoint: view.getUint32(25),
     part: view.getUint16(29),
+    bytes,
     state: "live",
   };
 }
@@ -98,6 +127,7 @@ export function prefixRange(prefix: Uint8Array): { readonly from: Uint8Array; re
 
 export const seriesPrefix = encoder.encode("s");
 export const chunkPrefix = encoder.encode("c");
+export const chunkIndexPrefix = encoder.encode("i");
 export const quarantinePrefix = encoder.encode("q");
 /** Of the results of all jobs. */
 export const resultsPrefix = encoder.encode("r");

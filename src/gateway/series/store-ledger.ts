@@ -16,7 +16,7 @@ import type { Quarantine } from "./quarantine.ts";
 import type { ScanPins } from "./scan-pins.ts";
 import { packSealed, unpackSealed } from "./sealed-value.ts";
 import type { Series } from "./series-index.ts";
-import { type ChunkRef, chunkKey, metaKey, quarantineKey, seriesKey } from "./store-keys.ts";
+import { type ChunkRef, chunkIndexKey, chunkIndexValue, chunkKey, metaKey, quarantineKey, seriesKey } from "./store-keys.ts";
 
 /** The store's record of the last step. Written without `version` and `checkpoints` before there was compaction. */
 export interface StoredCheckpoint extends CheckpointRecord {
@@ -54,8 +54,10 @@ export class StoreLedger {
   /** What is durable in the store and counts, retired chunks included until they are deleted. */
   #present = new ChunkLedger();
   #number = 0;
-  /** Keys that a failed write may have left: deleted before anything else is written. */
-  #leftovers: Uint8Array[] = [];
+  /** What a failed write may have left: deleted before anything else is written. */
+  #leftovers: ChunkRef[] = [];
+  /** Chunks of a store of before there was an index: they get into it with the first step. */
+  #unindexed: ChunkRef[] = [];
   #retired: Retired[] = [];
   /** Retired, read by nobody any more, and perhaps deleted already: by a step that reported an error. */
   #deleting: Retired[] = [];
@@ -75,15 +77,16 @@ export class StoreLedger {
     return success(this.#stored);
   }
 
-  /** A chunk that was found in the store, or that is known to be missing from it. */
-  restore(ref: ChunkRef, key: Uint8Array): void {
-    this.#present.add(key, ref.count);
+  /** A chunk that the store's index names; where there is none yet, that stands in the store. */
+  restore(ref: ChunkRef): void {
+    this.#present.add(chunkKey(ref), ref.count);
+    if (this.#stored?.version !== 2) this.#unindexed.push(ref);
   }
 
   /** A chunk of a step that was never taken. */
-  restoreLeftover(ref: ChunkRef, key: Uint8Array): void {
+  restoreLeftover(ref: ChunkRef): void {
     this.#number = Math.max(this.#number, ref.checkpoint);
-    this.#leftovers.push(key);
+    this.#leftovers.push(ref);
   }
 
   /** Whether what was restored is what the last step left. */
@@ -147,9 +150,9 @@ export class StoreLedger {
         operations.push({ type: "put", key: seriesKey(series.id), value: packSealed(packing, { d: series.device, m: series.metric }) });
       const key = chunkKey(ref);
       keys.push(key);
-      operations.push({ type: "put", key, value });
+      operations.push({ type: "put", key, value }, indexed(ref));
     }
-    this.#leftovers = keys;
+    this.#leftovers = chunks.map(({ ref }) => ref);
     await store.write(operations, { sync: true });
     const values = await store.getMany(keys);
     for (const [at, { series }] of chunks.entries()) {
@@ -196,7 +199,7 @@ export class StoreLedger {
     for (const { ref, damaged } of this.#deleting) {
       const key = chunkKey(ref);
       ledger.remove(key, ref.count);
-      deletions.push({ type: "delete", key });
+      deletions.push({ type: "delete", key }, { type: "delete", key: chunkIndexKey(ref) });
       if (damaged) deletions.push({ type: "delete", key: quarantineKey(ref) });
     }
     const stored: StoredCheckpoint = {
@@ -211,10 +214,12 @@ export class StoreLedger {
     };
     const value = packSealed(packing, stored);
     const damage = quarantine.records();
-    await store.write([{ type: "put", key: metaKey("checkpoint"), value }, ...deletions, ...damage.operations], { sync: true });
+    const record: StoreOperation = { type: "put", key: metaKey("checkpoint"), value };
+    await store.write([record, ...this.#unindexed.map(indexed), ...deletions, ...damage.operations], { sync: true });
     const found = await store.get(metaKey("checkpoint"));
     if (found === undefined || !sameBytes(found, value)) throw new Error("the store did not give back the record that was written to it");
     damage.written();
+    this.#unindexed = [];
     this.#deleting = [];
     this.#present = ledger;
     this.#stored = stored;
@@ -223,10 +228,17 @@ export class StoreLedger {
 
   async #deleteLeftovers(): Promise<void> {
     if (this.#leftovers.length === 0) return;
-    const operations = this.#leftovers.map((key): StoreOperation => ({ type: "delete", key }));
+    const operations = this.#leftovers.flatMap((ref): StoreOperation[] => [
+      { type: "delete", key: chunkKey(ref) },
+      { type: "delete", key: chunkIndexKey(ref) },
+    ]);
     await this.#options.store.write(operations, { sync: true });
     this.#leftovers = [];
   }
+}
+
+function indexed(ref: ChunkRef): StoreOperation {
+  return { type: "put", key: chunkIndexKey(ref), value: chunkIndexValue(ref.bytes) };
 }
 
 function isBehind(stored: StoredCheckpoint | undefined, logged: CheckpointRecord): boolean {

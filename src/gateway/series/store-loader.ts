@@ -1,6 +1,6 @@
 /**
- * Reads at a start which series and chunks there are: names, keys of chunks (no values) in large pages, the quarantine. What
- * it finds must match the last ledger step.
+ * Reads at a start which series and chunks there are: names, the index of chunks in large pages, the quarantine. What it finds
+ * must match the last ledger step. Values of chunks are not looked at: whether one is there and whole shows when it is read.
  */
 
 import { failure, type Result, success } from "../../lib/errors.ts";
@@ -12,8 +12,9 @@ import { unpackSealed } from "./sealed-value.ts";
 import { addChunk, type Series, type SeriesIndex } from "./series-index.ts";
 import {
   type ChunkRef,
-  chunkKey,
+  chunkIndexPrefix,
   chunkPrefix,
+  parseChunkIndex,
   parseChunkKey,
   parseQuarantineKey,
   parseSeriesKey,
@@ -40,10 +41,9 @@ export async function loadStore(options: StoreLoaderOptions): Promise<Result<Sto
   if (!stored.ok) return stored;
   const names = await loadSeries(options);
   if (!names.ok) return names;
-  const number = stored.value?.number ?? 0;
-  const chunks = await loadChunks(options, names.value, number);
+  const chunks = await loadChunks(options, names.value, stored.value);
   if (!chunks.ok) return chunks;
-  const damaged = await loadQuarantine(options, names.value, number);
+  const damaged = await loadQuarantine(options, names.value);
   if (!damaged.ok) return damaged;
   const checked = ledger.check();
   return checked.ok ? stored : checked;
@@ -62,49 +62,47 @@ async function loadSeries({ store, packing, index }: StoreLoaderOptions): Promis
   return problem === undefined ? success(byId) : failure("store-damaged", `${problem}. ${wayOut}`);
 }
 
-async function loadChunks(options: StoreLoaderOptions, byId: ReadonlyMap<number, Series>, number: number): Promise<Result<void>> {
+/** From the index; a store of before there was one names its chunks by their own keys. */
+async function loadChunks(
+  options: StoreLoaderOptions,
+  byId: ReadonlyMap<number, Series>,
+  stored: StoredCheckpoint | undefined,
+): Promise<Result<void>> {
   const { store, ledger } = options;
-  const problem = await scanAll(store, { prefix: chunkPrefix, keysOnly: true }, (key) => {
-    const ref = parseChunkKey(key);
+  const restore = (ref: ChunkRef | undefined): string | undefined => {
     if (ref === undefined) return "a chunk's key is malformed";
     // Left by a step that a crash cut short. Of a checkpoint the log still has the readings, of compaction the old chunks do.
-    if (ref.checkpoint > number) {
-      ledger.restoreLeftover(ref, key);
+    if (ref.checkpoint > (stored?.number ?? 0)) {
+      ledger.restoreLeftover(ref);
       return undefined;
     }
-    return restoreChunk(options, byId, ref, key);
-  });
+    const series = byId.get(ref.series);
+    if (series === undefined) return `the name of series ${ref.series} is missing`;
+    addChunk(series, ref);
+    ledger.restore(ref);
+    return undefined;
+  };
+  const problem =
+    stored?.version === 2
+      ? await scanAll(store, { prefix: chunkIndexPrefix, keysOnly: false }, (key, value) => restore(parseChunkIndex(key, value)))
+      : await scanAll(store, { prefix: chunkPrefix, keysOnly: true }, (key) => restore(parseChunkKey(key)));
   return problem === undefined ? success(undefined) : failure("store-damaged", `${problem}. ${wayOut}`);
 }
 
-/** A chunk whose value went missing while the gateway ran is known by its record in the quarantine alone. */
-async function loadQuarantine(options: StoreLoaderOptions, byId: ReadonlyMap<number, Series>, number: number): Promise<Result<void>> {
-  const { store, packing, quarantine } = options;
+async function loadQuarantine(
+  { store, packing, quarantine }: StoreLoaderOptions,
+  byId: ReadonlyMap<number, Series>,
+): Promise<Result<void>> {
   const problem = await scanAll(store, { prefix: quarantinePrefix, keysOnly: false }, (key, value) => {
     const named = parseQuarantineKey(key);
-    if (named === undefined || named.checkpoint > number) return "a record of the quarantine is malformed";
-    const listed = byId.get(named.series)?.chunks.find((ref) => sameChunk(ref, named));
-    if (listed === undefined) {
-      const unnamed = restoreChunk(options, byId, named, chunkKey(named));
-      if (unnamed !== undefined) return unnamed;
-    }
-    quarantine.restore(byId.get(named.series) as Series, listed ?? named, quarantineReason(packing, value));
+    if (named === undefined) return "a record of the quarantine is malformed";
+    const series = byId.get(named.series);
+    const ref = series?.chunks.find((listed) => sameChunk(listed, named));
+    // One that names no chunk lost it: the count of chunks says so.
+    if (series !== undefined && ref !== undefined) quarantine.restore(series, ref, quarantineReason(packing, value));
     return undefined;
   });
   return problem === undefined ? success(undefined) : failure("store-damaged", `${problem}. ${wayOut}`);
-}
-
-function restoreChunk(
-  { ledger }: StoreLoaderOptions,
-  byId: ReadonlyMap<number, Series>,
-  ref: ChunkRef,
-  key: Uint8Array,
-): string | undefined {
-  const series = byId.get(ref.series);
-  if (series === undefined) return `the name of series ${ref.series} is missing`;
-  addChunk(series, ref);
-  ledger.restore(ref, key);
-  return undefined;
 }
 
 function sameChunk(a: ChunkRef, b: ChunkRef): boolean {

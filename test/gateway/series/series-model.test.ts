@@ -20,16 +20,18 @@ type Operation =
 const tickUs = 1_000;
 const ticks = 60;
 const device = fc.constantFrom("d1", "d2");
-const reading = fc.record({ device, us: fc.integer({ min: 1, max: ticks }).map((tick) => tick * tickUs), value: fc.integer({ min: 0, max: 9 }) });
+const reading = fc.record({
+  device,
+  us: fc.integer({ min: 1, max: ticks }).map((tick) => tick * tickUs),
+  value: fc.integer({ min: 0, max: 9 }),
+});
 // In order and in one place, as devices send them, or anywhere.
 const burst = fc
   .record({ device, from: fc.integer({ min: 1, max: ticks }), count: fc.integer({ min: 1, max: 12 }), value: fc.nat({ max: 9 }) })
   .map(({ device: name, from, count, value }) =>
     Array.from({ length: count }, (_, i): Reading => ({ device: name, us: (from + i) * tickUs, value: (value + i) % 10 })),
   );
-const append = fc
-  .oneof(burst, fc.array(reading, { minLength: 1, maxLength: 5 }))
-  .map((readings): Operation => ({ t: "append", readings }));
+const append = fc.oneof(burst, fc.array(reading, { minLength: 1, maxLength: 5 })).map((readings): Operation => ({ t: "append", readings }));
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 8, arbitrary: append },
   { weight: 4, arbitrary: fc.constantFrom<Operation>({ t: "checkpoint" }) },
