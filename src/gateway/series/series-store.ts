@@ -183,6 +183,7 @@ export class SeriesStore {
       .take(() => this.#checkpoint(log))
       .catch((cause: unknown) => {
         this.#retryAtMs = this.#context.clock.monotonicMs() + retryMs;
+        this.#recountHeads();
         this.#failed("checkpoint-failed", cause, "the log keeps everything; tried again in 5 s");
       })
       .finally(() => {
@@ -287,6 +288,16 @@ export class SeriesStore {
     const stored = await this.#ledger.step({ position, reservedUs: this.#options.reservedUs() });
     const { chunks, readings, digest, reservedUs, number } = stored;
     this.#trimBehind(log, { position, chunks, readings, digest, reservedUs, number });
+  }
+
+  /** What was being sealed became heads again, without the readings that it repeated. */
+  #recountHeads(): void {
+    this.#filledHeads = 0;
+    this.#headReadings = 0;
+    for (const { head } of this.index.all()) {
+      if (head.count > 0) this.#filledHeads++;
+      this.#headReadings += head.count;
+    }
   }
 
   /** The checkpoint's record first, durable; then the records that it covers may go. */
