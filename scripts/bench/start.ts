@@ -29,6 +29,12 @@ const periodUs = 1_000_000;
 const batchOperations = 200;
 const rounds = 3;
 
+interface Loaded {
+  readonly openMs: number;
+  readonly loadMs: number;
+  readonly memoryMiB: number;
+}
+
 if (values.load === undefined) await measure();
 else await load(values.load);
 
@@ -36,14 +42,14 @@ async function measure(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "fogbank-bench-"));
   try {
     const chunks = await make(folder);
-    const all: { openMs: number; loadMs: number; memoryMiB: number }[] = [];
+    const all: Loaded[] = [];
     for (let round = 0; round < rounds; round++) {
       const child = spawnSync(process.execPath, ["--import", "tsx", import.meta.filename, "--load", folder], { encoding: "utf8" });
       if (child.status !== 0) throw new Error(child.stderr);
-      all.push(JSON.parse(child.stdout));
+      all.push(JSON.parse(child.stdout) as Loaded);
     }
     all.sort((a, b) => a.openMs + a.loadMs - b.openMs - b.loadMs);
-    const median = all[rounds >> 1] as (typeof all)[number];
+    const median = all[rounds >> 1] as Loaded;
     console.log(`${chunks} chunks, ${chunks * chunkReadingsMax} readings in ${seriesCount} series`);
     console.log(`opened in ${median.openMs} ms, loaded in ${median.loadMs} ms; ${median.memoryMiB} MiB of memory for it`);
   } finally {

@@ -52,6 +52,8 @@ export function drawTunables(random: Random): Tunables {
 /** Drawn behind all others. */
 function drawUpkeep(random: Random): Partial<GatewayTuning> {
   return {
+    // A run has a few hundred readings: in most of them there shall be something to merge.
+    ...(random.chance(0.8) ? { checkpointReadings: random.pick([20, 60]) } : {}),
     checkpointSeriesReadings: random.pick([1, 20]),
     chunkCacheBytes: random.pick([0, 20_000, 1 << 20]),
     compactionBytesPerSecond: random.pick([2_000, 1 << 20]),
