@@ -102,6 +102,7 @@ export const StatusSchema = Type.Object({
     chunks: Type.Integer(),
     headReadings: Type.Integer(),
     checkpoints: Type.Integer(),
+    damagedChunks: Type.Optional(count("Chunks in quarantine: their readings are at other owners only")),
   }),
   ingest: IngestSchema,
   sync: Type.Array(SinkSchema),

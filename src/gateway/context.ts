@@ -43,6 +43,18 @@ export interface GatewayTuning {
   /** Bytes of the readings log after which a checkpoint is due, and readings in the heads. */
   readonly checkpointLogBytes: number;
   readonly checkpointReadings: number;
+  /** While heads hold fewer readings than this on average, the log may grow to four times `checkpointLogBytes`. */
+  readonly checkpointSeriesReadings: number;
+  /** Of decoded chunks that are kept for the next question. */
+  readonly chunkCacheBytes: number;
+  /** Compaction: bytes read and written, readings merged at once, neighbours of one size that are merged, and the time without new chunks after which the rest of a series is. */
+  readonly compactionBytesPerSecond: number;
+  readonly compactionReadingsMax: number;
+  readonly compactionFanIn: number;
+  readonly compactionQuietMs: number;
+  /** Scrub: the time in which all chunks are to be looked at once, and a bound that goes before it. */
+  readonly scrubPassMs: number;
+  readonly scrubBytesPerSecond: number;
   /** Bytes of the disk that readings leave free, for Raft, documents and checkpoints. */
   readonly reserveBytes: number;
   /** Bytes of applied log entries after which a snapshot of the site's state is due, so that the Raft log can be cut. */
@@ -62,6 +74,14 @@ export interface GatewayTuning {
 export const defaultTuning: GatewayTuning = {
   checkpointLogBytes: 32 << 20,
   checkpointReadings: 2_000_000,
+  checkpointSeriesReadings: 256,
+  chunkCacheBytes: 32 << 20,
+  compactionBytesPerSecond: 4 << 20,
+  compactionReadingsMax: 65_536,
+  compactionFanIn: 16,
+  compactionQuietMs: 3_600_000,
+  scrubPassMs: 86_400_000,
+  scrubBytesPerSecond: 4 << 20,
   reserveBytes: 64 << 20,
   raftSnapshotBytes: 8 << 20,
   raftSegmentBytes: 4 << 20,

@@ -68,7 +68,16 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("chunks", "Chunks in the store", store.chunks);
   add("head_readings", "Readings in memory that no chunk holds yet", store.headReadings);
   add("checkpoints_total", "Checkpoints since the data folder was made", store.checkpoints);
-  add("conflicts_total", "Different values at one identity, found at checkpoints", store.conflicts);
+  add("conflicts_total", "Different values at one identity, found at checkpoints and compactions", store.conflicts);
+  add("chunks_damaged", "Chunks in quarantine: their readings are at other owners only", store.damagedChunks);
+  add("compaction_chunks_in_total", "Chunks that were merged into others", store.compaction.chunksIn);
+  add("compaction_chunks_out_total", "Chunks that merging made", store.compaction.chunksOut);
+  add("compaction_bytes_written_total", "Bytes of the chunks that merging made", store.compaction.bytes);
+  add("scrub_chunks_total", "Chunks whose checksums were verified in the background", store.scrub.chunks);
+  add("scrub_bytes_total", "Bytes of these chunks", store.scrub.bytes);
+  add("chunk_cache_bytes", "Bytes of decoded chunks that are kept", store.cache.bytes);
+  add("chunk_cache_hits_total", "Chunks that were read from the cache", store.cache.hits);
+  add("chunk_cache_misses_total", "Chunks that were read from the store", store.cache.misses);
   add("results_pending", "Committed runs whose rows have not reached this gateway", serving.results.pending());
   return samples;
 }

@@ -498,7 +498,7 @@ export class LocalGatewayService implements GatewayService {
   #warnings(): string[] {
     const serving = this.#gateway.serving();
     const warnings = [...this.#gateway.peerNotes().values(), ...this.readiness().reasons];
-    warnings.push(...(serving?.logWatch.warnings() ?? []));
+    warnings.push(...(serving?.logWatch.warnings() ?? []), ...(serving?.seriesStore.quarantine.warnings() ?? []));
     const members = this.#membership()?.members();
     if (members !== undefined) warnings.push(...listDifferences(this.#gateway.settings.gateways, members));
     for (const sink of this.sync()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);
@@ -568,6 +568,7 @@ function storeStatus(serving: Serving | undefined): GatewayStatus["store"] {
     chunks: stats?.chunks ?? 0,
     headReadings: stats?.headReadings ?? 0,
     checkpoints: stats?.checkpoints ?? 0,
+    damagedChunks: stats?.damagedChunks ?? 0,
   };
 }
 

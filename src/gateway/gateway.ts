@@ -170,6 +170,7 @@ export class Gateway {
     await ports.broker.stop();
     await this.#serving?.stop();
     await ports.transport.stop();
+    await this.#disk?.seriesStore.stop();
     this.#context?.inbox.close();
     await this.#disk?.readingsLog.log.close();
     await this.#disk?.raftLog.close();

@@ -27,10 +27,12 @@ export interface CheckpointRecord {
   readonly position: number;
   readonly chunks: number;
   readonly readings: number;
-  /** Additive digest of the chunks' keys and checksums: a store that lost one of them is found out. */
+  /** Additive digest of the chunks' keys: a store that lost one of them is found out. */
   readonly digest: string;
   /** Stamps up to here may have been given out. */
   readonly reservedUs: number;
+  /** Of the store's ledger step, strictly increasing; missing in records of before there was compaction. */
+  readonly number?: number;
 }
 
 export interface ReadingsRecord {

@@ -191,6 +191,7 @@ export interface GatewayStatus {
     readonly chunks: number;
     readonly headReadings: number;
     readonly checkpoints: number;
+    readonly damagedChunks: number;
   };
   readonly ingest: IngestStatus;
   readonly sync: readonly SinkView[];

@@ -8,7 +8,8 @@ import { grownFloat64, grownUint8 } from "../lib/growable.ts";
 import { type ReadingValue, ValueType } from "../lib/reading.ts";
 import { compareRows, emptyRun, runTypeAt, runValueAt, type SeriesRun } from "./run.ts";
 
-const initialCapacity = 16;
+/** Most of 50,000 heads are empty or hold a few readings; arrays of up to 64 bytes lie inside their object. */
+const initialCapacity = 4;
 
 /** A sorted run with one value per identity, and how many different values lost against a greater one. */
 export interface UniqueRun {
@@ -18,9 +19,9 @@ export interface UniqueRun {
 
 export class Head {
   #count = 0;
-  #times = new Float64Array(initialCapacity);
+  #times = emptyRun.times;
   #types: Uint8Array<ArrayBuffer> | undefined;
-  #numbers = new Float64Array(initialCapacity);
+  #numbers = emptyRun.numbers;
   #texts: string[] = [];
   #minTimeUs = Number.POSITIVE_INFINITY;
   #maxTimeUs = Number.NEGATIVE_INFINITY;
@@ -118,7 +119,7 @@ export class Head {
   }
 
   #grow(): void {
-    const capacity = this.#times.length * 2;
+    const capacity = Math.max(initialCapacity, this.#times.length * 2);
     this.#times = grownFloat64(this.#times, capacity);
     this.#numbers = grownFloat64(this.#numbers, capacity);
     if (this.#types !== undefined) this.#types = grownUint8(this.#types, capacity);

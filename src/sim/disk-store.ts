@@ -82,6 +82,23 @@ export class StoreContents {
     return false;
   }
 
+  /** A bit of one of the values under this prefix turns, whoever has the store open. Gives its key; `undefined` when there is none. */
+  rot(prefix: number, random: Random): { readonly key: Uint8Array; readonly value: Uint8Array } | undefined {
+    const found = [...this.#entries].filter(([id, { value }]) => id.charCodeAt(0) === prefix && value.length > 0);
+    if (found.length === 0) return undefined;
+    const [id, { key, value }] = random.pick(found);
+    const rotten = value.slice();
+    const at = random.below(rotten.length);
+    rotten[at] = (rotten[at] as number) ^ (1 << random.below(8));
+    this.#set(id, { key, value: rotten });
+    return { key, value };
+  }
+
+  /** As if it had always been so; `undefined`: as if it had never been. */
+  mend(key: Uint8Array, value: Uint8Array | undefined): void {
+    this.#set(idOf(key), value === undefined ? undefined : { key, value });
+  }
+
   bytesOf(what: "key" | "value"): number {
     let bytes = 0;
     for (const { key, value } of this.#entries.values()) bytes += (what === "key" ? key : value).length;

@@ -107,6 +107,10 @@ export class DiskContents {
   }
 }
 
+// First bytes of keys (`gateway/series/store-keys.ts`).
+const chunkKind = 0x63;
+const quarantineKind = 0x71;
+
 const fsyncDefault: LatencyRange = { minMs: 0.5, maxMs: 4 };
 
 export class SimulatedDisk {
@@ -252,6 +256,23 @@ export class SimulatedDisk {
       at -= bytes;
     }
     return undefined;
+  }
+
+  /**
+   * A chunk of readings rots, at any time. Gives what puts it back and forgets that it was found, to be called between a crash
+   * and a start; `undefined` when there is no chunk.
+   */
+  rotChunk(name: string, random: Random): (() => void) | undefined {
+    const store = this.#contents.stores.get(name);
+    const rotten = store?.rot(chunkKind, random);
+    if (store === undefined || rotten === undefined) return undefined;
+    const { key, value } = rotten;
+    const recordKey = new Uint8Array([quarantineKind, ...key]);
+    return () => {
+      // Dropped meanwhile, there is nothing to put back.
+      if (store.get(key) !== undefined) store.mend(key, value);
+      store.mend(recordKey, undefined);
+    };
   }
 
   /** Opening the store then fails with `store-damaged`. False when there is none of that name. */

@@ -18,7 +18,7 @@ export interface Tunables extends SettingsChoice {
 }
 
 export function drawTunables(random: Random): Tunables {
-  return {
+  const drawn: Tunables = {
     gateways: random.chance(0.2) ? 5 : 3,
     witness: random.chance(0.15),
     preset: random.chance(0.1) ? "slow-disk" : "lan",
@@ -45,5 +45,21 @@ export function drawTunables(random: Random): Tunables {
       duplicateProbability: random.pick([0, 0.02]),
       reorderProbability: random.pick([0, 0.02, 0.1]),
     },
+  };
+  return { ...drawn, tuning: { ...drawn.tuning, ...drawUpkeep(random) } };
+}
+
+/** Drawn behind all others. */
+function drawUpkeep(random: Random): Partial<GatewayTuning> {
+  return {
+    // A run has a few hundred readings: in most of them there shall be something to merge.
+    ...(random.chance(0.8) ? { checkpointReadings: random.pick([20, 60]) } : {}),
+    checkpointSeriesReadings: random.pick([1, 20]),
+    chunkCacheBytes: random.pick([0, 20_000, 1 << 20]),
+    compactionBytesPerSecond: random.pick([2_000, 1 << 20]),
+    compactionReadingsMax: random.pick([1, 200, 65_536]),
+    compactionFanIn: random.pick([2, 4]),
+    compactionQuietMs: random.pick([500, 5_000, 20_000]),
+    scrubPassMs: random.pick([5_000, 86_400_000]),
   };
 }

@@ -8,10 +8,15 @@ import { Inbox } from "../../src/gateway/inbox.ts";
 import { ChunkLedger } from "../../src/gateway/series/chunk-ledger.ts";
 import { packSealed, unpackSealed } from "../../src/gateway/series/sealed-value.ts";
 import {
+  chunkIndexKey,
+  chunkIndexValue,
   chunkKey,
+  parseChunkIndex,
   parseChunkKey,
+  parseQuarantineKey,
   parseSeriesKey,
   prefixRange,
+  quarantineKey,
   resultKey,
   resultPrefix,
   seriesKey,
@@ -83,10 +88,9 @@ const chunk = fc.record({
 test("a chunk's key says what it was made from, and sorts by series, then time", () => {
   fc.assert(
     fc.property(chunk, chunk, (a, b) => {
-      const { key, ...parsed } = parseChunkKey(chunkKey(a)) ?? { key: new Uint8Array(0) };
-      const { part: _, ...named } = a;
-      assert.equal({ ...parsed }, { ...named });
-      assert.is(compare(key, chunkKey(a)), 0);
+      assert.equal({ ...parseChunkKey(chunkKey(a)) }, { ...a, bytes: 0, state: "live" });
+      assert.equal({ ...parseQuarantineKey(quarantineKey(a)) }, { ...a, bytes: 0, state: "live" });
+      assert.equal({ ...parseChunkIndex(chunkIndexKey(a), chunkIndexValue(a.count)) }, { ...a, bytes: a.count, state: "live" });
       if (a.series !== b.series) assert.is(compare(chunkKey(a), chunkKey(b)), Math.sign(a.series - b.series));
       else if (a.minUs !== b.minUs) assert.is(compare(chunkKey(a), chunkKey(b)), Math.sign(a.minUs - b.minUs));
     }),
@@ -97,6 +101,7 @@ test("a chunk's key says what it was made from, and sorts by series, then time",
     chunkKey({ series: 1, minUs: 0, maxUs: 0, count: 0, checkpoint: 0, part: 0 }).subarray(1),
   ])
     assert.is(parseChunkKey(strange), undefined);
+  assert.is(parseQuarantineKey(chunkKey({ series: 1, minUs: 0, maxUs: 0, count: 0, checkpoint: 0, part: 0 })), undefined);
   assert.is(parseSeriesKey(seriesKey(0xfffffffe)), 0xfffffffe);
   assert.is(parseSeriesKey(new Uint8Array(5)), undefined);
 });

@@ -30,7 +30,10 @@ function statusText(world: World, value: Status): string {
       "log",
       `${log.segments} ${log.segments === 1 ? "segment" : "segments"}, ${formatBytes(log.bytes)}, ${formatBytes(log.bytesWritten)} written, ${log.fsyncs} fsyncs (last ${log.lastFsyncMs.toFixed(1)} ms)${log.ok ? "" : `; NOT OK: ${plain(log.error ?? "unknown")}`}`,
     ],
-    ["store", `${store.series} series, ${store.headReadings} readings in heads, ${store.chunks} chunks, ${formatBytes(store.bytes)}`],
+    [
+      "store",
+      `${store.series} series, ${store.headReadings} readings in heads, ${store.chunks} chunks, ${formatBytes(store.bytes)}${store.damagedChunks === undefined || store.damagedChunks === 0 ? "" : `; ${store.damagedChunks} chunks are DAMAGED`}`,
+    ],
     [
       "ingest",
       `${ingest.clients} clients, ${ingest.perSecond.toFixed(1)} readings/s, ${ingest.acknowledged} acknowledged, ${ingest.pending} pending`,

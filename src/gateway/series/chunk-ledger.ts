@@ -1,6 +1,6 @@
 /**
  * Which chunks the store must hold, as two numbers: a count and an additive digest of the keys. Written with every
- * checkpoint to the store and to the log; a store that silently lost chunks does not match.
+ * ledger step to the store, and with every checkpoint to the log; a store that silently lost chunks does not match.
  */
 
 import { crc32c } from "../../lib/crc32c.ts";
@@ -16,6 +16,13 @@ export class ChunkLedger {
     this.#readings += readings;
     this.#low = (this.#low + crc32c(key)) >>> 0;
     this.#high = (this.#high + crc32c(key, 0x9e3779b9)) >>> 0;
+  }
+
+  remove(key: Uint8Array, readings: number): void {
+    this.#chunks--;
+    this.#readings -= readings;
+    this.#low = (this.#low - crc32c(key)) >>> 0;
+    this.#high = (this.#high - crc32c(key, 0x9e3779b9)) >>> 0;
   }
 
   chunks(): number {

@@ -14,9 +14,40 @@ export interface Series {
   /** Whether the store knows the name behind the id. */
   named: boolean;
   head: Head;
-  /** Heads on their way into chunks, still read from. */
+  /** A head on its way into chunks, still read from. */
   sealing: Head | undefined;
-  readonly chunks: ChunkRef[];
+  /** Ascending by their first time; what is retired is not among them. */
+  chunks: ChunkRef[];
+  /** No chunk ends behind it. */
+  lastUs: number;
+  /** Counts changes of `chunks`. */
+  changes: number;
+  /** What compaction noted when it found nothing to do. */
+  examined: number;
+  /** When a checkpoint last added a chunk, on the monotonic clock. */
+  sealedAtMs: number;
+}
+
+export function addChunk(series: Series, ref: ChunkRef): void {
+  const { chunks } = series;
+  let at = chunks.length;
+  if (at > 0 && (chunks[at - 1] as ChunkRef).minUs > ref.minUs) {
+    let low = 0;
+    while (low < at) {
+      const middle = (low + at) >>> 1;
+      if ((chunks[middle] as ChunkRef).minUs <= ref.minUs) low = middle + 1;
+      else at = middle;
+    }
+  }
+  if (at === chunks.length) chunks.push(ref);
+  else chunks.splice(at, 0, ref);
+  series.lastUs = Math.max(series.lastUs, ref.maxUs);
+  series.changes++;
+}
+
+export function removeChunks(series: Series, refs: ReadonlySet<ChunkRef>): void {
+  series.chunks = series.chunks.filter((ref) => !refs.has(ref));
+  series.changes++;
 }
 
 export class SeriesIndex {
@@ -79,6 +110,10 @@ export class SeriesIndex {
       head: new Head(),
       sealing: undefined,
       chunks: [],
+      lastUs: Number.NEGATIVE_INFINITY,
+      changes: 0,
+      examined: -1,
+      sealedAtMs: 0,
     };
     this.#nextId = Math.max(this.#nextId, id + 1);
     metrics.set(metric, series);

@@ -3,21 +3,37 @@
  * stays bounded whatever the range. A chunk that is missing or does not match its checksum is an error, never a gap.
  */
 
-import { failure, type Result, success } from "../../lib/errors.ts";
-import { decodeChunk } from "../../series/chunk.ts";
+import { type Result, success } from "../../lib/errors.ts";
+import type { Chunk, ChunkStats } from "../../series/chunk.ts";
+import type { Head } from "../../series/head.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRange } from "../../series/run.ts";
+import { spansOf } from "./chunk-spans.ts";
 import type { Series } from "./series-index.ts";
 import type { SeriesStore } from "./series-store.ts";
 import type { ChunkRef } from "./store-keys.ts";
 
 /** Chunks fetched at once. */
 const fetchMax = 32;
+/** Readings handed out of the cache between two turns of the event loop. */
+const sliceReadingsMax = 262_144;
+
+export interface TimeRange {
+  readonly fromUs: number;
+  readonly toUs: number;
+}
+
+/**
+ * Takes the next run; false stops the scan. `whole`: the run is exactly one chunk, not clipped and with nothing merged in, and
+ * these are the chunk's own figures. Run and figures of a chunk are the same objects each time while it stays in the cache, so
+ * that what was derived from them may be kept beside them (in a WeakMap). Nobody may change the arrays.
+ */
+export type RunVisitor = (run: SeriesRun, whole: ChunkStats | undefined) => boolean;
 
 /** Chunks whose times overlap, and the stretch of time that is theirs alone. */
 interface Cluster {
-  readonly refs: ChunkRef[];
-  fromUs: number;
+  readonly refs: readonly ChunkRef[];
+  readonly fromUs: number;
   toUs: number;
 }
 
@@ -29,34 +45,45 @@ export class SeriesReader {
   }
 
   /**
-   * Sorted unique runs of [fromUs, toUs) in ascending order. `visit` returns false to stop. What is read is the state at
-   * the time of the call.
+   * Sorted unique runs of [fromUs, toUs) in ascending order. What is read is the state at the time of the call, whatever is
+   * sealed, compacted or dropped meanwhile; what is below the horizon is not read.
    */
-  async scan(
-    series: Series,
-    range: { readonly fromUs: number; readonly toUs: number },
-    visit: (run: SeriesRun) => boolean,
-  ): Promise<Result<void>> {
-    const heads = [series.head, series.sealing]
-      .filter((head) => head !== undefined && head.count > 0)
-      .map((head) => (head as Series["head"]).sortedUnique().run);
-    const refs = series.chunks.filter((ref) => ref.maxUs >= range.fromUs && ref.minUs < range.toUs);
-    for (const group of grouped(clusters(refs, range))) {
-      const values = await this.#store.chunkValues(group.flatMap((cluster) => cluster.refs));
-      let next = 0;
-      for (const cluster of group) {
-        const runs: SeriesRun[] = [];
-        for (const ref of cluster.refs) {
-          const decoded = decodeChunkValue(series, ref, values[next++]);
-          if (!decoded.ok) return decoded;
-          runs.push(sliceRange(decoded.value, cluster.fromUs, cluster.toUs));
+  async scan(series: Series, range: TimeRange, visit: RunVisitor): Promise<Result<void>> {
+    const { pins, source, clock } = this.#store.reading;
+    const fromUs = Math.max(range.fromUs, this.#store.horizonOf(series));
+    const { toUs } = range;
+    const heads = headsOf(series, { fromUs, toUs });
+    const refs = series.chunks.filter((ref) => ref.maxUs >= fromUs && ref.minUs < toUs);
+    const refusal = source.refusal(series, refs);
+    if (refusal !== undefined) return refusal;
+    let handedOut = 0;
+    const pin = pins.begin();
+    try {
+      for (const group of grouped(clusters(refs, { fromUs, toUs }))) {
+        const read = await source.chunks(
+          series,
+          group.flatMap((cluster) => cluster.refs),
+        );
+        if (!read.ok) return read;
+        let next = 0;
+        for (const cluster of group) {
+          const chunks = read.value.slice(next, next + cluster.refs.length);
+          next += cluster.refs.length;
+          for (const run of runsOf(cluster, chunks, heads)) {
+            handedOut += run.count;
+            if (!visit(run, chunks.find((chunk) => chunk.run === run)?.stats)) return success(undefined);
+          }
         }
-        for (const head of heads) runs.push(sliceRange(head, cluster.fromUs, cluster.toUs));
-        const merged = mergeRuns(runs).run;
-        if (merged.count > 0 && !visit(merged)) return success(undefined);
+        if (handedOut < sliceReadingsMax) continue;
+        handedOut = 0;
+        await new Promise<void>((resolve) => {
+          clock.schedule(0, resolve);
+        });
       }
+      return success(undefined);
+    } finally {
+      pins.end(pin);
     }
-    return success(undefined);
   }
 
   /** The reading with the greatest time. */
@@ -73,26 +100,45 @@ export class SeriesReader {
   }
 }
 
-function decodeChunkValue(series: Series, ref: ChunkRef, value: Uint8Array | undefined): Result<SeriesRun> {
-  const where = `chunk of ${series.device} ${series.metric} from ${new Date(ref.minUs / 1_000).toISOString()}`;
-  if (value === undefined) return failure("data-damaged", `the ${where} is missing from the store`);
-  const decoded = decodeChunk(series.hash, value);
-  return decoded.ok ? success(decoded.value.run) : failure("data-damaged", `the ${where} is damaged: ${decoded.message}`);
+/** What heads hold of the range, as it is now. */
+function headsOf(series: Series, { fromUs, toUs }: TimeRange): SeriesRun[] {
+  const runs: SeriesRun[] = [];
+  const take = (head: Head | undefined): void => {
+    if (head === undefined || head.maxTimeUs < fromUs || head.minTimeUs >= toUs) return;
+    const run = sliceRange(head.sortedUnique().run, fromUs, toUs);
+    if (run.count > 0) runs.push(run);
+  };
+  take(series.head);
+  take(series.sealing);
+  return runs;
+}
+
+/** Ascending runs of the cluster's time: views where nothing overlaps, else all of it merged to one. */
+function runsOf(cluster: Cluster, chunks: readonly Chunk[], heads: readonly SeriesRun[]): readonly SeriesRun[] {
+  const runs: SeriesRun[] = [];
+  const take = (run: SeriesRun): void => {
+    const slice = sliceRange(run, cluster.fromUs, cluster.toUs);
+    if (slice.count > 0) runs.push(slice);
+  };
+  for (const chunk of chunks) take(chunk.run);
+  for (const head of heads) take(head);
+  if (runs.length < 2) return runs;
+  runs.sort((a, b) => (a.times[0] as number) - (b.times[0] as number));
+  for (let at = 1; at < runs.length; at++) {
+    const before = runs[at - 1] as SeriesRun;
+    if ((before.times[before.count - 1] as number) >= ((runs[at] as SeriesRun).times[0] as number)) return [mergeRuns(runs).run];
+  }
+  return runs;
 }
 
 /** Tiles the range: each cluster answers for the time from its first reading to the next cluster's. */
-function clusters(refs: readonly ChunkRef[], range: { readonly fromUs: number; readonly toUs: number }): Cluster[] {
+function clusters(refs: readonly ChunkRef[], range: TimeRange): Cluster[] {
   const made: Cluster[] = [];
-  let end = Number.NEGATIVE_INFINITY;
-  for (const ref of refs.toSorted((a, b) => a.minUs - b.minUs)) {
+  for (const span of spansOf(refs)) {
     const last = made.at(-1);
-    if (last !== undefined && ref.minUs <= end) {
-      last.refs.push(ref);
-    } else {
-      if (last !== undefined) last.toUs = Math.max(ref.minUs, range.fromUs);
-      made.push({ refs: [ref], fromUs: last === undefined ? range.fromUs : Math.max(ref.minUs, range.fromUs), toUs: range.toUs });
-    }
-    end = Math.max(end, ref.maxUs);
+    const fromUs = last === undefined ? range.fromUs : Math.max(span.minUs, range.fromUs);
+    if (last !== undefined) last.toUs = fromUs;
+    made.push({ refs: span.refs, fromUs, toUs: range.toUs });
   }
   return made.length === 0 ? [{ refs: [], fromUs: range.fromUs, toUs: range.toUs }] : made;
 }

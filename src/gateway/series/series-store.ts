@@ -1,38 +1,33 @@
 /**
- * The readings of one gateway: heads in memory, chunks in the store, and the readings log behind the heads. A
- * checkpoint seals all heads into chunks, makes them durable and verifies them, writes what the store now must hold to
- * store and log, and only then lets the log be trimmed. Replaying a record twice does no harm.
+ * The readings of one gateway: heads in memory, chunks in the store, and the readings log behind the heads. Checkpoints
+ * (`checkpointer.ts`), compaction, scrub and dropping take turns in changing what the store must hold (`store-ledger.ts`).
+ * The log is trimmed only behind a checkpoint that stands. Replaying a record twice does no harm.
  */
 
-import { failure, type Result, success } from "../../lib/errors.ts";
-import { deviceId } from "../../lib/ids.ts";
+import { type Failure, FailureError, failure, type Result, success } from "../../lib/errors.ts";
+import type { Partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns } from "../../lib/reading-columns.ts";
-import type { Store, StoreOperation } from "../../ports/store.ts";
-import { chunkReadingsMax, decodeChunkStats, encodeChunk } from "../../series/chunk.ts";
-import { Head } from "../../series/head.ts";
-import { runValueAt, sliceRows } from "../../series/run.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Store } from "../../ports/store.ts";
+import type { Head } from "../../series/head.ts";
 import type { GatewayContext } from "../context.ts";
 import { type CheckpointRecord, type ReadingsLog, RecordKind } from "../readings-log.ts";
-import { ChunkLedger } from "./chunk-ledger.ts";
-import { packSealed, unpackSealed } from "./sealed-value.ts";
-import { type Series, SeriesIndex } from "./series-index.ts";
-import {
-  type ChunkRef,
-  chunkKey,
-  chunkPrefix,
-  metaKey,
-  parseChunkKey,
-  parseSeriesKey,
-  prefixRange,
-  seriesKey,
-  seriesPrefix,
-} from "./store-keys.ts";
-
-export interface StoredCheckpoint extends CheckpointRecord {
-  /** Counts checkpoints; chunks of a higher number belong to one that was never finished. */
-  readonly number: number;
-}
+import { Checkpointer } from "./checkpointer.ts";
+import { ChunkCache } from "./chunk-cache.ts";
+import { ChunkSource } from "./chunk-source.ts";
+import { Compactor } from "./compactor.ts";
+import { Horizons } from "./horizons.ts";
+import { Slicer } from "./pacing.ts";
+import { type PartitionUse, partitionUses } from "./partition-use.ts";
+import { Quarantine } from "./quarantine.ts";
+import { ScanPins } from "./scan-pins.ts";
+import { Scrubber } from "./scrubber.ts";
+import { removeChunks, type Series, SeriesIndex } from "./series-index.ts";
+import type { ChunkRef } from "./store-keys.ts";
+import { StoreLedger, wayOut } from "./store-ledger.ts";
+import { loadStore } from "./store-loader.ts";
+import { Turns } from "./turns.ts";
 
 export interface SeriesStoreOptions {
   readonly context: GatewayContext;
@@ -43,63 +38,84 @@ export interface SeriesStoreOptions {
   readonly carryOver: () => boolean;
 }
 
-interface AddedChunk {
-  readonly series: Series;
-  readonly ref: ChunkRef;
+/** What a reader of series needs. */
+export interface ReadingParts {
+  readonly pins: ScanPins;
+  readonly source: ChunkSource;
+  readonly clock: Clock;
 }
 
 /** Readings that heads may hold while no checkpoint succeeds; about 16 bytes each. */
 const headReadingsMax = 8_000_000;
-const batchBytesMax = 1 << 20;
-const scanPage = 1_000;
+/** Chunks that are dropped with one ledger step. */
+const dropChunksMax = 4_096;
 const retryMs = 5_000;
+const backgroundRetryMs = 30_000;
+/** Times `checkpointLogBytes`: so far the log may grow before heads of a few readings each are sealed. */
+const patienceMax = 4;
 
 export class SeriesStore {
   readonly index: SeriesIndex;
+  readonly reading: ReadingParts;
+  readonly quarantine: Quarantine;
   readonly #options: SeriesStoreOptions;
   readonly #context: GatewayContext;
-  #ledger = new ChunkLedger();
+  readonly #ledger: StoreLedger;
+  readonly #cache: ChunkCache;
+  readonly #checkpointer: Checkpointer;
+  readonly #compactor: Compactor;
+  readonly #scrubber: Scrubber;
+  readonly #horizons = new Horizons();
+  readonly #turns = new Turns();
   #log: ReadingsLog | undefined;
   #appliedSequence = 0;
-  #stored: StoredCheckpoint | undefined;
   #headReadings = 0;
-  #checkpointing = false;
+  #filledHeads = 0;
+  #checkpointing: Promise<void> | undefined;
+  #inBackground: Promise<void> | undefined;
+  #stopped = false;
   #bytesAtCheckpoint = 0;
-  #conflicts = 0;
   #retryAtMs = 0;
-  /** Keys that a checkpoint may have written that failed before its record: deleted by the next one, before anything else. */
-  #leftovers: Uint8Array[] = [];
-  /** Keys of checkpoints whose record failed: it may stand, so they go only together with the next record. */
-  #doubtful: Uint8Array[] = [];
-  /** The highest number whose record may stand in the store. */
-  #numberTried = 0;
+  #backgroundRetryAtMs = 0;
 
   constructor(options: SeriesStoreOptions) {
+    const { context, store } = options;
     this.#options = options;
-    this.#context = options.context;
-    this.index = new SeriesIndex(options.context.ports.hash64);
+    this.#context = context;
+    this.index = new SeriesIndex(context.ports.hash64);
+    this.quarantine = new Quarantine(context);
+    const pins = new ScanPins();
+    this.#cache = new ChunkCache(context.tuning.chunkCacheBytes);
+    const source = new ChunkSource({ store, cache: this.#cache, quarantine: this.quarantine });
+    this.reading = { pins, source, clock: context.clock };
+    this.#ledger = new StoreLedger({ store, packing: context.packing, pins, quarantine: this.quarantine });
+    const parts = { context, index: this.index, ledger: this.#ledger, horizonOf: (series: Series) => this.horizonOf(series) };
+    this.#checkpointer = new Checkpointer({
+      ...parts,
+      sealed: (heads, readings) => {
+        this.#filledHeads -= heads;
+        this.#headReadings -= readings;
+      },
+    });
+    this.#compactor = new Compactor({ ...parts, source, pins, retire: (refs) => this.#retire(refs) });
+    this.#scrubber = new Scrubber({ context, index: this.index, source, pins, chunks: () => this.#ledger.chunks() });
   }
 
-  /** Reads which series and chunks there are. Fails with `store-damaged` when chunks are missing that a checkpoint had made durable. */
+  /** Reads which series and chunks there are. Fails with `store-damaged` when chunks are missing that had been made durable. */
   async load(): Promise<Result<void>> {
-    const stored = await this.#readCheckpoint();
-    if (!stored.ok) return stored;
-    this.#stored = stored.value;
-    this.#appliedSequence = stored.value?.position ?? 0;
-    const names = await this.#loadSeries();
-    if (!names.ok) return names;
-    const chunks = await this.#loadChunks(names.value);
-    if (!chunks.ok) return chunks;
-    const expected = stored.value;
-    const matches =
-      expected === undefined
-        ? this.#ledger.chunks() === 0
-        : expected.chunks === this.#ledger.chunks() && expected.digest === this.#ledger.digest();
-    if (matches) return success(undefined);
-    return failure(
-      "store-damaged",
-      `the store has ${this.#ledger.chunks()} chunks where the last checkpoint made ${expected?.chunks ?? 0} durable: some are lost or altered. ${wayOut}`,
-    );
+    const { store, context } = this.#options;
+    const loaded = await loadStore({
+      store,
+      packing: context.packing,
+      index: this.index,
+      ledger: this.#ledger,
+      quarantine: this.quarantine,
+    });
+    if (!loaded.ok) return loaded;
+    this.#appliedSequence = loaded.value?.position ?? 0;
+    const nowMs = context.clock.monotonicMs();
+    for (const series of this.index.all()) series.sealedAtMs = nowMs;
+    return success(undefined);
   }
 
   /** Compares what the log says of the last checkpoint with what the store knows of it; called when the log was replayed. */
@@ -107,21 +123,14 @@ export class SeriesStore {
     this.#log = log;
     // What the log holds counts towards the next checkpoint; `bytesWritten` begins at 0 with each start.
     this.#bytesAtCheckpoint = -log.log.stats().bytes;
-    const stored = this.#stored;
+    const stored = this.#ledger.stored();
     if (stored !== undefined && stored.position >= log.log.nextSequence()) {
       return failure(
         "log-damaged",
         `the store holds everything up to record ${stored.position}, but the readings log ends before record ${log.log.nextSequence()}: its end is lost. ${wayOut}`,
       );
     }
-    const behind = logged !== undefined && (stored?.position ?? 0) < logged.position;
-    const differs = logged !== undefined && stored !== undefined && stored.position === logged.position && stored.digest !== logged.digest;
-    if (behind || differs)
-      return failure(
-        "store-damaged",
-        `the log says that everything up to record ${logged.position} stands in ${logged.chunks} chunks, the store knows of ${stored?.chunks ?? 0}. ${wayOut}`,
-      );
-    return success(undefined);
+    return this.#ledger.checkAgainst(logged);
   }
 
   /** Readings of a durable record join the heads. Records that a checkpoint covers are skipped. */
@@ -129,6 +138,7 @@ export class SeriesStore {
     if (sequence <= this.#appliedSequence) return;
     this.#appliedSequence = sequence;
     const series = columns.seriesTable.map((name) => this.index.obtain(name.device, name.metric).head);
+    for (const head of series) if (head.count === 0) this.#filledHeads++;
     const { count, times, types, numbers, texts } = columns;
     for (let i = 0; i < count; i++) {
       const number = numbers[i] as number;
@@ -148,132 +158,146 @@ export class SeriesStore {
     return this.#headReadings < headReadingsMax;
   }
 
-  /** Starts a checkpoint when one is due. */
+  /** Readings of the partition before this time are gone from now on. It only grows. */
+  setHorizon(partition: Partition, us: number): void {
+    this.#horizons.raise(partition, us);
+  }
+
+  horizonOf(series: Series): number {
+    return this.#horizons.of(series.partition);
+  }
+
+  /** Called once a second: starts a checkpoint when one is due, else what goes on in the background. */
   maintain(): void {
-    if (this.#log === undefined || this.#checkpointing || this.#context.clock.monotonicMs() < this.#retryAtMs) return;
-    const logBytes = this.#log.log.stats().bytesWritten - this.#bytesAtCheckpoint;
-    const { checkpointLogBytes, checkpointReadings } = this.#context.tuning;
-    if (logBytes >= checkpointLogBytes || this.#headReadings >= checkpointReadings) void this.checkpoint();
+    if (this.#log === undefined || this.#stopped || this.#checkpointing !== undefined) return;
+    const nowMs = this.#context.clock.monotonicMs();
+    if (nowMs >= this.#retryAtMs && this.#isCheckpointDue(this.#log)) void this.checkpoint();
+    else if (nowMs >= this.#backgroundRetryAtMs) this.#inBackground ??= this.#background();
   }
 
-  async checkpoint(): Promise<void> {
+  /** Two at once are one. Never rejects: a checkpoint that fails is tried again later. */
+  checkpoint(): Promise<void> {
     const log = this.#log;
-    if (log === undefined || this.#checkpointing) return;
-    this.#checkpointing = true;
-    try {
-      await this.#seal(log);
-    } catch (cause) {
-      this.#retryAtMs = this.#context.clock.monotonicMs() + retryMs;
-      this.#context.diagnostics.error("checkpoint-failed", {
-        cause: cause instanceof Error ? cause.message : String(cause),
-        next: "the log keeps everything; tried again in 5 s",
+    if (log === undefined || this.#stopped) return Promise.resolve();
+    this.#checkpointing ??= this.#turns
+      .take(() => this.#checkpoint(log))
+      .catch((cause: unknown) => {
+        this.#retryAtMs = this.#context.clock.monotonicMs() + retryMs;
+        this.#recountHeads();
+        this.#failed("checkpoint-failed", cause, "the log keeps everything; tried again in 5 s");
+      })
+      .finally(() => {
+        this.#checkpointing = undefined;
       });
-      this.#unseal();
-    } finally {
-      this.#checkpointing = false;
-    }
+    return this.#checkpointing;
   }
 
-  stats(): {
-    readonly series: number;
-    readonly chunks: number;
-    readonly headReadings: number;
-    readonly checkpoints: number;
-    readonly conflicts: number;
-    readonly readings: number;
-  } {
-    const { index } = this;
+  /** Merges all that can be merged, as fast as it goes: for a gateway that does nothing else. Throws when the store does. */
+  async compactAll(): Promise<void> {
+    while (!this.#stopped && (await this.#turns.take(() => this.#compactor.round("all"))));
+  }
+
+  /**
+   * Raises the horizons and deletes the chunks that end before them; scans that began before still read theirs. Fails as the
+   * store does: the horizons hold all the same, and the chunks go with a later step.
+   */
+  dropBefore(horizonOf: (partition: Partition) => number): Promise<Result<{ readonly chunks: number; readonly readings: number }>> {
+    return this.#turns.take(async () => {
+      const dropped = { chunks: 0, readings: 0 };
+      const slicer = new Slicer(this.#context.clock);
+      let waiting = 0;
+      try {
+        for (const series of this.index.all()) {
+          if (this.#stopped) break;
+          this.setHorizon(series.partition, horizonOf(series.partition));
+          const refs = series.chunks.filter((ref) => ref.maxUs < this.horizonOf(series));
+          if (slicer.due(0)) await slicer.pause();
+          if (refs.length === 0) continue;
+          removeChunks(series, new Set(refs));
+          this.#retire(refs);
+          dropped.chunks += refs.length;
+          dropped.readings += refs.reduce((sum, ref) => sum + ref.count, 0);
+          waiting += refs.length;
+          if (waiting < dropChunksMax) continue;
+          waiting = 0;
+          await this.#ledger.step();
+        }
+        if (waiting > 0) await this.#ledger.step();
+        return success(dropped);
+      } catch (cause) {
+        if (cause instanceof FailureError) return cause.failure;
+        return failure("store-failed", cause instanceof Error ? cause.message : String(cause)) satisfies Failure;
+      }
+    });
+  }
+
+  /** What each partition holds in chunks. */
+  partitionUses(): ReadonlyMap<Partition, PartitionUse> {
+    return partitionUses(this.index.all());
+  }
+
+  /** Time of the oldest reading of a partition, or of all, that is not below its horizon. A chunk counts from its first reading on. */
+  oldestUs(partition?: Partition): number | undefined {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const series of this.index.all()) {
+      if (partition !== undefined && series.partition !== partition) continue;
+      const first = Math.min(
+        series.head.minTimeUs,
+        series.sealing?.minTimeUs ?? Number.POSITIVE_INFINITY,
+        series.chunks[0]?.minUs ?? Number.POSITIVE_INFINITY,
+      );
+      if (first < Number.POSITIVE_INFINITY) oldest = Math.min(oldest, Math.max(first, this.horizonOf(series)));
+    }
+    return oldest === Number.POSITIVE_INFINITY ? undefined : oldest;
+  }
+
+  stats() {
     return {
-      series: index.count(),
+      series: this.index.count(),
       chunks: this.#ledger.chunks(),
       headReadings: this.#headReadings,
-      checkpoints: this.#stored?.number ?? 0,
-      conflicts: this.#conflicts,
+      checkpoints: this.#ledger.checkpoints(),
+      conflicts: this.#checkpointer.conflicts() + this.#compactor.conflicts(),
       readings: this.#ledger.readings(),
+      damagedChunks: this.quarantine.count(),
+      compaction: this.#compactor.stats(),
+      scrub: this.#scrubber.stats(),
+      cache: this.#cache.stats(),
     };
   }
 
-  /** Values of chunks, in the order of the refs. */
-  chunkValues(refs: readonly ChunkRef[]): Promise<(Uint8Array | undefined)[]> {
-    return this.#options.store.getMany(refs.map((ref) => ref.key));
+  /** Begins nothing new, and resolves when what is under way has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#checkpointing;
+    await this.#inBackground;
+    await this.#turns.take(() => Promise.resolve());
   }
 
-  async #seal(log: ReadingsLog): Promise<void> {
+  #isCheckpointDue(log: ReadingsLog): boolean {
+    const logBytes = log.log.stats().bytesWritten - this.#bytesAtCheckpoint;
+    const { checkpointLogBytes, checkpointReadings, checkpointSeriesReadings } = this.#context.tuning;
+    if (this.#headReadings >= checkpointReadings || logBytes >= patienceMax * checkpointLogBytes) return true;
+    // Heads of a few readings each would become chunks that are mostly header, to be rewritten soon.
+    return logBytes >= checkpointLogBytes && this.#headReadings >= this.#filledHeads * checkpointSeriesReadings;
+  }
+
+  async #checkpoint(log: ReadingsLog): Promise<void> {
     const position = this.#appliedSequence;
-    const number = Math.max(this.#stored?.number ?? 0, this.#numberTried) + 1;
-    const sealing = this.index.all().filter((series) => series.head.count > 0);
-    let sealedReadings = 0;
-    for (const series of sealing) {
-      series.sealing = series.head;
-      series.head = new Head();
-      sealedReadings += series.sealing.count;
+    await this.#checkpointer.seal();
+    const stored = await this.#ledger.step({ position, reservedUs: this.#options.reservedUs() });
+    const { chunks, readings, digest, reservedUs, number } = stored;
+    this.#trimBehind(log, { position, chunks, readings, digest, reservedUs, number });
+  }
+
+  /** What was being sealed became heads again, without the readings that it repeated. */
+  #recountHeads(): void {
+    this.#filledHeads = 0;
+    this.#headReadings = 0;
+    for (const { head } of this.index.all()) {
+      if (head.count > 0) this.#filledHeads++;
+      this.#headReadings += head.count;
     }
-    const ledger = this.#ledger.copy();
-    const added: AddedChunk[] = [];
-    let conflicts = 0;
-    let operations: StoreOperation[] = this.#leftovers.map((key) => ({ type: "delete", key }));
-    let bytes = 0;
-    let verified = 0;
-    for (const series of sealing) {
-      if (!series.named)
-        operations.push({
-          type: "put",
-          key: seriesKey(series.id),
-          value: packSealed(this.#context.packing, { d: series.device, m: series.metric }),
-        });
-      const unique = (series.sealing as Head).sortedUnique();
-      conflicts += unique.conflicts;
-      for (let from = 0, part = 0; from < unique.run.count; from += chunkReadingsMax, part++) {
-        const run = sliceRows(unique.run, from, Math.min(from + chunkReadingsMax, unique.run.count));
-        const minUs = run.times[0] as number;
-        const maxUs = run.times[run.count - 1] as number;
-        const key = chunkKey({ series: series.id, minUs, maxUs, count: run.count, checkpoint: number, part });
-        const value = encodeChunk(series.hash, run);
-        operations.push({ type: "put", key, value });
-        bytes += value.length;
-        this.#leftovers.push(key);
-        ledger.add(key, run.count);
-        added.push({ series, ref: { series: series.id, minUs, maxUs, count: run.count, checkpoint: number, key } });
-        if (bytes >= batchBytesMax) {
-          await this.#writeVerified(operations, added.slice(verified));
-          verified = added.length;
-          operations = [];
-          bytes = 0;
-        }
-      }
-    }
-    await this.#writeVerified(operations, added.slice(verified));
-    const record: CheckpointRecord = {
-      position,
-      chunks: ledger.chunks(),
-      readings: ledger.readings(),
-      digest: ledger.digest(),
-      reservedUs: this.#options.reservedUs(),
-    };
-    const stored: StoredCheckpoint = { ...record, number };
-    // An error does not say that the record is not there: the chunks that it lists must stay until another record stands.
-    const doubtful = this.#doubtful;
-    this.#doubtful = [...doubtful, ...this.#leftovers];
-    this.#leftovers = [];
-    this.#numberTried = number;
-    await this.#options.store.write(
-      [
-        { type: "put", key: metaKey("checkpoint"), value: packSealed(this.#context.packing, stored) },
-        ...doubtful.map((key) => ({ type: "delete" as const, key })),
-      ],
-      { sync: true },
-    );
-    this.#doubtful = [];
-    this.#ledger = ledger;
-    this.#stored = stored;
-    this.#headReadings -= sealedReadings;
-    this.#conflicts += conflicts;
-    for (const { series, ref } of added) series.chunks.push(ref);
-    for (const series of sealing) {
-      series.named = true;
-      series.sealing = undefined;
-    }
-    this.#trimBehind(log, record);
   }
 
   /** The checkpoint's record first, durable; then the records that it covers may go. */
@@ -290,92 +314,29 @@ export class SeriesStore {
     if (sequence === undefined) this.#context.clock.schedule(100, () => this.#context.inbox.post(() => this.#trimBehind(log, record)));
   }
 
-  /** Writes and reads back: a checkpoint that cannot be read must not cost the log its records. */
-  async #writeVerified(operations: readonly StoreOperation[], chunks: readonly AddedChunk[]): Promise<void> {
-    if (operations.length === 0) return;
-    await this.#options.store.write(operations, { sync: true });
-    const values = await this.chunkValues(chunks.map((chunk) => chunk.ref));
-    for (const [at, chunk] of chunks.entries()) {
-      const value = values[at];
-      if (value === undefined || !decodeChunkStats(chunk.series.hash, value).ok)
-        throw new Error("the store did not give back what was written to it");
+  async #background(): Promise<void> {
+    try {
+      if (this.#ledger.hasWork()) await this.#turns.take(() => this.#ledger.step());
+      while (this.#mayCompact() && (await this.#turns.take(() => this.#compactor.round())));
+      await this.#scrubber.run();
+    } catch (cause) {
+      this.#backgroundRetryAtMs = this.#context.clock.monotonicMs() + backgroundRetryMs;
+      this.#failed("compaction-failed", cause, "nothing is lost by it; tried again in 30 s");
+    } finally {
+      this.#inBackground = undefined;
     }
   }
 
-  /** A checkpoint failed: what it had taken becomes the heads again. Chunks that it wrote are repetitions, and not listed. */
-  #unseal(): void {
-    for (const series of this.index.all()) {
-      if (series.sealing === undefined) continue;
-      const run = series.head.sortedUnique().run;
-      for (let i = 0; i < run.count; i++) series.sealing.appendValue(run.times[i] as number, runValueAt(run, i));
-      series.head = series.sealing;
-      series.sealing = undefined;
-    }
-    this.#headReadings = this.index.all().reduce((sum, series) => sum + series.head.count, 0);
+  #mayCompact(): boolean {
+    return !this.#stopped && this.#checkpointing === undefined && this.#compactor.mayGo();
   }
 
-  async #readCheckpoint(): Promise<Result<StoredCheckpoint | undefined>> {
-    const bytes = await this.#options.store.get(metaKey("checkpoint"));
-    if (bytes === undefined) return success(undefined);
-    const value = unpackSealed(this.#context.packing, bytes);
-    if (!value.ok) return failure("store-damaged", `the store's checkpoint cannot be read: ${value.message}. ${wayOut}`);
-    return success(value.value as StoredCheckpoint);
+  #retire(refs: readonly ChunkRef[]): void {
+    for (const ref of refs) this.#cache.remove(ref);
+    this.#ledger.retire(refs);
   }
 
-  async #loadSeries(): Promise<Result<Map<number, Series>>> {
-    const byId = new Map<number, Series>();
-    const problem = await this.#scanAll(seriesPrefix, false, (key, value) => {
-      const id = parseSeriesKey(key);
-      const name = unpackSealed(this.#context.packing, value);
-      if (id === undefined || !name.ok) return `the name of series ${id ?? "?"} cannot be read`;
-      const { d, m } = name.value as { d: string; m: string };
-      byId.set(id, this.index.restore(id, deviceId(d), m));
-      return undefined;
-    });
-    return problem === undefined ? success(byId) : failure("store-damaged", `${problem}. ${wayOut}`);
-  }
-
-  async #loadChunks(byId: ReadonlyMap<number, Series>): Promise<Result<void>> {
-    const unfinished: StoreOperation[] = [];
-    const problem = await this.#scanAll(chunkPrefix, true, (key) => {
-      const ref = parseChunkKey(key);
-      if (ref === undefined) return "a chunk's key is malformed";
-      if (ref.checkpoint > (this.#stored?.number ?? 0)) {
-        unfinished.push({ type: "delete", key });
-        return undefined;
-      }
-      const series = byId.get(ref.series);
-      if (series === undefined) return `the name of series ${ref.series} is missing`;
-      series.chunks.push(ref);
-      this.#ledger.add(key, ref.count);
-      return undefined;
-    });
-    if (problem !== undefined) return failure("store-damaged", `${problem}. ${wayOut}`);
-    // Left by a checkpoint that a crash cut short; the log still has what they hold.
-    if (unfinished.length > 0) await this.#options.store.write(unfinished, { sync: true });
-    return success(undefined);
-  }
-
-  async #scanAll(
-    prefix: Uint8Array,
-    keysOnly: boolean,
-    visit: (key: Uint8Array, value: Uint8Array) => string | undefined,
-  ): Promise<string | undefined> {
-    let { from } = prefixRange(prefix);
-    const { to } = prefixRange(prefix);
-    for (;;) {
-      const page = await this.#options.store.scan({ from, to, limit: scanPage, keysOnly });
-      for (const { key, value } of page) {
-        const problem = visit(key, value);
-        if (problem !== undefined) return problem;
-      }
-      const last = page.at(-1);
-      if (last === undefined || page.length < scanPage) return undefined;
-      from = new Uint8Array(last.key.length + 1);
-      from.set(last.key);
-    }
+  #failed(event: string, cause: unknown, next: string): void {
+    this.#context.diagnostics.error(event, { cause: cause instanceof Error ? cause.message : String(cause), next });
   }
 }
-
-const wayOut =
-  'This gateway must not serve or acknowledge with data missing. The way out: move its data folder away and admit it anew ("fogbank gateway replace"); the other gateways hold the same readings';

@@ -5,6 +5,9 @@
  *     "m" name                                                     node-local meta records
  *     "s" series u32                                               name of the series (MessagePack and CRC-32C)
  *     "c" series u32, min time u64 µs, max time u64 µs, readings u32, checkpoint u32, part u16      one chunk
+ *     "i" series u32, … as of the chunk                            there is this chunk; value: its length u32. Read at each start,
+ *                                                                  where going through "c" would read all values as well
+ *     "q" the key of a chunk                                       why that chunk is in quarantine (MessagePack and CRC-32C)
  *     "r" job, 0, window start u64 ms, revision u32                rows of one committed revision of a run
  */
 
@@ -12,13 +15,25 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const twoTo32 = 0x100000000;
 
-export interface ChunkRef {
+/** What the key of a chunk says of it. */
+export interface ChunkName {
   readonly series: number;
   readonly minUs: number;
   readonly maxUs: number;
   readonly count: number;
+  /** Number of the ledger step that it was written for. */
   readonly checkpoint: number;
-  readonly key: Uint8Array;
+  readonly part: number;
+}
+
+/**
+ * One chunk of the store, in memory. *Retired*: replaced or dropped; only scans that began before still read it. *Damaged*:
+ * in quarantine, and never read again.
+ */
+export interface ChunkRef extends ChunkName {
+  /** Length of its value; 0 where that is not known. */
+  readonly bytes: number;
+  state: "live" | "retired" | "damaged";
 }
 
 export const chunkKeyBytes = 1 + 4 + 8 + 8 + 4 + 4 + 2;
@@ -39,17 +54,24 @@ export function parseSeriesKey(key: Uint8Array): number | undefined {
   return new DataView(key.buffer, key.byteOffset, key.byteLength).getUint32(1);
 }
 
-export function chunkKey(chunk: {
-  readonly series: number;
-  readonly minUs: number;
-  readonly maxUs: number;
-  readonly count: number;
-  readonly checkpoint: number;
-  readonly part: number;
-}): Uint8Array {
+export function chunkKey(chunk: ChunkName): Uint8Array {
+  return keyOf(0x63, chunk);
+}
+
+export function chunkIndexKey(chunk: ChunkName): Uint8Array {
+  return keyOf(0x69, chunk);
+}
+
+export function chunkIndexValue(bytes: number): Uint8Array {
+  const value = new Uint8Array(4);
+  new DataView(value.buffer).setUint32(0, bytes);
+  return value;
+}
+
+function keyOf(kind: number, chunk: ChunkName): Uint8Array {
   const key = new Uint8Array(chunkKeyBytes);
   const view = new DataView(key.buffer);
-  key[0] = 0x63;
+  key[0] = kind;
   view.setUint32(1, chunk.series);
   setTime(view, 5, chunk.minUs);
   setTime(view, 13, chunk.maxUs);
@@ -60,7 +82,17 @@ export function chunkKey(chunk: {
 }
 
 export function parseChunkKey(key: Uint8Array): ChunkRef | undefined {
-  if (key.length !== chunkKeyBytes || key[0] !== 0x63) return undefined;
+  return key[0] === 0x63 ? parseChunk(key, 0) : undefined;
+}
+
+/** The length is no more than a help for estimates: the key is what counts. */
+export function parseChunkIndex(key: Uint8Array, value: Uint8Array): ChunkRef | undefined {
+  if (key[0] !== 0x69) return undefined;
+  return parseChunk(key, value.length === 4 ? new DataView(value.buffer, value.byteOffset, 4).getUint32(0) : 0);
+}
+
+function parseChunk(key: Uint8Array, bytes: number): ChunkRef | undefined {
+  if (key.length !== chunkKeyBytes) return undefined;
   const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
   return {
     series: view.getUint32(1),
@@ -68,8 +100,22 @@ export function parseChunkKey(key: Uint8Array): ChunkRef | undefined {
     maxUs: getTime(view, 13),
     count: view.getUint32(21),
     checkpoint: view.getUint32(25),
-    key,
+    part: view.getUint16(29),
+    bytes,
+    state: "live",
   };
+}
+
+export function quarantineKey(chunk: ChunkName): Uint8Array {
+  const key = new Uint8Array(1 + chunkKeyBytes);
+  key[0] = 0x71;
+  key.set(chunkKey(chunk), 1);
+  return key;
+}
+
+/** The chunk that a record of the quarantine is about. */
+export function parseQuarantineKey(key: Uint8Array): ChunkRef | undefined {
+  return key[0] === 0x71 ? parseChunkKey(key.subarray(1)) : undefined;
 }
 
 /** Keys from `prefix` on, up to the first that does not begin with it. */
@@ -81,6 +127,8 @@ export function prefixRange(prefix: Uint8Array): { readonly from: Uint8Array; re
 
 export const seriesPrefix = encoder.encode("s");
 export const chunkPrefix = encoder.encode("c");
+export const chunkIndexPrefix = encoder.encode("i");
+export const quarantinePrefix = encoder.encode("q");
 /** Of the results of all jobs. */
 export const resultsPrefix = encoder.encode("r");
 

@@ -121,6 +121,27 @@ export const folders: readonly Fault[] = [
       await strike.wait(strike.durationMs());
     },
   },
+  {
+    // Whoever reads the chunk, or the scrub, finds it; other owners answer. In the end it is as if it had been fetched again.
+    name: "chunk-rot",
+    family,
+    async carryOut(strike) {
+      const victim = strike.victim();
+      if (victim === undefined || !strike.budget.breakDisk(victim.id)) return;
+      const mend = victim.disk.rotChunk("store", strike.random);
+      if (mend === undefined) {
+        strike.budget.diskMended(victim.id);
+        return;
+      }
+      strike.mendLater(() => {
+        victim.crash({ power: false });
+        mend();
+        strike.budget.diskMended(victim.id);
+        strike.start(victim);
+      });
+      await strike.wait(strike.durationMs());
+    },
+  },
   { name: "damaged-voter", family, carryOut: damagedVoter },
 ];
 

@@ -2,7 +2,7 @@
 
 import { RoundBuilder } from "../../../src/core/round/round-builder.ts";
 import { decodeRound } from "../../../src/core/round/round-codec.ts";
-import type { GatewayContext } from "../../../src/gateway/context.ts";
+import { defaultTuning, type GatewayContext, type GatewayTuning } from "../../../src/gateway/context.ts";
 import { Inbox } from "../../../src/gateway/inbox.ts";
 import { type CheckpointRecord, parseRecord, ReadingsLog, RecordKind } from "../../../src/gateway/readings-log.ts";
 import { SeriesReader } from "../../../src/gateway/series/series-reader.ts";
@@ -39,9 +39,14 @@ export class SeriesSite {
   readonly disk: SimulatedDisk;
   readonly errors: string[] = [];
   carriesOver = true;
+  tuning: GatewayTuning = defaultTuning;
+  /** Reading many values begins up to so much later, so that what lies between sees more. */
+  readDelayMs = 0;
+  readonly #random: SeededRandom;
   #round = 1;
 
   constructor(seed: number) {
+    this.#random = new SeededRandom(seed ^ 0x510);
     this.disk = new SimulatedDisk({
       schedule: (delayMs, fire) => this.scheduler.schedule(delayMs, "disk", fire),
       random: new SeededRandom(seed),
@@ -60,7 +65,7 @@ export class SeriesSite {
     if (!raw.ok) return raw;
     const store = new SeriesStore({
       context: this.#context(packing),
-      store: raw.value,
+      store: this.#slow(raw.value),
       reservedUs: () => 77,
       carryOver: () => this.carriesOver,
     });
@@ -141,14 +146,30 @@ export class SeriesSite {
     return found;
   }
 
+  #slow(store: Store): Store {
+    return {
+      get: (key) => store.get(key),
+      getMany: async (keys) => {
+        const delayMs = this.readDelayMs * this.#random.real();
+        if (delayMs > 0) await new Promise<void>((resolve) => this.scheduler.schedule(delayMs, "slow read", resolve));
+        return store.getMany(keys);
+      },
+      write: (operations, options) => store.write(operations, options),
+      scan: (range) => store.scan(range),
+      sizeBytes: () => store.sizeBytes(),
+      close: () => store.close(),
+    };
+  }
+
   #context(packing: Packing): GatewayContext {
-    const { scheduler, errors } = this;
+    const { scheduler, errors, tuning } = this;
     const say = (event: string, details?: object) => void errors.push(`${event} ${JSON.stringify(details)}`);
     const used = {
       inbox: new Inbox((cause) => {
         throw cause;
       }),
       packing,
+      tuning,
       clock: {
         wallMs: () => scheduler.nowMs(),
         monotonicMs: () => scheduler.nowMs(),
