@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import { type ExitStatus, FailureError } from "../lib/errors.ts";
+import { addBackupCommands } from "./backup-commands.ts";
 import { type Done, defaultUrl, type RemoteOptions, reportFailure } from "./command.ts";
 import type { DecodeOptions } from "./commands/decode.ts";
 import type { DemoOptions } from "./commands/demo.ts";
@@ -60,6 +61,7 @@ function createProgram(world: World, done: Done): Command {
   addDataCommands(program, world, done);
   addJobCommands(program, world, done);
   addKvCommands(program, world, done);
+  addBackupCommands(program, world, done);
   addTryCommands(program, world, done);
   program
     .command("version")

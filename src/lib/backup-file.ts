@@ -22,7 +22,7 @@
 
 import { ByteWriter } from "./byte-writer.ts";
 import { crc32c } from "./crc32c.ts";
-import { failure, type Result, success } from "./errors.ts";
+import { type ErrorCode, errorCodes, type Failure, failure, type Result, success } from "./errors.ts";
 import type { Packing } from "./packing.ts";
 
 export const backupVersion = 1;
@@ -309,10 +309,11 @@ export function readManifest(packing: Packing, content: Uint8Array): Result<Back
 }
 
 /** Why the gateway did not finish. */
-export function readFailed(packing: Packing, content: Uint8Array): string {
+export function readFailed(packing: Packing, content: Uint8Array): Failure {
   const unpacked = packing.unpack(content);
-  const message = unpacked.ok && isObject(unpacked.value) ? unpacked.value["message"] : undefined;
-  return typeof message === "string" ? message : "the gateway did not say why";
+  const { code, message } = unpacked.ok && isObject(unpacked.value) ? unpacked.value : {};
+  const known = Object.keys(errorCodes).find((one): one is ErrorCode => one === code);
+  return failure(known ?? "internal", typeof message === "string" ? message : "the gateway did not say why");
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
