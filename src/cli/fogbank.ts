@@ -43,6 +43,8 @@ function createProgram(world: World, done: Done): Command {
     .description("Gateways that form one dependable site: MQTT in, readings on a quorum of disks, aggregates beside the data.")
     .version(world.version, "-V, --version", "print the version")
     .helpCommand("help [command]", "explain a command")
+    // What is behind a command's name is that command's: `backup verify` takes no option of `backup`.
+    .enablePositionalOptions()
     .showHelpAfterError("(fogbank help COMMAND explains it)")
     .exitOverride()
     .configureOutput({
