@@ -149,6 +149,38 @@ test("a site of three goes into a site of one, and into one of five: readings, r
   }
 });
 
+test("windows that the new site found empty meanwhile get the results of the backup, and what it computed itself stays", async () => {
+  const old = await livedIn();
+  const { blocks } = await backupOf(old, "gw-a");
+  const results = await resultsOf(old, "gw-a");
+  const young = await newSite(1, 0);
+  await young.runFor(100_000);
+  assert.ok((service(young, "gw-a").jobs()[0]?.runs ?? 0) > 5, "its job ran over the same windows");
+  for (let round = 0; round < 2; round++) {
+    for (const { kind, conflicts } of await restoreInto(young, "gw-a", blocks)) assert.is(conflicts, 0, kind);
+    assert.equal(await resultsOf(young, "gw-a"), results, `restored ${round + 1} times`);
+    for (const { missing, conflicts, kind } of await restoreInto(young, "gw-a", blocks, true)) assert.is(missing + conflicts, 0, kind);
+  }
+  // A correction of a restored result is a higher revision of it.
+  const device = new Device(young.gateway("gw-a"), "d1");
+  device.publish(startMs + 700, 5_000);
+  await young.until(() => device.acknowledged.has(5_000), { withinMs: 5_000 });
+  must(await young.answer(service(young, "gw-a").runJob("mean", { fromMs: startMs, toMs: startMs + 10_000 })));
+  const first = (rows: readonly ResultRow[]) => rows.find((row) => row.from === startMs && row.group["device"] === "d1");
+  const corrected = first(await resultsOf(young, "gw-a"));
+  assert.ok((corrected?.revision ?? 0) > (first(results)?.revision ?? 0), JSON.stringify(corrected));
+
+  const other = await newSite(1, 0);
+  const own = new Device(other.gateway("gw-a"), "d1");
+  own.publish(startMs + 700, 5_000);
+  await other.runFor(60_000);
+  const before = first(await resultsOf(other, "gw-a"));
+  assert.ok(before !== undefined, "it has a result of its own");
+  const done = await restoreInto(other, "gw-a", blocks);
+  assert.ok(done.some(({ kind, conflicts }) => kind === "results" && conflicts > 0));
+  assert.equal(first(await resultsOf(other, "gw-a")), before);
+});
+
 test("readings and keys that come during a backup do not disturb it, and what was acknowledged before is in it", async () => {
   const old = await livedIn();
   const before = await readingsAt(old, old.gateway("gw-a"), "d7");

@@ -53,7 +53,7 @@ const partitionsPerPass = 32;
 const pageLimit = 20_000;
 /** A page that is short of answers is asked for again before it counts as missing: a gateway may just be starting. */
 const pageTries = 6;
-const pageRetryMs = 2_000;
+const pageRetryMs = 5_000;
 const readingBytes = 12;
 
 /** One backup at a time: each holds pages of readings and a copy of the state's lists in memory. */
