@@ -115,6 +115,7 @@ const world: World = {
   connectMqtt: async (options) => (await import("./adapters/mqtt-publisher.ts")).connectPublisher(options),
   startGateway: async (options) => (await import("./main-gateway.ts")).startGateway(options, process.env),
   recover: async (options) => (await import("./main-gateway.ts")).recoverGateway(options, process.env),
+  digestsOfReadings: async (block) => (await import("./main-backup.ts")).digestsOfReadings(block),
 };
 
 // A reader that went away (`fogbank query … | head`) is no error.

@@ -4,6 +4,7 @@ import { type Endpoint, surface } from "../client/surface.ts";
 import type { GatewayService } from "../gateway/service.ts";
 import { type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
 import { type Answer, problemAnswer } from "./answer.ts";
+import { BackupStreams } from "./backup-stream.ts";
 import { type EventStreamOptions, EventStreams, eventStreamDefaults } from "./events.ts";
 import { createGuard, type Guard } from "./guard.ts";
 import { kvValueBytesMax } from "./kv-routes.ts";
@@ -38,17 +39,22 @@ export interface Api {
 /** The HTTP surface of one gateway: every route of `client/surface.ts`, each failure as an RFC 9457 problem. */
 export function createApi(options: ApiOptions): Api {
   const streams = new EventStreams(options.service, { ...eventStreamDefaults, ...options.events });
+  const backups = new BackupStreams();
   const server = createServer(options.log);
   const unused = trackUnused(server);
   const guard = createGuard(options.token);
   const routes = createRoutes(options);
   for (const [name, endpoint] of Object.entries<Endpoint>(surface)) {
     const route = Object.entries<Route>(routes).find(([key]) => key === name)?.[1];
-    if (route === undefined) registerEvents(server, endpoint, guard, options, streams);
+    if (name === "backup") registerBackup(server, endpoint, guard, options, backups);
+    else if (route === undefined) registerEvents(server, endpoint, guard, options, streams);
     else register(server, endpoint, guard, options, route);
   }
   server.setNotFoundHandler((request, reply) => send(reply, notFound(request)));
-  server.addHook("preClose", async () => streams.closeAll());
+  server.addHook("preClose", async () => {
+    streams.closeAll();
+    backups.closeAll();
+  });
   return {
     listen: (address) => listen(server, address),
     close: () => close(server, unused),
@@ -85,7 +91,9 @@ function createServer(log: ApiLog): FastifyInstance {
   // Bodies are opaque bytes, whatever their content type says; a route that wants JSON parses it.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
-  server.setErrorHandler((error: Error, request, reply) => send(reply, errorAnswer(error) ?? unexpected(error, request)));
+  server.setErrorHandler((error: Error, request, reply) =>
+    send(reply, errorAnswer(error, request.routeOptions.bodyLimit) ?? unexpected(error, request)),
+  );
   return server;
 }
 
@@ -94,6 +102,7 @@ function register(server: FastifyInstance, endpoint: Endpoint, guard: Guard, opt
   server.route({
     method: endpoint.method,
     url: fastifyPath(endpoint.path),
+    ...(endpoint.body?.bytesMax === undefined ? {} : { bodyLimit: endpoint.body.bytesMax }),
     onRequest: (request, reply, done) => (refused(endpoint, guard, request, reply) ? undefined : done()),
     handler: async (request, reply) => {
       const query = readQuery(queryOf(request.url), endpoint.query, options.now());
@@ -120,6 +129,28 @@ function registerEvents(server: FastifyInstance, endpoint: Endpoint, guard: Guar
         return send(reply, problemAnswer(failure("busy", "too many event streams are open; close one, or try again later")));
       reply.hijack();
       streams.serve(reply.raw, readings);
+      return reply;
+    },
+  });
+}
+
+function registerBackup(server: FastifyInstance, endpoint: Endpoint, guard: Guard, options: ApiOptions, streams: BackupStreams): void {
+  server.route({
+    method: endpoint.method,
+    url: fastifyPath(endpoint.path),
+    exposeHeadRoute: false,
+    onRequest: (request, reply, done) => (refused(endpoint, guard, request, reply) ? undefined : done()),
+    handler: async (request, reply) => {
+      const query = readQuery(queryOf(request.url), endpoint.query, options.now());
+      if (!query.ok) return send(reply, problemAnswer(query));
+      const allowIncomplete = query.value.choice("incomplete", ["true", "false"]) === "true";
+      if (query.value.failed !== undefined) return send(reply, problemAnswer(query.value.failed));
+      const begun = await options.service.backup({ allowIncomplete });
+      if (!begun.ok) return send(reply, problemAnswer(begun));
+      reply.hijack();
+      await streams.serve(reply.raw, begun.value, (cause) =>
+        options.log.error("backup-failed", { error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause) }),
+      );
       return reply;
     },
   });
@@ -175,10 +206,10 @@ function pathPattern(path: string): RegExp {
 }
 
 /** What the framework refuses before a route sees it, and failures that travelled as exceptions; `undefined`: a bug. */
-function errorAnswer(error: Error): Answer | undefined {
+function errorAnswer(error: Error, bodyLimit = kvValueBytesMax): Answer | undefined {
   if (error instanceof FailureError) return problemAnswer(error.failure);
   const status = "statusCode" in error && typeof error.statusCode === "number" ? error.statusCode : 500;
-  if (status === 413) return problemAnswer(failure("too-large", `the body is larger than ${kvValueBytesMax} bytes`));
+  if (status === 413) return problemAnswer(failure("too-large", `the body is larger than ${bodyLimit} bytes`));
   return status >= 400 && status < 500 ? problemAnswer(failure("bad-request", error.message)) : undefined;
 }
 

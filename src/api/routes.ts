@@ -25,13 +25,14 @@ import { addGateway, removeGateway, replaceGateway, transferLeadership } from ".
 import { formatSamples, metricsMediaType, processMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { quoted } from "./query-reader.ts";
+import { digests, restoreBlock, siteContents } from "./restore-routes.ts";
 import { parseTime, timeExpected } from "./time.ts";
 
 export const readingsLimitMax = 10_000;
 
 export type Route = (call: Call) => Promise<Result<Answer>>;
-/** All of the surface but the event stream, which is no call with an answer. */
-export type Routes = Readonly<Record<Exclude<keyof typeof surface, "events">, Route>>;
+/** All of the surface but the streams, which are no calls with an answer. */
+export type Routes = Readonly<Record<Exclude<keyof typeof surface, "events" | "backup">, Route>>;
 
 export interface RouteContext {
   readonly service: GatewayService;
@@ -76,6 +77,9 @@ export function createRoutes({ service, version, now }: RouteContext): Routes {
     kvGet: (call) => getKv(service, call),
     kvPut: (call) => putKv(service, call),
     kvDelete: (call) => deleteKv(service, call),
+    siteContents: () => siteContents(service),
+    restoreBlock: (call) => restoreBlock(service, call),
+    digests: (call) => digests(service, call),
   };
 }
 

@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import { type ExitStatus, FailureError } from "../lib/errors.ts";
+import { addBackupCommands } from "./backup-commands.ts";
 import { type Done, defaultUrl, type RemoteOptions, reportFailure } from "./command.ts";
 import type { DecodeOptions } from "./commands/decode.ts";
 import type { DemoOptions } from "./commands/demo.ts";
@@ -42,6 +43,8 @@ function createProgram(world: World, done: Done): Command {
     .description("Gateways that form one dependable site: MQTT in, readings on a quorum of disks, aggregates beside the data.")
     .version(world.version, "-V, --version", "print the version")
     .helpCommand("help [command]", "explain a command")
+    // What is behind a command's name is that command's: `backup verify` takes no option of `backup`.
+    .enablePositionalOptions()
     .showHelpAfterError("(fogbank help COMMAND explains it)")
     .exitOverride()
     .configureOutput({
@@ -60,6 +63,7 @@ function createProgram(world: World, done: Done): Command {
   addDataCommands(program, world, done);
   addJobCommands(program, world, done);
   addKvCommands(program, world, done);
+  addBackupCommands(program, world, done);
   addTryCommands(program, world, done);
   program
     .command("version")

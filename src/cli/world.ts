@@ -1,6 +1,7 @@
 import type { FetchFunction } from "../client/fogbank-client.ts";
 import type { SiteSettings } from "../config/settings.ts";
 import type { SiteEnvironment, SiteReader } from "../config/site-reader.ts";
+import type { BackupBlock, SeriesDigest } from "../lib/backup-file.ts";
 import type { Result } from "../lib/errors.ts";
 import type { GatewayId } from "../lib/ids.ts";
 
@@ -42,6 +43,8 @@ export interface World {
    * process has the folder, and like a start where the folder is not that of a member.
    */
   recover(options: GatewayStartOptions): Promise<Result<RecoverReport>>;
+  /** What the readings of a backup's block are, from the readings themselves. Fails with `data-damaged`. */
+  digestsOfReadings(block: BackupBlock): Promise<Result<readonly SeriesDigest[]>>;
 }
 
 export interface Output {
@@ -71,6 +74,22 @@ export interface CliFiles extends SiteReader {
   lines(path: string): AsyncIterable<string>;
   /** Replaces the file. What was written has left the process when `write` returns. */
   createWriter(path: string): Result<FileWriter>;
+  /** The bytes of a file of any size, in order. Throws what the file system says. */
+  bytes(path: string): AsyncIterable<Uint8Array>;
+  /**
+   * A file that is there only once it is whole: written as PATH.part, which an earlier attempt may have left. Fails with `usage`
+   * where it cannot be made.
+   */
+  createWhole(path: string): Result<WholeFileWriter>;
+}
+
+export interface WholeFileWriter {
+  /** Throws what the file system says. */
+  write(bytes: string | Uint8Array): void;
+  /** On disk, its name included, when this returns. `replace`: also in the place of a file that is there by now. */
+  finish(options: { readonly replace: boolean }): Result<void>;
+  /** Removes what was written. */
+  abandon(): void;
 }
 
 export interface FileWriter {

@@ -27,10 +27,16 @@ import {
   ReadinessSchema,
   type Readings,
   ReadingsSchema,
+  type RestoredBlock,
+  RestoredBlockSchema,
   ResultsSchema,
   type Ring,
   RingSchema,
+  type SeriesDigests,
+  SeriesDigestsSchema,
   type Shape,
+  type SiteContents,
+  SiteContentsSchema,
   type Status,
   StatusSchema,
   type Sync,
@@ -75,6 +81,9 @@ interface RequestDetails {
   readonly body?: Uint8Array<ArrayBuffer> | string;
   readonly signal?: AbortSignal;
 }
+
+/** A gateway that waits for its peers is silent for a while; one that is silent for longer than this has gone. */
+const longCallMs = 300_000;
 
 /**
  * The gateway's HTTP surface as typed calls. Every expected failure (no answer, a problem document, an answer that is
@@ -198,6 +207,58 @@ export class FogbankClient {
     const answer = await this.#request(kvPath(key), { method: "DELETE", headers: preconditionHeaders(precondition) });
     if (!answer.ok) return answer;
     return answer.value.ok ? success(undefined) : await this.#problem(answer.value);
+  }
+
+  /** The bytes of a backup as they come; a stream that breaks ends with a last failure. */
+  async backup(options: { readonly allowIncomplete: boolean }): Promise<Result<AsyncIterable<Result<Uint8Array>>>> {
+    const silence = new AbortController();
+    const answer = await this.#request("/api/v1/backup", {
+      method: "GET",
+      query: options.allowIncomplete ? { incomplete: "true" } : {},
+      signal: silence.signal,
+    });
+    if (!answer.ok) return answer;
+    if (!answer.value.ok) return await this.#problem(answer.value);
+    const { body } = answer.value;
+    return body === null ? this.#foreign("the backup has no body") : success(this.#bytesOf(body, silence));
+  }
+
+  async *#bytesOf(body: ReadableStream<Uint8Array>, silence: AbortController): AsyncGenerator<Result<Uint8Array>> {
+    let timer = setTimeout(() => silence.abort(), longCallMs);
+    try {
+      for await (const bytes of body) {
+        clearTimeout(timer);
+        yield success(bytes);
+        timer = setTimeout(() => silence.abort(), longCallMs);
+      }
+    } catch (error) {
+      yield failure("unreachable", `${this.baseUrl} broke off its answer: ${causeOf(error)}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  siteContents(): Promise<Result<SiteContents>> {
+    return this.#json("/api/v1/restore", SiteContentsSchema);
+  }
+
+  /** The same block again is harmless. */
+  restoreBlock(block: Uint8Array, options: { readonly check: boolean }): Promise<Result<RestoredBlock>> {
+    return this.#json("/api/v1/restore", RestoredBlockSchema, {
+      method: "POST",
+      query: options.check ? { check: "true" } : {},
+      headers: { "content-type": "application/octet-stream" },
+      body: new Uint8Array(block),
+      signal: AbortSignal.timeout(longCallMs),
+    });
+  }
+
+  digests(cursor: string | undefined): Promise<Result<SeriesDigests>> {
+    return this.#json("/api/v1/digests", SeriesDigestsSchema, {
+      method: "GET",
+      query: { cursor },
+      signal: AbortSignal.timeout(longCallMs),
+    });
   }
 
   /** Events until the gateway or `signal` ends the stream; a stream that breaks ends with a last failure. */

@@ -256,6 +256,38 @@ export const JobRunSchema = Type.Object({
 
 export const KvRevisionSchema = Type.Object({ revision: count("Revision, also the ETag") });
 
+export const SiteContentsSchema = Type.Object({
+  kv: count("Keys, but for the restore's own"),
+  devices: count("Registered devices"),
+  readings: Type.Boolean({ description: "Whether there is any reading" }),
+  results: Type.Boolean({ description: "Whether there is any result with rows" }),
+  complete: Type.Boolean({ description: "Enough gateways answered to know that there are no readings" }),
+});
+
+export const RestoredBlockSchema = Type.Object({
+  kind: text("What the block holds"),
+  items: count("Items in it; of readings, the readings"),
+  applied: count("Stored now, durably"),
+  present: count("Here already, as the backup has it"),
+  missing: count("Only when asked to compare: not here"),
+  conflicts: count("Here in another form, and left as it is"),
+  examples: Type.Array(Type.String(), { description: "The first of what is missing or in conflict" }),
+});
+
+export const SeriesDigestsSchema = Type.Object({
+  series: Type.Array(
+    Type.Object({
+      device: Type.String(),
+      metric: Type.String(),
+      count: count("Readings"),
+      low: count("Lower word of the additive digest, modulo 2^32"),
+      high: count("Upper word, likewise"),
+    }),
+    { description: "In order; a series may go on in the next page, whose count and digest are added" },
+  ),
+  cursor: Type.Optional(text("Continues; absent at the end")),
+});
+
 export const EventSchema = Type.Union([
   Type.Object({ type: Type.Literal("leadership"), leader: Type.Optional(Type.String()), term: Type.Integer() }),
   Type.Object({ type: Type.Literal("membership"), gateway: Type.String(), up: Type.Boolean(), reason: Type.String() }),
@@ -293,4 +325,7 @@ export type JobResults = Shape<Static<typeof ResultsSchema>>;
 export type JobRun = Shape<Static<typeof JobRunSchema>>;
 export type Sync = Shape<Static<typeof SyncSchema>>;
 export type KvRevision = Shape<Static<typeof KvRevisionSchema>>;
+export type SiteContents = Shape<Static<typeof SiteContentsSchema>>;
+export type RestoredBlock = Shape<Static<typeof RestoredBlockSchema>>;
+export type SeriesDigests = Shape<Static<typeof SeriesDigestsSchema>>;
 export type ClientEvent = Shape<Static<typeof EventSchema>>;

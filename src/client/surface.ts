@@ -1,4 +1,5 @@
 import Type, { type TSchema } from "typebox";
+import { blockBytesMax } from "../lib/backup-file.ts";
 import type { ErrorCode } from "../lib/errors.ts";
 import {
   DeadLettersSchema,
@@ -15,8 +16,11 @@ import {
   RangeSchema,
   ReadinessSchema,
   ReadingsSchema,
+  RestoredBlockSchema,
   ResultsSchema,
   RingSchema,
+  SeriesDigestsSchema,
+  SiteContentsSchema,
   StatusSchema,
   SyncSchema,
   TransferRequestSchema,
@@ -43,6 +47,8 @@ export interface Endpoint {
 export interface BodyDescription {
   readonly mediaType: string;
   readonly schema: TSchema;
+  /** That of a kv value when absent. */
+  readonly bytesMax?: number;
 }
 
 export interface ParameterDescription {
@@ -62,6 +68,7 @@ const timeRange = {
 const force = {
   force: { description: "true: also when readings of another lost gateway are not restored yet, which may lose them", example: "true" },
 };
+const binary = Type.Unsafe({ type: "string", format: "binary" });
 const jsonBody = (schema: TSchema): BodyDescription => ({ mediaType: "application/json", schema });
 /** How every change of the members may fail. */
 const changeFailures = [
@@ -197,6 +204,39 @@ export const surface = {
     failures: ["not-found", "precondition-failed", "not-applied", "outcome-unknown", "not-ready"],
     changes: true,
   },
+  backup: get(
+    "/api/v1/backup",
+    "A backup of the site as one file. Complete only with its trailer; a failure on the way is its last block",
+    { kind: "other", mediaType: "application/octet-stream", schema: binary },
+    {
+      query: {
+        incomplete: { description: "true: go on where something cannot be read; the trailer says what is missing", example: "true" },
+      },
+      failures: ["busy", "quorum-unavailable", "not-ready"],
+    },
+  ),
+  siteContents: get("/api/v1/restore", "What the site has already that a restore could be in the way of", json(SiteContentsSchema), {
+    failures: ["quorum-unavailable", "not-ready"],
+  }),
+  restoreBlock: {
+    method: "POST",
+    path: "/api/v1/restore",
+    summary: "Put what one block of a backup holds into the site, durably. The same block again is harmless; nothing is overwritten",
+    query: { check: { description: "true: only compare the site with the block (any but readings)", example: "true" } },
+    body: { mediaType: "application/octet-stream", schema: binary, bytesMax: blockBytesMax + 16 },
+    answer: json(RestoredBlockSchema),
+    failures: ["busy", "data-damaged", "disk-full", "too-large", "quorum-unavailable", "not-ready", "not-applied", "outcome-unknown"],
+    changes: true,
+  },
+  digests: get(
+    "/api/v1/digests",
+    "Readings by series, by a quorum read: how many, and an additive digest of them",
+    json(SeriesDigestsSchema),
+    {
+      query: { cursor: { description: "From the page before", example: "" } },
+      failures: ["quorum-unavailable", "not-ready", "busy"],
+    },
+  ),
   events: get(
     "/api/v1/events",
     "Server-sent events: leadership, membership, result, dropped, and reading when asked for",

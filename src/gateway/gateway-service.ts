@@ -18,6 +18,7 @@ import type {
   DeadLetter,
   DeadLettersView,
   DeviceView,
+  DigestsPage,
   EventFilter,
   ForceOption,
   GatewayEvent,
@@ -34,9 +35,11 @@ import type {
   MetricSample,
   ReadingsAnswer,
   ReadingsQuery,
+  RestoredBlock,
   ResultRow,
   RingView,
   SinkView,
+  SiteContents,
 } from "./service.ts";
 import type { Serving } from "./serving.ts";
 
@@ -303,6 +306,26 @@ export class LocalGatewayService implements GatewayService {
   async kvDelete(key: string, expect: KvExpectation): Promise<Result<{ existed: boolean }>> {
     const applied = await this.#proposeKv(key, () => ({ t: "kv-delete", key, expect: expectCode(expect) }));
     return applied.ok ? success({ existed: applied.value.existed }) : applied;
+  }
+
+  async backup({ allowIncomplete }: { readonly allowIncomplete: boolean }): Promise<Result<AsyncIterableIterator<Uint8Array>>> {
+    const serving = this.#gateway.serving();
+    return serving === undefined ? this.#notReady() : serving.backups.begin({ allowIncomplete, version: this.#gateway.options.version });
+  }
+
+  async siteContents(): Promise<Result<SiteContents>> {
+    const serving = this.#gateway.serving();
+    return serving === undefined ? this.#notReady() : serving.restore.contents();
+  }
+
+  async restoreBlock(bytes: Uint8Array, options: { readonly check: boolean }): Promise<Result<RestoredBlock>> {
+    const serving = this.#gateway.serving();
+    return serving === undefined ? this.#notReady() : serving.restore.block(bytes, options);
+  }
+
+  async digests(cursor: string | undefined): Promise<Result<DigestsPage>> {
+    const serving = this.#gateway.serving();
+    return serving === undefined ? this.#notReady() : serving.restore.digests(cursor);
   }
 
   subscribe(filter: EventFilter, listener: (event: GatewayEvent) => void): () => void {

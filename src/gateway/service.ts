@@ -1,4 +1,5 @@
 import type { AggregateFunction } from "../lib/aggregate-function.ts";
+import type { SeriesDigest } from "../lib/backup-file.ts";
 import type { Result } from "../lib/errors.ts";
 import type { GatewayId } from "../lib/ids.ts";
 import type { ReadingValue } from "../lib/reading.ts";
@@ -42,8 +43,52 @@ export interface GatewayService {
   /** Fails with `precondition-failed`, `not-applied` or `outcome-unknown`. */
   kvPut(key: string, value: Uint8Array, expect: KvExpectation): Promise<Result<{ readonly revision: number }>>;
   kvDelete(key: string, expect: KvExpectation): Promise<Result<{ readonly existed: boolean }>>;
+  /**
+   * A backup of the site, made as it is read: whoever does not want the rest has to call `return`. What fails on the way is said by
+   * the file itself (`lib/backup-file.ts`). One at a time: `busy`.
+   */
+  backup(options: { readonly allowIncomplete: boolean }): Promise<Result<AsyncIterableIterator<Uint8Array>>>;
+  /** What the site has already that a restore could be in the way of. */
+  siteContents(): Promise<Result<SiteContents>>;
+  /** Puts what one block of a backup holds into the site, durably; `check`: only compares. The same block again is harmless. */
+  restoreBlock(bytes: Uint8Array, options: { readonly check: boolean }): Promise<Result<RestoredBlock>>;
+  /** Readings by series, by a quorum read: how many, and their digest. */
+  digests(cursor: string | undefined): Promise<Result<DigestsPage>>;
   /** Site-wide events and (on request) readings as they are acknowledged, best effort. Returns the unsubscribe. */
   subscribe(filter: EventFilter, listener: (event: GatewayEvent) => void): () => void;
+}
+
+export interface SiteContents {
+  /** Keys, but for the restore's own. */
+  readonly kv: number;
+  readonly devices: number;
+  /** Whether there is any reading; any result with rows. */
+  readonly readings: boolean;
+  readonly results: boolean;
+  /** Enough owners answered to know that there are no readings. */
+  readonly complete: boolean;
+}
+
+/** What became of the items of a backup's block. */
+export interface RestoredBlock {
+  readonly kind: string;
+  readonly items: number;
+  /** Stored now. */
+  readonly applied: number;
+  /** Here already, as the backup has it. */
+  readonly present: number;
+  /** Only when asked to compare: neither here nor stored. */
+  readonly missing: number;
+  /** Here in another form, and left as it is. */
+  readonly conflicts: number;
+  /** The first of what is missing or in conflict, for a person. */
+  readonly examples: readonly string[];
+}
+
+export interface DigestsPage {
+  /** In order; the last may go on in the next page: digests and counts of its parts add up. */
+  readonly series: readonly SeriesDigest[];
+  readonly cursor: string | undefined;
 }
 
 /** A gateway as the operator describes it. */

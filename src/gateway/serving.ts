@@ -20,6 +20,9 @@ import { failure, type Result, success } from "../lib/errors.ts";
 import { type DeviceId, type GatewayId, type Incarnation, type MemberId, partitionOf } from "../lib/ids.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
+import { Backups } from "./backup/backup.ts";
+import { ReadingsWriter } from "./backup/readings-writer.ts";
+import { Restore } from "./backup/restore.ts";
 import { Consensus } from "./consensus/consensus.ts";
 import { SiteMembership } from "./consensus/site-membership.ts";
 import { Snapshotter } from "./consensus/snapshotter.ts";
@@ -106,6 +109,8 @@ export class Serving {
   readonly attempts: AttemptKeeper;
   readonly results: Results;
   readonly jobs: JobRunner;
+  readonly backups: Backups;
+  readonly restore: Restore;
   readonly seriesStore: SeriesStore;
   readonly readingsLog: ReadingsLog;
   readonly raftLog: Log;
@@ -207,6 +212,7 @@ export class Serving {
       propose: (filled) => this.#ownerFilled(filled),
     });
     this.registrar = new Registrar({ context, consensus: this.consensus, state: this.state });
+    const refusal = () => (this.spaceWatch.mayTake() ? (this.seriesStore.mayTake() ? undefined : "store-behind") : "disk-full");
     this.ingest = new Ingest({
       context,
       profiles: this.profiles,
@@ -215,7 +221,7 @@ export class Serving {
       laneOf: (at) => this.replication.laneOf(at),
       filled: (lane, payloadBytes) => this.replication.filled(lane, payloadBytes),
       pendingBytes: () => this.replication.pendingBytes(),
-      refusal: () => (this.spaceWatch.mayTake() ? (this.seriesStore.mayTake() ? undefined : "store-behind") : "disk-full"),
+      refusal,
       seen: (device, profile, metric) => this.registrar.seen(device, profile, metric),
     });
     this.replication.attach(this.ingest);
@@ -276,6 +282,24 @@ export class Serving {
       calendar: this.calendar,
       clockDeviationMs: () => router.clockDeviationMs(gateways().length),
     });
+    const { consensus, state, results, queries, attempts } = this;
+    this.backups = new Backups({
+      context,
+      consensus,
+      state,
+      results,
+      queries,
+      pendingReadings: () => this.replication.pendingReadings(),
+    });
+    const writer = new ReadingsWriter({
+      context,
+      ingest: this.ingest,
+      laneOf: (at) => this.replication.laneOf(at),
+      filled: (lane, bytes) => this.replication.filled(lane, bytes),
+      pendingBytes: () => this.replication.pendingBytes(),
+      refusal,
+    });
+    this.restore = new Restore({ context, consensus, state, results, attempts, queries, writer });
   }
 
   /** Builds the parts and lets them begin. Fails with `store-damaged` or `data-damaged`. */

@@ -1,4 +1,5 @@
 import type {
+  DigestsPage,
   EventFilter,
   GatewayEvent,
   GatewayMemberRequest,
@@ -9,6 +10,8 @@ import type {
   KvExpectation,
   ReadingsAnswer,
   ReadingsQuery,
+  RestoredBlock,
+  SiteContents,
 } from "../../src/gateway/service.ts";
 import { failure, type Result, success } from "../../src/lib/errors.ts";
 import { gatewayId } from "../../src/lib/ids.ts";
@@ -205,6 +208,47 @@ export class FakeService implements GatewayService {
           ? revision !== undefined
           : revision === expect.revision);
     return matches ? undefined : failure("precondition-failed", `revision is ${revision}`);
+  }
+
+  /** Pieces of a backup, handed out one by one. */
+  backupPieces: readonly Uint8Array[] = [];
+  backupFailure: Result<never> | undefined;
+  backupOptions: { readonly allowIncomplete: boolean } | undefined;
+  /** Whether the reader of the last backup gave it back. */
+  backupReleased = false;
+  readonly blocks: { readonly bytes: Uint8Array; readonly check: boolean }[] = [];
+  restoreAnswer: (bytes: Uint8Array, check: boolean) => Result<RestoredBlock> = () =>
+    success({ kind: "kv", items: 1, applied: 1, present: 0, missing: 0, conflicts: 0, examples: [] });
+  contents: SiteContents = { kv: 0, devices: 0, readings: false, results: false, complete: true };
+  digestPages: readonly DigestsPage[] = [{ series: [], cursor: undefined }];
+
+  async backup(options: { readonly allowIncomplete: boolean }): Promise<Result<AsyncIterableIterator<Uint8Array>>> {
+    this.backupOptions = options;
+    if (this.backupFailure !== undefined) return this.backupFailure;
+    const released = () => {
+      this.backupReleased = true;
+    };
+    async function* pieces(all: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+      try {
+        yield* all;
+      } finally {
+        released();
+      }
+    }
+    return success(pieces(this.backupPieces));
+  }
+
+  async siteContents() {
+    return success(this.contents);
+  }
+
+  async restoreBlock(bytes: Uint8Array, { check }: { readonly check: boolean }): Promise<Result<RestoredBlock>> {
+    this.blocks.push({ bytes: new Uint8Array(bytes), check });
+    return this.restoreAnswer(bytes, check);
+  }
+
+  async digests(cursor: string | undefined): Promise<Result<DigestsPage>> {
+    return success(this.digestPages[cursor === undefined ? 0 : Number(cursor)] ?? { series: [], cursor: undefined });
   }
 
   subscribe(filter: EventFilter, listener: (event: GatewayEvent) => void): () => void {

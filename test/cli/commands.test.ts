@@ -44,6 +44,9 @@ usage("help is 0 and names every command; a mistake is 2", async () => {
     "kv",
     "gateway",
     "sync",
+    "backup",
+    "restore",
+    "export",
     "version",
   ]) {
     assert.match(world.out.text, `\n  ${name} `);

@@ -10,9 +10,12 @@ import type {
   World,
 } from "../../src/cli/world.ts";
 import type { FetchFunction } from "../../src/client/fogbank-client.ts";
+import { digestsOfBlock } from "../../src/gateway/backup/readings-block.ts";
+import type { BackupBlock, SeriesDigest } from "../../src/lib/backup-file.ts";
 import type { ExitStatus } from "../../src/lib/errors.ts";
 import { failure, type Result, success } from "../../src/lib/errors.ts";
 import { resolveFrom } from "../../src/lib/file-path.ts";
+import { Packing } from "../../src/lib/packing.ts";
 
 /** The outside of the command line in memory: files, a clock that sleeps by moving on, and no network but what a test gives. */
 export class FakeWorld implements World {
@@ -22,6 +25,10 @@ export class FakeWorld implements World {
   readonly env: Record<string, string | undefined> = {};
   readonly clock = new FakeClock();
   readonly contents = new Map<string, string>();
+  /** Files that are no text, by the path that they were named with. */
+  readonly binaries = new Map<string, Uint8Array>();
+  /** Whole files that were given up. */
+  readonly abandoned: string[] = [];
   readonly modes = new Map<string, number>();
   readonly host = { name: "pi-1.example", addresses: ["10.0.0.11"] };
   readonly busyPorts = new Set<number>();
@@ -61,7 +68,7 @@ export class FakeWorld implements World {
         ? { ok: false, missing: true, reason: "no such folder" }
         : { ok: true, value: names.filter((name) => !name.includes("/")) };
     },
-    exists: (path) => this.contents.has(resolveFrom("", path)),
+    exists: (path) => this.contents.has(resolveFrom("", path)) || this.binaries.has(path),
     makeFolder: () => success(undefined),
     createFile: (path, text, { mode }) => {
       const key = resolveFrom("", path);
@@ -78,6 +85,20 @@ export class FakeWorld implements World {
     createWriter: (path) => {
       this.contents.set(path, "");
       return success({ write: (text: string) => void this.contents.set(path, (this.contents.get(path) ?? "") + text), close: () => {} });
+    },
+    bytes: (path) => piecesOf(this.binaries.get(path), path),
+    createWhole: (path) => {
+      const pieces: Uint8Array[] = [];
+      return success({
+        write: (bytes) => void pieces.push(typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes.slice()),
+        finish: () => {
+          this.binaries.set(path, new Uint8Array(Buffer.concat(pieces)));
+          return success(undefined);
+        },
+        abandon: () => {
+          this.abandoned.push(path);
+        },
+      });
     },
   };
 
@@ -123,6 +144,10 @@ export class FakeWorld implements World {
     return this.recovery;
   }
 
+  async digestsOfReadings(block: BackupBlock): Promise<Result<readonly SeriesDigest[]>> {
+    return digestsOfBlock(new Packing(), block);
+  }
+
   interrupt(): void {
     for (const handler of this.interrupts) handler();
   }
@@ -130,6 +155,12 @@ export class FakeWorld implements World {
   run(...argv: string[]): Promise<ExitStatus> {
     return runCli(argv, this);
   }
+}
+
+/** In pieces that no block begins or ends with. */
+async function* piecesOf(bytes: Uint8Array | undefined, path: string): AsyncGenerator<Uint8Array> {
+  if (bytes === undefined) throw Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" });
+  for (let at = 0; at < bytes.length; at += 1_000) yield bytes.subarray(at, at + 1_000);
 }
 
 async function* linesOf(text: string | undefined, path: string): AsyncGenerator<string> {

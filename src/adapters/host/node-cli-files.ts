@@ -4,17 +4,19 @@ import {
   closeSync,
   createReadStream,
   existsSync,
+  fsyncSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { failure, type Result, success } from "../../lib/errors.ts";
 
@@ -68,6 +70,80 @@ export class NodeCliFiles {
     } catch (error) {
       return failure("usage", `cannot write ${path}: ${reasonOf(error)}`);
     }
+  }
+
+  bytes(path: string): AsyncIterable<Uint8Array> {
+    return createReadStream(path, { highWaterMark: 256 << 10 });
+  }
+
+  createWhole(path: string): Result<WholeFile> {
+    const part = `${path}.part`;
+    try {
+      return success(new WholeFile(path, part, openSync(part, "w", 0o600)));
+    } catch (error) {
+      return failure("usage", `cannot write ${part}: ${reasonOf(error)}`);
+    }
+  }
+}
+
+/** Written beside its place, and moved there once it is on disk. */
+class WholeFile {
+  readonly #path: string;
+  readonly #part: string;
+  #descriptor: number | undefined;
+
+  constructor(path: string, part: string, descriptor: number) {
+    this.#path = path;
+    this.#part = part;
+    this.#descriptor = descriptor;
+  }
+
+  write(bytes: string | Uint8Array): void {
+    const all = typeof bytes === "string" ? Buffer.from(bytes) : bytes;
+    // One call may write less than it was given.
+    for (let at = 0; at < all.length; ) at += writeSync(this.#open(), all, at);
+  }
+
+  finish(options: { readonly replace: boolean }): Result<void> {
+    try {
+      fsyncSync(this.#open());
+      this.#close();
+      if (!options.replace && existsSync(this.#path)) {
+        this.abandon();
+        return failure("usage", `cannot write ${this.#path}: it exists already`);
+      }
+      renameSync(this.#part, this.#path);
+      syncFolder(dirname(this.#path));
+      return success(undefined);
+    } catch (error) {
+      this.abandon();
+      return failure(codeOf(error) === "ENOSPC" ? "disk-full" : "usage", `cannot write ${this.#path}: ${reasonOf(error)}`);
+    }
+  }
+
+  abandon(): void {
+    this.#close();
+    rmSync(this.#part, { force: true });
+  }
+
+  #open(): number {
+    if (this.#descriptor === undefined) throw new Error(`${this.#part} is closed`);
+    return this.#descriptor;
+  }
+
+  #close(): void {
+    if (this.#descriptor === undefined) return;
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+}
+
+function syncFolder(path: string): void {
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -10,7 +10,7 @@ import { type Part, Section } from "./state-format.ts";
 export interface JobState {
   readonly sinceMs: number | undefined;
   /** By window start; `records` are those that are kept one by one. */
-  readonly windows: Pick<JobWindows, "get" | "records">;
+  readonly windows: Pick<JobWindows, "get" | "records" | "ranges" | "copy">;
   readonly commits: number;
   readonly lastCommitted: { readonly fromMs: number; readonly toMs: number } | undefined;
 }

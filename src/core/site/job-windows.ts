@@ -80,6 +80,14 @@ export class JobWindows {
     return [...this.#ranges];
   }
 
+  /** As they are now, whatever is set later. */
+  copy(): JobWindows {
+    const copy = new JobWindows(this.#bounds);
+    for (const [fromMs, window] of this.#records) copy.#records.set(fromMs, window);
+    copy.#ranges = [...this.#ranges];
+    return copy;
+  }
+
   begun(): number {
     return this.#begun;
   }

@@ -21,6 +21,10 @@ export class KvSpace {
     return this.#records.get(key);
   }
 
+  records(): ReadonlyMap<string, KvRecord> {
+    return this.#records;
+  }
+
   put(index: number, command: KvPutCommand): ApplyResult {
     const known = this.#records.get(command.key);
     if (!expectationHolds(command.expect, known)) return { t: "kv", ok: false, revision: known?.revision ?? 0 };

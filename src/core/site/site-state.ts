@@ -95,6 +95,11 @@ export class SiteState {
     return this.#areas.kv.get(key);
   }
 
+  /** Records are never changed, but the map is the state's own: whoever waits between two looks copies it first. */
+  kvRecords(): ReadonlyMap<string, KvRecord> {
+    return this.#areas.kv.records();
+  }
+
   job(name: string): JobState | undefined {
     return this.#areas.jobs.jobs().get(name);
   }

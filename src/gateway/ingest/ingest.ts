@@ -70,6 +70,22 @@ export class Ingest {
     return defined(this.#seriesByDevice.get(name.device)?.get(name.metric), `the number of ${name.device} ${name.metric}`);
   }
 
+  /** The number of a series, given now if it has none; -1 where this gateway keeps as many as it may. */
+  obtainRef(name: SeriesName): number {
+    let metrics = this.#seriesByDevice.get(name.device);
+    if (metrics === undefined) {
+      metrics = new Map();
+      this.#seriesByDevice.set(name.device, metrics);
+    }
+    let ref = metrics.get(name.metric);
+    if (ref === undefined) {
+      if (this.#seriesNames.length >= seriesMax) return -1;
+      ref = this.#seriesNames.push({ device: name.device, metric: name.metric }) - 1;
+      metrics.set(name.metric, ref);
+    }
+    return ref;
+  }
+
   /** The owner table changed: what is remembered of topics names the lanes of the new one. */
   lanesChanged(): void {
     for (const route of this.#routes.values()) if (route !== undefined) route.lane = this.#options.laneOf(route.partition);
@@ -199,18 +215,10 @@ export class Ingest {
     if (known >= 0) return known;
     const { device, profile } = route.match;
     const name = profile.metrics[metric]?.name ?? "";
-    let metrics = this.#seriesByDevice.get(device);
-    if (metrics === undefined) {
-      metrics = new Map();
-      this.#seriesByDevice.set(device, metrics);
-    }
-    let ref = metrics.get(name);
-    if (ref === undefined) {
-      if (this.#seriesNames.length >= seriesMax) return -1;
-      ref = this.#seriesNames.push({ device, metric: name }) - 1;
-      metrics.set(name, ref);
-      this.#options.seen(device, profile.name, name);
-    }
+    const ref = this.obtainRef({ device, metric: name });
+    if (ref < 0) return ref;
+    // Once for each route: the series may have a number from a restore, which knows of no profile.
+    this.#options.seen(device, profile.name, name);
     route.seriesRefs[metric] = ref;
     return ref;
   }

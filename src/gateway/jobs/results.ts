@@ -18,7 +18,7 @@ import type { ResultRow } from "../service.ts";
 import type { AttemptKeeper, AttemptRows } from "./attempt-rows.ts";
 import { FileSink } from "./file-sink.ts";
 import { decodeRows, digestOfRows } from "./result-row.ts";
-import { ResultStore } from "./result-store.ts";
+import { type ResultPage, ResultStore } from "./result-store.ts";
 import { ResultsBackfill } from "./results-backfill.ts";
 
 export interface ResultsOptions {
@@ -166,6 +166,16 @@ export class Results {
     const keys =
       firstMs < 0 ? prefixRange(resultPrefix(job)) : { from: resultKey(job, firstMs, 0), to: resultKey(job, lastMs, revisionMax) };
     return await this.#results.latest(job, keys, (row) => row.from >= firstMs && row.from <= lastMs);
+  }
+
+  /** All that is stored here, in the order of the keys. */
+  page(after: Uint8Array | undefined): Promise<Result<ResultPage>> {
+    return this.#results.page(after);
+  }
+
+  /** The rows that one commit gave a window; `undefined` when they are not here. */
+  rowsOf(run: Pick<CommittedRun, "job" | "fromMs" | "revision">): Promise<Result<Uint8Array | undefined>> {
+    return this.#results.rowsOf(run);
   }
 
   /** Ordinal of the next commit. */

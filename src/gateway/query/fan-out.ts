@@ -35,6 +35,8 @@ export interface FanOutAnswers<T> {
   readonly answers: readonly { readonly gateway: GatewayId; readonly partitions: ReadonlySet<Partition>; readonly reply: T }[];
   /** Every partition asked has the answers that the level asks for. */
   readonly complete: boolean;
+  /** Those of the partitions asked that have not. */
+  readonly missing: readonly Partition[];
   readonly failures: readonly string[];
   /** The question itself is at fault: asking further owners would not help. */
   readonly refused: Failure | undefined;
@@ -127,7 +129,7 @@ export class FanOut {
           if (whole.size > 0) answers.push({ gateway, partitions: this.#setOf(inGroups(asked, numbers, whole)), reply: reply.value });
           for (const number of numbers) answered(missing.get(number), gateway);
         } else if (reply.code === "too-large" || reply.code === "bad-request") {
-          return { answers: { answers, complete: false, failures, refused: reply }, isRefusedByRing };
+          return { answers: { answers, complete: false, missing: partitions, failures, refused: reply }, isRefusedByRing };
         } else {
           failures.push(`${gateway}: ${reply.message}`);
           if (reply.code === "ring-changed") isRefusedByRing = true;
@@ -135,8 +137,9 @@ export class FanOut {
         }
       }
     }
-    const complete = [...missing.values()].every(({ any, whole }) => any <= 0 && whole <= 0);
-    return { answers: { answers, complete, failures, refused: undefined }, isRefusedByRing };
+    const short = new Set([...missing].filter(([, { any, whole }]) => any > 0 || whole > 0).map(([number]) => number));
+    const unanswered = short.size === 0 ? [] : partitions.filter((at) => short.has(groupOf[at] as number));
+    return { answers: { answers, complete: short.size === 0, missing: unanswered, failures, refused: undefined }, isRefusedByRing };
   }
 
   /** The groups of these partitions, in the order in which they are met. */

@@ -40,6 +40,8 @@ export interface QueriesOptions {
 
 export interface PageQuery {
   readonly selector: SeriesSelector;
+  /** Only these; those of the selector when absent. */
+  readonly partitions?: readonly Partition[];
   readonly fromUs: number;
   readonly toUs: number;
   readonly after: PagePosition | undefined;
@@ -52,6 +54,8 @@ export interface PageAnswer {
   /** Where the next page begins; `undefined` when this was the last. */
   readonly next: PagePosition | undefined;
   readonly complete: boolean;
+  /** Partitions that fewer owners answered for than the level asks: none when it is complete. */
+  readonly missing: readonly Partition[];
 }
 
 export type AggregateQuery = Omit<AggregateRequest, "epoch" | "partitions"> & { readonly level: ConsistencyLevel };
@@ -81,17 +85,12 @@ export class Queries {
   }
 
   async page(query: PageQuery): Promise<Result<PageAnswer>> {
-    const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), query.level, (gateway, asked) =>
-      this.#askPage(gateway, asked, query),
-    );
+    const partitions = query.partitions ?? this.#partitions(query.selector);
+    const answers = await this.#options.fanOut.ask(partitions, query.level, (gateway, asked) => this.#askPage(gateway, asked, query));
     if (answers.refused !== undefined) return answers.refused;
     if (answers.answers.length === 0) return unavailable(answers);
-    return success(
-      mergePages(
-        answers.answers.map((answer) => answer.reply),
-        { limit: query.limit, complete: answers.complete },
-      ),
-    );
+    const pages = answers.answers.map((answer) => answer.reply);
+    return success({ ...mergePages(pages, { limit: query.limit, complete: answers.complete }), missing: answers.missing });
   }
 
   async aggregate(query: AggregateQuery): Promise<Result<AggregateAnswer>> {
@@ -213,7 +212,10 @@ function endOf(page: Page): PagePosition | undefined {
  * The union of several owners' pages. An owner that stopped early has said nothing about what is behind its last row,
  * so the union counts only up to the first such end.
  */
-export function mergePages(pages: readonly Page[], options: { readonly limit: number; readonly complete: boolean }): PageAnswer {
+export function mergePages(
+  pages: readonly Page[],
+  options: { readonly limit: number; readonly complete: boolean },
+): Omit<PageAnswer, "missing"> {
   const bound = pages
     .map(endOf)
     .reduce((least, end) => (least === undefined || (end !== undefined && comparePositions(end, least) < 0) ? end : least), undefined);

@@ -155,6 +155,14 @@ export function jobOfResultKey(key: Uint8Array): string | undefined {
   return end > 1 && key[0] === 0x72 && key[end] === 0 ? decoder.decode(key.subarray(1, end)) : undefined;
 }
 
+/** Which rows are behind a key of a result. */
+export function parseResultKey(key: Uint8Array): { readonly job: string; readonly fromMs: number; readonly revision: number } | undefined {
+  const job = jobOfResultKey(key);
+  if (job === undefined) return undefined;
+  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+  return { job, fromMs: getSignedTime(view, key.length - 12), revision: view.getUint32(key.length - 4) };
+}
+
 function setTime(view: DataView, offset: number, time: number): void {
   view.setUint32(offset, Math.floor(time / twoTo32));
   view.setUint32(offset + 4, time % twoTo32);
@@ -162,4 +170,9 @@ function setTime(view: DataView, offset: number, time: number): void {
 
 function getTime(view: DataView, offset: number): number {
   return view.getUint32(offset) * twoTo32 + view.getUint32(offset + 4);
+}
+
+/** Windows may begin before 1970: `setTime` writes the two words of the two's complement. */
+function getSignedTime(view: DataView, offset: number): number {
+  return view.getInt32(offset) * twoTo32 + view.getUint32(offset + 4);
 }

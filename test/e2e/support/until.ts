@@ -10,7 +10,7 @@ export function pause(ms: number): Promise<void> {
 export async function until<T>(
   what: string,
   probe: () => T | undefined | Promise<T | undefined>,
-  options: { readonly withinMs: number; readonly explain?: () => string },
+  options: { readonly withinMs: number; readonly explain?: () => string; readonly everyMs?: number },
 ): Promise<T> {
   const deadlineMs = performance.now() + options.withinMs;
   for (;;) {
@@ -19,6 +19,6 @@ export async function until<T>(
     if (performance.now() > deadlineMs) {
       throw new Error(`not within ${options.withinMs} ms: ${what}${options.explain === undefined ? "" : `\n${options.explain()}`}`);
     }
-    await pause(pollMs);
+    await pause(options.everyMs ?? pollMs);
   }
 }
