@@ -12,7 +12,7 @@ export interface Servers {
   stop(): Promise<void>;
 }
 
-export function startFogbank(folder: string, portBase: number, root: string): Promise<Servers> {
+export function startFogbank(folder: string, portBase: number, root: string, nodeOptions: readonly string[] = []): Promise<Servers> {
   const gateways = ["gw-a", "gw-b", "gw-c"];
   mkdirSync(join(folder, "devices"), { recursive: true });
   const lines = gateways.map(
@@ -38,7 +38,7 @@ export function startFogbank(folder: string, portBase: number, root: string): Pr
   const children = gateways.map((id) =>
     spawn(
       process.execPath,
-      [join(root, "dist/fogbank.js"), "start", join(folder, "site.yaml"), "--gateway", id, "--data", join(folder, id)],
+      [...nodeOptions, join(root, "dist/fogbank.js"), "start", join(folder, "site.yaml"), "--gateway", id, "--data", join(folder, id)],
       {
         stdio: ["ignore", "ignore", "inherit"],
         env: { ...process.env, FOGBANK_LOG: "warn" },

@@ -71,7 +71,7 @@ async function openReadings(context: GatewayContext, identity: Identity, seriesS
     }
     if (packed?.ok === false) problem ??= `record ${sequence} cannot be read: ${packed.message}`;
   };
-  const opened = await context.ports.logs.open("readings", { visit });
+  const opened = await context.ports.logs.open("readings", { visit, commitDelayMs: context.settings.store.commitDelayMs });
   if (!opened.ok) return opened;
   const readingsLog = new ReadingsLog(opened.value, context.packing);
   if (problem === undefined && checkpoint === undefined && identity.stage === "member")

@@ -45,5 +45,6 @@ export function drawTunables(random: Random): Tunables {
       duplicateProbability: random.pick([0, 0.02]),
       reorderProbability: random.pick([0, 0.02, 0.1]),
     },
+    commitDelayMs: random.pick([0, 0, 0, 0, 10, 200]),
   };
 }
