@@ -385,7 +385,7 @@ function decodeTimes(reader: ByteReader, series: Uint32Array, { count, seriesCou
   for (let i = 0; i < count; i++) {
     const at = series[i] as number;
     const own = last[at];
-    before = (own !== undefined && own === own ? own : before) + zigZag(reader.varint());
+    before = (own !== undefined && !Number.isNaN(own) ? own : before) + zigZag(reader.varint());
     if (own !== undefined) last[at] = before;
     times[i] = before * factor + remainder;
   }
