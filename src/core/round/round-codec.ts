@@ -27,7 +27,9 @@ import { success } from "../../lib/errors.ts";
 import { deviceId, type GatewayId, gatewayId, type SessionId, sessionId } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns, SeriesName } from "../../lib/reading-columns.ts";
-import { compactVersion, decodeCompact, encodeCompact } from "./compact-round.ts";
+import { decodeCompact } from "./compact-decoder.ts";
+import { encodeCompact } from "./compact-encoder.ts";
+import { compactVersion } from "./compact-round.ts";
 import {
   columnProblem,
   type DecodedRound,
