@@ -10,6 +10,7 @@ import { FileResults } from "./adapters/file-results.ts";
 import { FileSystemSpace } from "./adapters/file-system-space.ts";
 import { LevelStoreDirectory } from "./adapters/level-store.ts";
 import { NodeFiles } from "./adapters/log/node-files.ts";
+import { LowdbStoreDirectory } from "./adapters/lowdb-store.ts";
 import { MeshTransport } from "./adapters/mesh/mesh-transport.ts";
 import { NodeCron } from "./adapters/node-cron.ts";
 import { createPinoDiagnostics } from "./adapters/pino-diagnostics.ts";
@@ -24,9 +25,11 @@ import { Gateway } from "./gateway/gateway.ts";
 import { LocalGatewayService } from "./gateway/gateway-service.ts";
 import { recoverAlone } from "./gateway/recover.ts";
 import type { GatewayService } from "./gateway/service.ts";
+import { describeKey } from "./gateway/series/describe-key.ts";
 import { type Failure, failure, type Result, success } from "./lib/errors.ts";
 import { version } from "./lib/version.ts";
 import { WholeFiles } from "./lib/whole-files.ts";
+import type { StoreDirectory } from "./ports/store.ts";
 
 const loopback = "127.0.0.1";
 const stopTimeoutMs = 10_000;
@@ -83,7 +86,7 @@ export async function startGateway(options: GatewayStartOptions, env: SiteEnviro
       clock,
       entropy,
       logs: new FileLogDirectory({ folder: join(dataFolder, "logs") }),
-      stores: new LevelStoreDirectory({ folder: dataFolder }),
+      stores: storesOf(settings, dataFolder),
       documents: new FileDocuments({ folder: join(dataFolder, "documents") }),
       resultFiles: new FileResults({ folder: join(dataFolder, "sinks") }),
       space: new FileSystemSpace({ folder: dataFolder }),
@@ -140,6 +143,10 @@ export async function startGateway(options: GatewayStartOptions, env: SiteEnviro
       await stopped;
     },
   });
+}
+
+function storesOf({ store }: SiteSettings, folder: string): StoreDirectory {
+  return store.engine === "lowdb" ? new LowdbStoreDirectory({ folder, describeKey }) : new LevelStoreDirectory({ folder });
 }
 
 function portIsFree(host: string, port: number): Promise<Result<void>> {

@@ -11,6 +11,10 @@ export interface LoadOptions {
   /** Left out of the figures. */
   readonly warmUpSeconds: number;
   readonly topicOf: (connection: number) => string;
+  /** Each connection publishes once in so many ms, with the present time, instead of whenever a PUBACK comes. */
+  readonly everyMs?: number;
+  /** Called when the warm-up is over, and with each second of the run. */
+  readonly onSecond?: (second: number) => void;
 }
 
 export interface LoadFigures {
@@ -43,6 +47,8 @@ class Publisher {
   readonly #sentMs = new Float64Array(65_536);
   readonly #onAck: (latencyMs: number) => void;
   readonly #inFlight: number;
+  readonly #everyMs: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #nextId = 1;
   #timestampMs: number;
   #connected = false;
@@ -54,11 +60,13 @@ class Publisher {
     clientId: string;
     topic: string;
     inFlight: number;
+    everyMs: number | undefined;
     onAck: (latencyMs: number) => void;
     onBroken: () => void;
   }) {
     this.#topic = Buffer.from(options.topic);
     this.#inFlight = options.inFlight;
+    this.#everyMs = options.everyMs;
     this.#onAck = options.onAck;
     // A history of its own per connection, so that no reading is said twice.
     this.#timestampMs = Date.now() - 3_600_000;
@@ -73,6 +81,7 @@ class Publisher {
 
   stop(): void {
     this.stopped = true;
+    clearTimeout(this.#timer);
     this.#socket.destroy();
   }
 
@@ -86,14 +95,27 @@ class Publisher {
       if (data[at] === 0x20) {
         if (data[at + 3] !== 0) throw new Error(`refused with code ${data[at + 3]}`);
         this.#connected = true;
-        acknowledged += this.#inFlight;
+        if (this.#everyMs === undefined) acknowledged += this.#inFlight;
+        else this.#pace(this.#everyMs, performance.now() + Math.random() * this.#everyMs);
       } else {
         this.#onAck(now - (this.#sentMs[((data[at + 2] as number) << 8) | (data[at + 3] as number)] as number));
         acknowledged++;
       }
     }
     this.#rest = at === data.length ? Buffer.alloc(0) : data.subarray(at);
-    if (this.#connected && !this.stopped && acknowledged > 0) this.#send(acknowledged);
+    if (this.#everyMs === undefined && this.#connected && !this.stopped && acknowledged > 0) this.#send(acknowledged);
+  }
+
+  /** Counted from the beginning: a late timer is made up for. */
+  #pace(everyMs: number, dueMs: number): void {
+    this.#timer = setTimeout(
+      () => {
+        this.#timestampMs = Math.max(this.#timestampMs + 1, Date.now());
+        this.#send(1);
+        this.#pace(everyMs, dueMs + everyMs);
+      },
+      Math.max(0, dueMs - performance.now()),
+    );
   }
 
   #send(count: number): void {
@@ -130,6 +152,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
         clientId: `load-${i}`,
         topic: options.topicOf(i),
         inFlight: options.inFlight,
+        everyMs: options.everyMs,
         onAck: (ms) => latencies.add(ms),
         onBroken: () => broken++,
       }),
@@ -138,7 +161,11 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
   await wait(options.warmUpSeconds);
   latencies = new Latencies();
   const startedMs = performance.now();
-  await wait(options.seconds);
+  for (let second = 0; second < options.seconds; second++) {
+    options.onSecond?.(second);
+    await wait(Math.min(1, options.seconds - second));
+  }
+  options.onSecond?.(options.seconds);
   const seconds = (performance.now() - startedMs) / 1_000;
   const figures = {
     perSecond: latencies.count / seconds,

@@ -9,10 +9,21 @@ export interface Servers {
   readonly mqttPorts: readonly number[];
   /** Resident memory of each process, MiB. */
   memory(): number[];
+  /** What each process has had written to disk so far, in bytes (/proc/PID/io): whole pages, as the disk gets them. */
+  writtenBytes(): number[];
+  /** Processor time of each process so far, in seconds. */
+  cpuSeconds(): number[];
   stop(): Promise<void>;
 }
 
-export function startFogbank(folder: string, portBase: number, root: string): Promise<Servers> {
+export interface FogbankOptions {
+  /** Options of the gateways' own Node. */
+  readonly node?: readonly string[];
+  /** Further lines of the site's YAML. */
+  readonly yaml?: readonly string[];
+}
+
+export function startFogbank(folder: string, portBase: number, root: string, options: FogbankOptions = {}): Promise<Servers> {
   const gateways = ["gw-a", "gw-b", "gw-c"];
   mkdirSync(join(folder, "devices"), { recursive: true });
   const lines = gateways.map(
@@ -28,6 +39,7 @@ export function startFogbank(folder: string, portBase: number, root: string): Pr
       "gateways:",
       ...lines,
       "devices: ./devices",
+      ...(options.yaml ?? []),
       "",
     ].join("\n"),
   );
@@ -38,7 +50,16 @@ export function startFogbank(folder: string, portBase: number, root: string): Pr
   const children = gateways.map((id) =>
     spawn(
       process.execPath,
-      [join(root, "dist/fogbank.js"), "start", join(folder, "site.yaml"), "--gateway", id, "--data", join(folder, id)],
+      [
+        ...(options.node ?? []),
+        join(root, "dist/fogbank.js"),
+        "start",
+        join(folder, "site.yaml"),
+        "--gateway",
+        id,
+        "--data",
+        join(folder, id),
+      ],
       {
         stdio: ["ignore", "ignore", "inherit"],
         env: { ...process.env, FOGBANK_LOG: "warn" },
@@ -110,7 +131,8 @@ async function started(name: string, children: readonly ChildProcess[], mqttPort
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-  return { name, mqttPorts, memory: () => children.map((child) => residentMebibytes(child.pid ?? 0)), stop };
+  const each = (of: (pid: number) => number) => () => children.map((child) => of(child.pid ?? 0));
+  return { name, mqttPorts, memory: each(residentMebibytes), writtenBytes: each(writtenBytes), cpuSeconds: each(cpuSeconds), stop };
 }
 
 /** A CONNACK with code 0: a server that is up but not ready (JetStream without a leader) does not count. */
@@ -134,4 +156,16 @@ function answers(port: number): Promise<boolean> {
 function residentMebibytes(pid: number): number {
   const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
   return Math.round(Number(line?.[1] ?? 0) / 1024);
+}
+
+function writtenBytes(pid: number): number {
+  return Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"))?.[1] ?? 0);
+}
+
+/** Linux counts in hundredths of a second for everybody who reads it. */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }

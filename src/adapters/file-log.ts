@@ -33,7 +33,7 @@ export class FileLogDirectory implements LogDirectory {
     assert(isLogName(name), `"${name}" is no name for a log`);
     assert(!this.#open.has(name), `the log "${name}" is open already`);
     this.#open.add(name);
-    const files = this.#wrap(new NodeFiles(path.join(this.#folder, name)));
+    const files = this.#wrap(new NodeFiles(path.join(this.#folder, name), { writeThrough: true }));
     const released = () => {
       this.#open.delete(name);
     };

@@ -9,6 +9,7 @@ import { ClassicLevel } from "classic-level";
 import { type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
 import type { Store, StoreDirectory, StoreEntry, StoreOperation, StoreRange } from "../ports/store.ts";
 import { createFolder } from "./log/node-files.ts";
+import { foreignStore } from "./store-engine.ts";
 
 export interface LevelStoreDirectoryOptions {
   /** Holds the stores' folders; created when missing. */
@@ -29,6 +30,8 @@ export class LevelStoreDirectory implements StoreDirectory {
   async open(name: string): Promise<Result<Store>> {
     const folder = path.join(this.#options.folder, name);
     try {
+      const foreign = await foreignStore(this.#options.folder, name, "level");
+      if (foreign !== undefined) return foreign;
       await createFolder(folder);
       if (await hasLostItsRoot(folder)) {
         return failure("store-damaged", `The store ${folder} is damaged: its file CURRENT is missing. ${advice}`);

@@ -40,6 +40,10 @@ export function buildSettings({ site, profiles, inventories, jobs }: SiteParts):
       read: site.replication?.read ?? "quorum",
     },
     raft: { preset: site.raft?.preset ?? "lan" },
+    store: {
+      engine: site.store?.engine ?? "level",
+      commitDelayMs: defined(parseDuration(site.store?.commitDelay ?? "0ms"), "a checked duration"),
+    },
     mqtt: buildMqtt(site, gateways, devices),
     http: { token: site.http?.token },
     profiles: profiles.map(buildProfile),
@@ -51,7 +55,7 @@ export function buildSettings({ site, profiles, inventories, jobs }: SiteParts):
 }
 
 /** Without secrets, but with whether there are any: a gateway without the secret could not join. */
-function digestOf(settings: Omit<SiteSettings, "digest" | "listDigest">): string {
+function digestOf({ store: _, ...settings }: Omit<SiteSettings, "digest" | "listDigest">): string {
   return stableDigest({
     ...settings,
     gateways: settings.gateways.map(({ role, ...gateway }) => ({ ...gateway, ...roleInDigest(role) })),

@@ -33,12 +33,15 @@ export function demoSite(options: {
   readonly portBase: number;
   readonly host: string;
   readonly secret: string;
+  /** The engine of all gateways' stores; LevelDB when left out. */
+  readonly store?: "level" | "lowdb";
 }): readonly TemplateFile[] {
   const gateways = Array.from({ length: options.gateways }, (_, index) => {
     const { mqtt, mesh, http } = demoPorts(options.portBase, index);
     return `  ${demoGatewayId(index)}: { host: ${JSON.stringify(options.host)}, listen: { mqtt: ${mqtt}, mesh: ${mesh}, http: ${http} } }\n`;
   });
-  const site = `site: demo\nsecret: \${file:./secret}\ngateways:\n${gateways.join("")}devices: ./devices\njobs: ./jobs\nsinks:\n  archive: { type: file }\n`;
+  const store = options.store === "lowdb" ? "store: { engine: lowdb }\n" : "";
+  const site = `site: demo\nsecret: \${file:./secret}\ngateways:\n${gateways.join("")}devices: ./devices\njobs: ./jobs\nsinks:\n  archive: { type: file }\n${store}`;
   return [
     file("site.yaml", site),
     { path: "secret", text: `${options.secret}\n`, isSecret: true },

@@ -112,7 +112,6 @@ export const siteSchema = Type.Object(
           write: level(),
           read: level(),
           ackTimeout: later(),
-          commitDelay: later(),
         },
         closed,
       ),
@@ -139,9 +138,13 @@ export const siteSchema = Type.Object(
     ),
     sinks: Type.Optional(mapping(sinkSchema, { keyCheck: "sinkName", maxProperties: 64, expected: "a mapping of sinks" })),
     retention: later(),
-    store: later(),
+    store: Type.Optional(
+      Type.Object(
+        { engine: Type.Optional(choice(["level", "lowdb"])), commitDelay: Type.Optional(text("commitDelay", "a duration from 0ms to 1s")) },
+        closed,
+      ),
+    ),
     ackTimeout: later(),
-    commitDelay: later(),
   },
   { ...closed, expected: "the settings of a site" },
 );

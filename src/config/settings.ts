@@ -15,13 +15,14 @@ export interface SiteSettings {
   readonly gateways: readonly GatewaySettings[];
   readonly replication: ReplicationSettings;
   readonly raft: { readonly preset: "lan" | "slow-disk" };
+  readonly store: StoreSettings;
   readonly mqtt: MqttSettings;
   readonly http: { readonly token: string | undefined };
   readonly profiles: readonly ProfileSettings[];
   readonly inventory: readonly InventoryEntry[];
   readonly jobs: readonly JobSettings[];
   readonly sinks: readonly SinkSettings[];
-  /** Stable digest (16 hex digits) of everything above but secrets; gateways compare it to warn about differing files. */
+  /** Stable digest (16 hex digits) of everything above but secrets and `store`, which each gateway may have its own of; gateways compare it to warn about differing files. */
   readonly digest: string;
   /** Stable digest of site name, gateway list (ids, hosts, roles, mesh ports, zones, weights) and replication: what bootstrap compares. */
   readonly listDigest: string;
@@ -50,6 +51,13 @@ export interface ReplicationSettings {
   readonly factor: number;
   readonly write: ConsistencyLevel;
   readonly read: ConsistencyLevel;
+}
+
+/** How this gateway keeps readings on its own disk. */
+export interface StoreSettings {
+  readonly engine: "level" | "lowdb";
+  /** How long the readings log may wait for more to share an fsync; 0 to 1,000. */
+  readonly commitDelayMs: number;
 }
 
 export interface MqttSettings {

@@ -44,6 +44,7 @@ export const textChecks = {
   timeZone: timeZoneFault,
   duration: durationFault,
   window: windowFault,
+  commitDelay: commitDelayFault,
   cron: cronFault,
   topic: topicFault,
   payloadPath: (text: string) =>
@@ -140,6 +141,16 @@ function durationFault(text: string): TextFault | undefined {
   const milliseconds = parseDuration(text);
   if (milliseconds === undefined) return { what: `is ${quote(text)}`, expected: `expected ${durationExpected}` };
   return milliseconds > 0 ? undefined : { what: `is ${quote(text)}`, expected: "expected more than zero" };
+}
+
+/** Above this, devices would wait longer for a PUBACK than a client is patient, and rounds would pile up behind each other. */
+const commitDelayMaxMs = 1_000;
+
+function commitDelayFault(text: string): TextFault | undefined {
+  const milliseconds = parseDuration(text);
+  return milliseconds !== undefined && milliseconds <= commitDelayMaxMs
+    ? undefined
+    : { what: `is ${quote(text)}`, expected: "expected a duration from 0ms to 1s" };
 }
 
 const dayMs = 86_400_000;

@@ -3,7 +3,7 @@
  * Raft log. A folder in which a part is missing, foreign or damaged is refused whole.
  */
 
-import { decodeRound } from "../core/round/round-codec.ts";
+import { decodeRound, roundVersionAt } from "../core/round/round-codec.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import type { Store } from "../ports/store.ts";
 import type { GatewayContext } from "./context.ts";
@@ -50,7 +50,7 @@ async function openReadings(context: GatewayContext, identity: Identity, seriesS
     const packed = record === undefined || record.kind === RecordKind.Round ? undefined : context.packing.unpack(record.body);
     switch (record?.kind) {
       case RecordKind.Round: {
-        const round = decodeRound(record.body);
+        const round = decodeRound(record.body, roundVersionAt(context.tuning.featureMax));
         if (round.ok) seriesStore.apply(round.value.columns, sequence);
         else problem ??= `record ${sequence} holds no round: ${round.message}`;
         break;
@@ -71,7 +71,7 @@ async function openReadings(context: GatewayContext, identity: Identity, seriesS
     }
     if (packed?.ok === false) problem ??= `record ${sequence} cannot be read: ${packed.message}`;
   };
-  const opened = await context.ports.logs.open("readings", { visit });
+  const opened = await context.ports.logs.open("readings", { visit, commitDelayMs: context.settings.store.commitDelayMs });
   if (!opened.ok) return opened;
   const readingsLog = new ReadingsLog(opened.value, context.packing);
   if (problem === undefined && checkpoint === undefined && identity.stage === "member")

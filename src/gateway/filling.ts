@@ -10,7 +10,7 @@
 
 import { type RingState, wholeOwnersOf } from "../core/ring/owner-changes.ts";
 import { RoundBuilder } from "../core/round/round-builder.ts";
-import { decodeRound } from "../core/round/round-codec.ts";
+import { decodeRound, type RoundVersion } from "../core/round/round-codec.ts";
 import { assert, defined } from "../lib/assert.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import { type GatewayId, type Incarnation, type Partition, partition, partitionOf } from "../lib/ids.ts";
@@ -40,6 +40,7 @@ export interface FillingOptions {
   readonly mayTake: () => boolean;
   /** A number that no other round of this process has. */
   readonly roundNumber: () => number;
+  readonly roundVersion: () => RoundVersion;
   /** A durable round's readings join the heads. */
   readonly store: (columns: ReadingColumns, sequence: number) => void;
   /** Resolves once the command is applied here, so that `ring` tells of it, or with a failure. */
@@ -202,7 +203,8 @@ export class Filling {
     });
     const readings = builder.count;
     const round = this.#options.roundNumber();
-    const bytes = builder.encode({ coordinator, session, round, epoch, clockSynchronised: clock.synchronised() });
+    const header = { coordinator, session, round, epoch, clockSynchronised: clock.synchronised() };
+    const bytes = builder.encode(header, this.#options.roundVersion());
     // A page comes from another process: what it says is checked like any round before it is written.
     const decoded = decodeRound(bytes);
     if (!decoded.ok) return failure("internal", `a page of readings from another gateway is malformed: ${decoded.message}`);

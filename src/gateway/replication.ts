@@ -13,7 +13,7 @@ import { type OfferedRound, Owner, type OwnerEffect } from "../core/replica/owne
 import { type copiesRequired, writeQuorum } from "../core/replica/rules.ts";
 import type { RingState } from "../core/ring/owner-changes.ts";
 import { type OwnerTable, ownersOf } from "../core/ring/owner-table.ts";
-import { decodeRound } from "../core/round/round-codec.ts";
+import { decodeRound, type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
 import { assert, defined } from "../lib/assert.ts";
 import type { GatewayId, Partition, SessionId } from "../lib/ids.ts";
 import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
@@ -40,6 +40,8 @@ export interface ReplicationOptions {
   readonly ackTimeoutMs: number;
   /** `copiesRequired`; tests plant bugs by substituting it. */
   readonly copiesRequired: typeof copiesRequired;
+  /** Of the rounds that are written and sent: what all gateways of the site can read. */
+  readonly roundVersion: () => RoundVersion;
   /** False while the store is too far behind to take more. */
   readonly mayTake: () => boolean;
   readonly partitionOf: (name: SeriesName) => Partition;
@@ -54,6 +56,8 @@ const appendRetryMs = 50;
 
 interface Carried {
   readonly round: ClosedRound;
+  /** For the heads of this gateway, until its log has the round. */
+  columns: ReadingColumns | undefined;
   frame: Uint8Array | undefined;
   /** Has its copies, and waits for the reservation of its timestamps. */
   acknowledgedWaiting: boolean;
@@ -232,11 +236,12 @@ export class Replication {
       clockSynchronised: this.#context.clock.synchronised(),
     };
     const nowMs = this.#context.clock.monotonicMs();
-    const round = lane.close(header, nowMs);
+    const columns = lane.owners.includes(this.#context.self) ? lane.builder.copyColumns() : undefined;
+    const round = lane.close(header, this.#options.roundVersion(), nowMs);
     this.#closedReadings += round.readings;
     counters.rounds++;
     counters.roundBytes += round.bytes.length;
-    this.#rounds.set(round.number, { round, frame: undefined, acknowledgedWaiting: false, forgotten: false });
+    this.#rounds.set(round.number, { round, columns, frame: undefined, acknowledgedWaiting: false, forgotten: false });
     const level = this.#context.settings.replication.write;
     const { owners, filling } = lane;
     const counts = { owners: owners.length, whole: owners.length - filling.length };
@@ -297,11 +302,10 @@ export class Replication {
 
   #append(carried: Carried): void {
     const { number, bytes } = carried.round;
-    const decoded = decodeRound(bytes);
-    assert(decoded.ok, "a round that this gateway encoded can be decoded");
+    const columns = defined(carried.columns, `the columns of round ${number}`);
     const sequence = this.#options.log.append(RecordKind.Round, bytes, () =>
       this.#context.inbox.post(() => {
-        this.#options.store(decoded.value.columns, sequence as number);
+        this.#options.store(columns, sequence as number);
         this.#run((effects) => this.#coordinator.durable(this.#context.self, number, effects));
       }),
     );
@@ -309,7 +313,7 @@ export class Replication {
     if (sequence === undefined) {
       this.#unappended.push(number);
       if (this.#unappended.length === 1) this.#retryAppends();
-    }
+    } else carried.columns = undefined;
   }
 
   #retryAppends(): void {
@@ -368,7 +372,7 @@ export class Replication {
   }
 
   #offered(from: GatewayId, body: Uint8Array): void {
-    const decoded = decodeRound(body);
+    const decoded = decodeRound(body, roundVersionAt(this.#context.tuning.featureMax));
     if (!decoded.ok || decoded.value.header.coordinator !== from) {
       this.malformedRounds++;
       this.#context.diagnostics.warn("round-malformed", {

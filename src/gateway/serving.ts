@@ -11,6 +11,7 @@ import type { ReplayedLog } from "../core/raft/replay.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
 import { copiesRequired } from "../core/replica/rules.ts";
 import { foundRing, type RingState } from "../core/ring/owner-changes.ts";
+import { type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
 import type { ApplyResult } from "../core/site/apply-result.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
 import { gatewayOfMember, memberIdOf } from "../core/site/member-id.ts";
@@ -196,6 +197,7 @@ export class Serving {
       ring: this.ringGate.closed(),
       ackTimeoutMs,
       copiesRequired: rule,
+      roundVersion: () => this.#roundVersion(),
       mayTake,
       partitionOf: ({ device, metric }) => this.seriesStore.index.find(device, metric)?.partition ?? partitionOf(device, ports.hash64),
       store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
@@ -208,6 +210,7 @@ export class Serving {
       ring: () => this.replication.ring(),
       mayTake,
       roundNumber: () => this.replication.roundNumber(),
+      roundVersion: () => this.#roundVersion(),
       store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
       propose: (filled) => this.#ownerFilled(filled),
     });
@@ -366,6 +369,10 @@ export class Serving {
     this.replication.stop();
     this.consensus.stop();
     await this.results.stop();
+  }
+
+  #roundVersion(): RoundVersion {
+    return roundVersionAt(Math.min(this.#options.context.tuning.featureMax, this.state.featureLevel()));
   }
 
   #raftNode(): RaftNode {

@@ -83,6 +83,20 @@ export class ByteReader {
 
   /** A whole number in [0, 2^53). Only the shortest form is accepted, so that equal values have equal bytes. */
   varint(): number {
+    // Most are short: a difference, a length, an index.
+    const at = this.#offset;
+    if (at + 1 < this.#end) {
+      const first = this.#bytes[at] as number;
+      if (first < 0x80) {
+        this.#offset = at + 1;
+        return first;
+      }
+      const second = this.#bytes[at + 1] as number;
+      if (second < 0x80 && second > 0) {
+        this.#offset = at + 2;
+        return (first & 0x7f) | (second << 7);
+      }
+    }
     let value = 0;
     let scale = 1;
     for (let length = 1; length <= 8; length++) {

@@ -30,12 +30,15 @@ export interface SegmentedLogOptions {
   readonly salvage?: boolean;
   readonly segmentBytesMax?: number;
   readonly pendingBytesMax?: number;
+  readonly commitDelayMs?: number;
   /** Called once, when the log has been closed and its files are free. */
   readonly released?: () => void;
 }
 
 const segmentBytesDefault = 16 * 1024 * 1024;
 const pendingBytesDefault = 64 * 1024 * 1024;
+/** What waits for company under `commitDelayMs` leaves when it has come to so many bytes. */
+const delayedBytesMax = 256 * 1024;
 /** After this time without an append, a marker vouches for the last records. */
 const idleMarkerMs = 1000;
 const retryFirstMs = 100;
@@ -44,7 +47,7 @@ const retryMaxMs = 5000;
 const closeAttemptsMax = 2;
 
 /**
- * idle: nothing under way. scheduled: a flush begins as soon as the current event is over. busy: a write, an fsync, a
+ * idle: nothing under way, or records that wait for company (`#delay`). scheduled: a flush begins as soon as the current event is over. busy: a write, an fsync, a
  * new segment or acknowledgements are under way. failed: waits to try the disk again. damaged, closed: for ever.
  */
 type State = "idle" | "scheduled" | "busy" | "failed" | "damaged" | "closed";
@@ -80,6 +83,7 @@ export class SegmentedLog {
   readonly #host: LogHost;
   readonly #segmentBytesMax: number;
   readonly #pendingBytesMax: number;
+  readonly #commitDelayMs: number;
   readonly #released: () => void;
   readonly #encoder = new BatchEncoder();
 
@@ -104,6 +108,12 @@ export class SegmentedLog {
   #queue: WaitingRecord[] = [];
   #queueStart = 0;
   #pendingBytes = 0;
+  /** Of what waits, the bytes that the batch under way does not hold. */
+  #unbatchedBytes = 0;
+  /** Runs since the oldest record came that is in no batch; only with a delay. */
+  #cancelDelay: (() => void) | undefined;
+  /** What waits has waited long enough, or is large enough. */
+  #due = false;
 
   #retryMs = retryFirstMs;
   #cancelRetry: (() => void) | undefined;
@@ -125,6 +135,7 @@ export class SegmentedLog {
     this.#host = options.host;
     this.#segmentBytesMax = options.segmentBytesMax ?? segmentBytesDefault;
     this.#pendingBytesMax = options.pendingBytesMax ?? pendingBytesDefault;
+    this.#commitDelayMs = options.commitDelayMs ?? 0;
     this.#released = options.released ?? (() => undefined);
     this.#head = opened.head;
     this.#segments = opened.segments;
@@ -151,12 +162,27 @@ export class SegmentedLog {
     const sequence = this.nextSequence();
     this.#queue.push({ parts, bytes, durable });
     this.#pendingBytes += recordHeaderBytes + bytes;
-    if (this.#state === "idle") {
+    this.#unbatchedBytes += recordHeaderBytes + bytes;
+    if (this.#mayWait()) this.#armDelay();
+    else if (this.#state === "idle") {
       // Not at once: what else the current event appends shares the fsync.
       this.#state = "scheduled";
       this.#host.after(0, () => this.#flush());
     }
     return sequence;
+  }
+
+  /** Whether what waits may wait on for more to come. */
+  #mayWait(): boolean {
+    return this.#commitDelayMs > 0 && !this.#due && this.#closing === undefined && this.#unbatchedBytes < delayedBytesMax;
+  }
+
+  #armDelay(): void {
+    this.#cancelDelay ??= this.#host.after(this.#commitDelayMs, () => {
+      this.#cancelDelay = undefined;
+      this.#due = true;
+      if (this.#state === "idle") this.#settle();
+    });
   }
 
   nextSequence(): number {
@@ -237,8 +263,10 @@ export class SegmentedLog {
   /** Nothing is under way: go on with what waits, or with what idleness calls for. */
   #settle(): void {
     this.#state = "idle";
-    if (this.#queueStart < this.#queue.length) this.#flush();
-    else if (this.#closing !== undefined) this.#finish();
+    if (this.#queueStart < this.#queue.length) {
+      if (this.#mayWait()) this.#armDelay();
+      else this.#flush();
+    } else if (this.#closing !== undefined) this.#finish();
     else this.#armIdleMarker();
   }
 
@@ -248,7 +276,14 @@ export class SegmentedLog {
       this.#attempt(() => this.#rotate());
       return;
     }
-    this.#writeBatch(this.#encoder.encode(this.#queue, this.#queueStart, this.#batchBegin()));
+    this.#cancelDelay?.();
+    this.#cancelDelay = undefined;
+    const batch = this.#encoder.encode(this.#queue, this.#queueStart, this.#batchBegin());
+    // After a failure the same records are in a batch again.
+    this.#unbatchedBytes = Math.max(0, this.#pendingBytes - batch.bytes);
+    // What did not fit into the batch has waited as long.
+    this.#due = this.#queueStart + batch.records < this.#queue.length;
+    this.#writeBatch(batch);
   }
 
   #writeMarker(): void {
@@ -264,21 +299,23 @@ export class SegmentedLog {
   #writeBatch(batch: Batch): void {
     const { file } = this.#active;
     const write = (parts: readonly Uint8Array[], done: number) => {
-      file.write(parts, this.#position + done, (error, written) => {
+      const then = (error: IoError | undefined, written: number, syncedMs?: number): void => {
         if (error !== undefined) this.#failed(error);
         else if (written === 0) this.#failed(new IoError("EIO", "a write of several bytes wrote none"));
         else if (done + written < batch.bytes) write(remainingParts(parts, written), done + written);
-        else {
-          file.sync((syncError, tookMs) => {
-            this.#lastFsyncMs = tookMs;
-            this.#longestFsyncMs = Math.max(this.#longestFsyncMs, tookMs);
-            if (syncError === undefined) this.#written(batch);
-            else this.#failed(syncError);
-          });
-        }
-      });
+        else if (syncedMs !== undefined) this.#synced(batch, syncedMs);
+        else file.sync((syncError, tookMs) => (syncError === undefined ? this.#synced(batch, tookMs) : this.#failed(syncError)));
+      };
+      if (file.writeDurably === undefined) file.write(parts, this.#position + done, then);
+      else file.writeDurably(parts, this.#position + done, then);
     };
     write(batch.parts, 0);
+  }
+
+  #synced(batch: Batch, tookMs: number): void {
+    this.#lastFsyncMs = tookMs;
+    this.#longestFsyncMs = Math.max(this.#longestFsyncMs, tookMs);
+    this.#written(batch);
   }
 
   /** A batch is durable: acknowledge its records, in order. */
@@ -318,6 +355,7 @@ export class SegmentedLog {
     this.#cancelIdle = this.#host.after(idleMarkerMs, () => {
       this.#cancelIdle = undefined;
       if (this.#state !== "idle" || this.#closing !== undefined) return;
+      if (this.#queueStart < this.#queue.length) return;
       if (this.#fsyncs === fsyncs) this.#writeMarker();
       else this.#armIdleMarker();
     });
@@ -339,6 +377,7 @@ export class SegmentedLog {
 
   #release(): void {
     this.#state = "closed";
+    this.#cancelDelay?.();
     const files = this.#fileClosed ? [] : [this.#active.file];
     if (this.#spare !== undefined) files.push(this.#spare.file);
     const closed = files.map((file) => file.close().catch(ignoreIoError));
@@ -408,6 +447,8 @@ export class SegmentedLog {
     }
     if (!(error instanceof IoError)) throw error;
     this.#state = "failed";
+    // What was in the batch has waited long enough.
+    this.#due = true;
     this.#health = {
       ok: false,
       code: isDiskFull(error) ? "disk-full" : error.code,

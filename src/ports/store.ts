@@ -34,6 +34,9 @@ export interface StoreEntry {
 }
 
 export interface StoreDirectory {
-  /** Opens or creates the store `name`. Fails with `data-in-use`, `store-damaged` or `store-failed`. */
+  /**
+   * Opens or creates the store `name`. Fails with `data-in-use`, `data-foreign` (another engine's), `store-damaged` or
+   * `store-failed`.
+   */
   open(name: string): Promise<import("../lib/errors.ts").Result<Store>>;
 }

@@ -12,6 +12,8 @@ export interface SettingsChoice {
   readonly preset: SiteSettings["raft"]["preset"];
   /** The last gateway only votes. */
   readonly witness: boolean;
+  /** Of every gateway's readings log; 0 when left out. */
+  readonly commitDelayMs?: number;
 }
 
 /** Settings by what they are to be like, each read once. */
@@ -19,7 +21,7 @@ export class SimulatedSettings {
   readonly #read = new Map<string, SiteSettings>();
 
   of(choice: SettingsChoice): SiteSettings {
-    const key = `${choice.gateways} ${choice.preset} ${choice.witness}`;
+    const key = `${choice.gateways} ${choice.preset} ${choice.witness} ${choice.commitDelayMs ?? 0}`;
     const known = this.#read.get(key);
     if (known !== undefined) return known;
     const settings = simulatedSettings(choice);
@@ -43,6 +45,7 @@ function simulatedSettings(choice: SettingsChoice): SiteSettings {
       "devices: devices",
       "jobs: jobs",
       `raft: { preset: ${choice.preset} }`,
+      `store: { commitDelay: ${choice.commitDelayMs ?? 0}ms }`,
       "sinks:",
       "  archive: { type: file }",
       "",

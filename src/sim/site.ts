@@ -35,6 +35,7 @@ export interface SiteOptions {
   readonly preset?: SiteSettings["raft"]["preset"];
   /** The last gateway only votes. */
   readonly witness?: boolean;
+  readonly commitDelayMs?: number;
   readonly world: SimulatorWorld;
   readonly network?: Partial<NetworkTuning>;
   readonly rules?: GatewayRules;
@@ -65,6 +66,7 @@ export class SimulatedSite {
       gateways: options.gateways,
       preset: options.preset ?? "lan",
       witness: options.witness ?? false,
+      commitDelayMs: options.commitDelayMs ?? 0,
     });
     this.network = new SimulatedNetwork({
       scheduler: this.scheduler,

@@ -45,6 +45,7 @@ export function drawTunables(random: Random): Tunables {
       duplicateProbability: random.pick([0, 0.02]),
       reorderProbability: random.pick([0, 0.02, 0.1]),
     },
+    commitDelayMs: random.pick([0, 0, 0, 0, 10, 200]),
   };
   return { ...drawn, tuning: { ...drawn.tuning, ...drawUpkeep(random) } };
 }

@@ -136,14 +136,14 @@ export const brokenSites: readonly BrokenSite[] = [
     name: "a key of every object",
     files: more("constructor: 1\n"),
     problems: [
-      'site.yaml:3:1: unknown key "constructor", expected one of site, timezone, secret, gateways, replication, raft, mqtt, http, devices, jobs, sinks',
+      'site.yaml:3:1: unknown key "constructor", expected one of site, timezone, secret, gateways, replication, raft, mqtt, http, devices, jobs, sinks, store',
     ],
   },
   { name: "a mapping as a key", files: more("? { a: 1 }\n: 2\n"), problems: ["site.yaml:3:3: this key is not a text, expected a text"] },
   {
     name: "keys that are not built yet",
-    files: more("retention: { raw: 90d }\nstore: lowdb\n"),
-    problems: ['site.yaml:3:1: "retention" is not supported yet, remove it', 'site.yaml:4:1: "store" is not supported yet, remove it'],
+    files: more("retention: { raw: 90d }\nackTimeout: 5s\n"),
+    problems: ['site.yaml:3:1: "retention" is not supported yet, remove it', 'site.yaml:4:1: "ackTimeout" is not supported yet, remove it'],
   },
   {
     name: "witnesses only",
@@ -314,6 +314,22 @@ export const brokenSites: readonly BrokenSite[] = [
     name: "a bad preset",
     files: more("raft: { preset: fast }\n"),
     problems: ['site.yaml:3:17: "preset" is "fast", expected one of lan, slow-disk'],
+  },
+  {
+    name: "a bad store",
+    files: more("store: { engine: leveldb, commitDelay: 2s }\n"),
+    problems: [
+      'site.yaml:3:18: "engine" is "leveldb", did you mean "level"?',
+      'site.yaml:3:40: "commitDelay" is "2s", expected a duration from 0ms to 1s',
+    ],
+  },
+  {
+    name: "a commit delay without a unit, and in another place",
+    files: more("store: { commitDelay: 50 }\ncommitDelay: 50ms\n"),
+    problems: [
+      'site.yaml:3:23: "commitDelay" is 50, expected a duration from 0ms to 1s (in quotes)',
+      'site.yaml:4:1: unknown key "commitDelay", expected one of site, timezone, secret, gateways, replication, raft, mqtt, http, devices, jobs, sinks, store',
+    ],
   },
   {
     name: "a bad weight",

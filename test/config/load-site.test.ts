@@ -86,6 +86,7 @@ good("the defaults", () => {
     ],
     replication: { factor: 3, write: "quorum", read: "quorum" },
     raft: { preset: "lan" },
+    store: { engine: "level", commitDelayMs: 0 },
     mqtt: { anonymous: true, users: [] },
     http: { token: undefined },
     profiles: [],
@@ -106,6 +107,7 @@ gateways:
   gw-a: { host: gw-a.local }
 replication: { factor: 2, write: one, read: all }
 raft: { preset: slow-disk }
+store: { engine: lowdb, commitDelay: 200ms }
 mqtt: { users: [{ name: sensors, password: "$\${x" }] }
 http: { token: "Bearer-\${env:TOKEN}" }
 sinks: { archive: { type: file } }
@@ -147,6 +149,7 @@ jobs:
   ]);
   assert.equal(settings.replication, { factor: 2, write: "one", read: "all" });
   assert.equal(settings.raft, { preset: "slow-disk" });
+  assert.equal(settings.store, { engine: "lowdb", commitDelayMs: 200 });
   assert.equal(settings.mqtt, {
     anonymous: false,
     users: [
@@ -186,6 +189,11 @@ jobs:
     },
   ]);
   assert.equal(settings.sinks, [{ name: "archive", type: "file" }]);
+});
+
+good("each gateway may have a store of its own: the digest does not know of it", () => {
+  const digest = (store: string) => settingsOf({ "site.yaml": `${minimalSite}${store}` }).digest;
+  assert.is(digest("store: { engine: lowdb, commitDelay: 200ms }\n"), digest(""));
 });
 
 good("an anchor is repeated by its alias", () => {

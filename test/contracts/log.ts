@@ -256,6 +256,48 @@ export function logContract(name: string, make: () => Promise<LogSubject>): void
   );
 
   test(
+    "commitDelay: what comes within it shares an fsync; a large batch leaves at once, and close does not wait",
+    withSubject(async (subject) => {
+      const never = 3_600_000;
+      const { log } = await open(subject, { commitDelayMs: 30 });
+      const order: number[] = [];
+      const last = signal();
+      log.append([bytesOf("first")], () => {
+        order.push(1);
+        // Joins what waits for the next flush, with what is appended before that.
+        log.append([bytesOf("third")], () => order.push(3));
+        log.append([bytesOf("fourth")], () => {
+          order.push(4);
+          last.fire();
+        });
+      });
+      await subject.settle(Promise.resolve());
+      log.append([bytesOf("second")], () => order.push(2));
+      await subject.settle(last.promise);
+      assert.equal(order, [1, 2, 3, 4]);
+      assert.is(log.stats().fsyncs, 2);
+      await subject.settle(log.close());
+
+      const patient = await open(subject, { commitDelayMs: never });
+      assert.is(patient.seen.length, 4);
+      const large = signal();
+      patient.log.append([bytesOf("small")], () => undefined);
+      assert.is(patient.log.durableSequence(), 4);
+      for (let i = 0; i < 8; i++) patient.log.append([new Uint8Array(64 * 1024)], i === 7 ? large.fire : () => undefined);
+      await subject.settle(large.promise);
+      let closed = false;
+      patient.log.append([bytesOf("last")], () => {
+        closed = true;
+      });
+      await subject.settle(patient.log.close());
+      assert.ok(closed, "durable before the log was closed");
+      const reopened = await open(subject);
+      assert.is(reopened.seen.at(-1)?.text, "last");
+      await subject.settle(reopened.log.close());
+    }),
+  );
+
+  test(
     "appending from within an acknowledgement joins the next flush",
     withSubject(async (subject) => {
       const { log } = await open(subject);

@@ -2,6 +2,7 @@
 // thing broken, and the service that stands behind the HTTP surface.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { featureLevels } from "../../src/core/site/features.ts";
 import type { Result } from "../../src/lib/errors.ts";
 import { Device, foundedSite } from "../scenarios/harness.ts";
 
@@ -43,7 +44,9 @@ test("members: an expected gateway is listed everywhere, differs from the YAML, 
     return result.ok ? "ok" : result.code;
   };
   // Members change once every version is known to be able to.
-  await site.until(() => site.gateway("gw-a").running()?.gateway.serving()?.state.featureLevel() === 2, { withinMs: 30_000 });
+  await site.until(() => site.gateway("gw-a").running()?.gateway.serving()?.state.featureLevel() === featureLevels.max, {
+    withinMs: 30_000,
+  });
   assert.is(await codeOf(service("gw-a").addGateway({ ...request, address: { ...request.address, host: "10.0.0.9" } })), "bad-request");
   assert.is(await codeOf(service("gw-b").addGateway(request)), "ok");
   assert.is(await codeOf(service("gw-b").addGateway(request)), "ok", "the same again");

@@ -2,7 +2,7 @@
  * A folder that fails as a test says: each change is numbered from 1 and may report an error (having happened or not),
  * or be the last thing that the process does. Shared by tests on real files and on simulated ones.
  */
-import { IoError, type LogFile, type LogFiles } from "../../src/lib/log-files.ts";
+import { type DurableWrite, IoError, type LogFile, type LogFiles } from "../../src/lib/log-files.ts";
 
 export interface Fault {
   /** The change is done, whatever is reported. */
@@ -119,11 +119,24 @@ class FaultyFile implements LogFile {
   readonly #inner: LogFile;
   readonly #name: string;
   readonly #files: FaultyFiles;
+  /** As the file beneath: there or not. */
+  readonly writeDurably?: (parts: readonly Uint8Array[], position: number, done: DurableWrite) => void;
 
   constructor(inner: LogFile, name: string, files: FaultyFiles) {
     this.#inner = inner;
     this.#name = name;
     this.#files = files;
+    if (inner.writeDurably !== undefined) this.writeDurably = (parts, position, done) => this.#writeDurably(parts, position, done);
+  }
+
+  #writeDurably(parts: readonly Uint8Array[], position: number, done: DurableWrite): void {
+    const write = () =>
+      new Promise<{ readonly written: number; readonly tookMs: number }>((resolve, reject) => {
+        this.#inner.writeDurably?.(parts, position, (error, written, tookMs) =>
+          error === undefined ? resolve({ written, tookMs }) : reject(error),
+        );
+      });
+    deliver(this.#files.change("write", this.#name, write), (error, value) => done(error, value?.written ?? 0, value?.tookMs ?? 0));
   }
 
   size(): Promise<number> {

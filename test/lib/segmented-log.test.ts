@@ -27,6 +27,7 @@ class Bench {
   appended = 0;
   acknowledged = 0;
   trimmedBefore = 0;
+  commitDelayMs = 0;
 
   constructor(seed: number) {
     this.random = new SeededRandom(seed);
@@ -60,7 +61,16 @@ class Bench {
       seen.push(sequence);
     };
     const files = this.files;
-    const opening = openSegmentedLog({ name: "readings", files, host, visit, segmentBytesMax: 700, pendingBytesMax: 10_000 });
+    const { commitDelayMs } = this;
+    const opening = openSegmentedLog({
+      name: "readings",
+      files,
+      host,
+      visit,
+      segmentBytesMax: 700,
+      pendingBytesMax: 10_000,
+      commitDelayMs,
+    });
     let result: Awaited<typeof opening> | undefined;
     void opening.then((value) => {
       result = value;
@@ -236,6 +246,7 @@ test("many seeds of errors, crashes and full disks at once", async () => {
   for (let seed = 1; seed <= 50; seed++) {
     const bench = new Bench(seed);
     const { random } = bench;
+    bench.commitDelayMs = seed % 3 === 0 ? 40 : 0;
     for (let life = 0; life < 6; life++) {
       await bench.open();
       if (bench.log !== undefined) {

@@ -78,6 +78,7 @@ function fillingOf(site: SimulatedSite, commands: OwnerFilled[], changes: Partia
     ring: () => serving.replication.ring(),
     mayTake: () => true,
     roundNumber: () => serving.replication.roundNumber(),
+    roundVersion: () => 2,
     store: (columns, sequence) => serving.seriesStore.apply(columns, sequence),
     propose: async (command) => {
       if (command.epoch !== ringOf(site).table.epoch) return failure("ring-changed", "the owners are others by now");

@@ -2,6 +2,7 @@
 // of which one is down, and an operator who takes the wrong one.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { featureLevels } from "../../src/core/site/features.ts";
 import type { GatewayService } from "../../src/gateway/service.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import type { SimulatedSite } from "../../src/sim/site.ts";
@@ -18,9 +19,12 @@ const put = (site: SimulatedSite, gateway: SimulatedGateway, key: string) =>
 
 async function siteWithOneDown(seed: number): Promise<SimulatedSite> {
   const site = await foundedSite(seed);
-  await site.until(() => site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.state.featureLevel() === 2), {
-    withinMs: 20_000,
-  });
+  await site.until(
+    () => site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.state.featureLevel() === featureLevels.max),
+    {
+      withinMs: 20_000,
+    },
+  );
   site.gateway("gw-b").crash({ power: false });
   await site.until(() => site.leader() !== undefined && site.leader() !== site.gateway("gw-b"), { withinMs: 20_000 });
   await site.runFor(3_000);

@@ -2,6 +2,7 @@
 // not. Method: three real gateways that stop for good, and the last of them, recovered on its simulated disk.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { featureLevels } from "../../src/core/site/features.ts";
 import { type RecoveredSite, type RecoverPorts, recoverAlone } from "../../src/gateway/recover.ts";
 import type { Result } from "../../src/lib/errors.ts";
 import type { Log } from "../../src/ports/log.ts";
@@ -36,9 +37,12 @@ const put = (site: SimulatedSite, gateway: SimulatedGateway, key: string) =>
 async function lostSite(seed: number): Promise<SimulatedSite> {
   const site = await foundedSite(seed);
   assert.ok((await put(site, site.gateway("gw-a"), "before")).ok);
-  await site.until(() => site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.state.featureLevel() === 2), {
-    withinMs: 20_000,
-  });
+  await site.until(
+    () => site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.state.featureLevel() === featureLevels.max),
+    {
+      withinMs: 20_000,
+    },
+  );
   return site;
 }
 

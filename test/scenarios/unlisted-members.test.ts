@@ -3,6 +3,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { simulatorWorld } from "../../scripts/sim-world.ts";
+import { featureLevels } from "../../src/core/site/features.ts";
 import { defaultTuning, type GatewayTuning } from "../../src/gateway/context.ts";
 import { gatewayId } from "../../src/lib/ids.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
@@ -29,7 +30,10 @@ async function siteOfThree(seed: number, tuning: GatewayTuning = defaultTuning) 
   const world = await simulatorWorld();
   const site = new SimulatedSite({ seed, gateways: 3, world, tuning });
   site.startAll();
-  await site.until(() => site.gateways.every(isReady) && featureLevel(site) === 2, { withinMs: 30_000, what: "the site is founded" });
+  await site.until(() => site.gateways.every(isReady) && featureLevel(site) === featureLevels.max, {
+    withinMs: 30_000,
+    what: "the site is founded",
+  });
   const fourth = new SimulatedGateway({
     id: d,
     settings: world.settings.of({ gateways: 4, preset: "lan", witness: false }),

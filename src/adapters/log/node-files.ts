@@ -4,13 +4,23 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { IoError, type LogFile, type LogFiles } from "../../lib/log-files.ts";
+import { type DurableWrite, IoError, type LogFile, type LogFiles } from "../../lib/log-files.ts";
+
+export interface NodeFilesOptions {
+  /** Each write is durable when it calls back (O_DSYNC): for a log, whose writes are all followed by an fsync. */
+  readonly writeThrough?: boolean;
+}
+
+/** What Linux promises of O_DSYNC is what `fdatasync` does; elsewhere the disk's own cache may keep it. */
+const writeThroughFlag = process.platform === "linux" ? fs.constants.O_DSYNC : 0;
 
 export class NodeFiles implements LogFiles {
   readonly #folder: string;
+  readonly #flag: number;
 
-  constructor(folder: string) {
+  constructor(folder: string, options: NodeFilesOptions = {}) {
     this.#folder = folder;
+    this.#flag = options.writeThrough === true ? writeThroughFlag : 0;
   }
 
   async list(): Promise<string[]> {
@@ -22,12 +32,12 @@ export class NodeFiles implements LogFiles {
 
   async open(name: string, how: "create" | "open"): Promise<LogFile> {
     return await translated(async () => {
+      const { O_RDWR, O_CREAT, O_TRUNC } = fs.constants;
+      const flags = O_RDWR | (how === "create" ? O_CREAT | O_TRUNC : 0) | this.#flag;
       const handle = await new Promise<number>((resolve, reject) => {
-        fs.open(path.join(this.#folder, name), how === "create" ? "w+" : "r+", 0o600, (error, fd) =>
-          error === null ? resolve(fd) : reject(error),
-        );
+        fs.open(path.join(this.#folder, name), flags, 0o600, (error, fd) => (error === null ? resolve(fd) : reject(error)));
       });
-      return new NodeFile(handle);
+      return this.#flag === 0 ? new NodeFile(handle) : new WriteThroughFile(handle);
     });
   }
 
@@ -100,6 +110,14 @@ class NodeFile implements LogFile {
     return new Promise((resolve, reject) => {
       start((error) => (error === null || error === undefined ? resolve() : reject(ioError(error))));
     });
+  }
+}
+
+/** Opened with O_DSYNC. */
+class WriteThroughFile extends NodeFile {
+  writeDurably(parts: readonly Uint8Array[], position: number, done: DurableWrite): void {
+    const beganMs = performance.now();
+    this.write(parts, position, (error, written) => done(error, written, performance.now() - beganMs));
   }
 }
 

@@ -16,6 +16,7 @@ export interface DemoOptions {
   readonly data?: string;
   /** Milliseconds. */
   readonly for?: number;
+  readonly store: "level" | "lowdb";
   /** `json`: the summary alone goes to standard output, everything else to standard error. */
   readonly output: string;
 }
@@ -50,18 +51,18 @@ export async function demo(world: World, options: DemoOptions): Promise<ExitStat
 }
 
 /** Writes the site, or takes the same site that an earlier demo left there. */
-function prepareFolder(world: World, folder: string, { gateways, portBase }: DemoOptions): Result<void> {
+function prepareFolder(world: World, folder: string, { gateways, portBase, store }: DemoOptions): Result<void> {
   const text = (path: string) => {
     const read = world.files.readFile(`${folder}/${path}`);
     return read.ok ? new TextDecoder().decode(read.value) : undefined;
   };
   const present = text("site.yaml");
-  const files = demoSite({ gateways, portBase, host: demoHost, secret: text("secret")?.trim() ?? world.secret(32) });
+  const files = demoSite({ gateways, portBase, store, host: demoHost, secret: text("secret")?.trim() ?? world.secret(32) });
   if (present === undefined) return writeTemplate(world, folder, files);
   if (files.every((file) => text(file.path) === file.text)) return success(undefined);
   return failure(
     "usage",
-    `${plain(folder)} holds another site; choose an empty folder, or the --gateways and --port-base that it was made with`,
+    `${plain(folder)} holds another site; choose an empty folder, or the --gateways, --port-base and --store that it was made with`,
   );
 }
 

@@ -88,10 +88,9 @@ export class Coordinator {
       resendDelayMs: this.#options.resendMinMs,
     };
     this.#rounds.set(open.number, state);
-    for (const owner of open.owners) {
-      if (owner === this.#options.self) effects.push({ type: "append", round: open.number });
-      else effects.push({ type: "send", to: owner, round: open.number });
-    }
+    // Its own disk first: handing over a write takes microseconds, while a peer that wakes up may take this core away.
+    if (open.owners.includes(this.#options.self)) effects.push({ type: "append", round: open.number });
+    for (const owner of open.owners) if (owner !== this.#options.self) effects.push({ type: "send", to: owner, round: open.number });
   }
 
   /** `owner` has fsynced the round (this gateway: its own log said so). Duplicates and strangers are ignored. */

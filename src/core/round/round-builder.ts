@@ -8,14 +8,15 @@ import { assert } from "../../lib/assert.ts";
 import { grownFloat64, grownUint8, grownUint32 } from "../../lib/growable.ts";
 import { type ReadingValue, ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns, SeriesName } from "../../lib/reading-columns.ts";
-import { encodeRound, type RoundHeader, type RoundScratch, roundReadingsMax } from "./round-codec.ts";
+import { encodeRound, type RoundVersion } from "./round-codec.ts";
+import { newRoundScratch, type RoundHeader, type RoundScratch, roundReadingsMax } from "./round-format.ts";
 
 const readingBytes = 21;
 const headerBytesEstimate = 192;
 
 export class RoundBuilder {
   readonly #nameOf: (seriesRef: number) => SeriesName;
-  readonly #scratch: RoundScratch = { strings: new Uint8Array(4096) };
+  readonly #scratch: RoundScratch = newRoundScratch();
   #count = 0;
   #series = new Uint32Array(256);
   #times = new Float64Array(256);
@@ -40,7 +41,7 @@ export class RoundBuilder {
     return this.#count;
   }
 
-  /** Bytes that `encode` will give, within a few per cent (names that are not ASCII take more). */
+  /** Bytes that `encode` will give in version 1, within a few per cent (names that are not ASCII take more); version 2 is smaller. */
   get byteEstimate(): number {
     return headerBytesEstimate + this.#count * readingBytes + this.#stringUnits + this.#seriesTable.length * 4 + this.#texts.length * 4;
   }
@@ -80,9 +81,22 @@ export class RoundBuilder {
     };
   }
 
+  /** The readings so far, in arrays of their own. */
+  copyColumns(): ReadingColumns {
+    return {
+      count: this.#count,
+      seriesTable: this.#seriesTable.slice(),
+      series: this.#series.slice(0, this.#count),
+      times: this.#times.slice(0, this.#count),
+      types: this.#types.slice(0, this.#count),
+      numbers: this.#numbers.slice(0, this.#count),
+      texts: this.#texts.slice(),
+    };
+  }
+
   /** The round in its on-disk and wire form (`round-codec.ts`), in an array of its own. */
-  encode(header: RoundHeader): Uint8Array {
-    return encodeRound(header, this.columns(), this.#allNumbers, this.#scratch);
+  encode(header: RoundHeader, version: RoundVersion = 1): Uint8Array {
+    return encodeRound({ header, columns: this.columns(), allNumbers: this.#allNumbers, version }, this.#scratch);
   }
 
   /** Empties the builder. Arrays that an encoded round or `columns()` of before refers to are reused. */

@@ -3,7 +3,7 @@
  * takes bytes that may be anything and gives columns that are valid in every respect, or an error; it never throws.
  * There is no checksum in it: the log record and the mesh link each have their own.
  *
- * Version 1, little-endian, offsets in bytes:
+ * Version 2 is for sites of feature level 3 (`compact-round.ts`). Version 1, little-endian, offsets in bytes:
  *
  *      0  "FBRD"                      24  f64 round number
  *      4  u8  version (1)             32  f64 ring epoch
@@ -27,54 +27,59 @@ import { success } from "../../lib/errors.ts";
 import { deviceId, type GatewayId, gatewayId, type SessionId, sessionId } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns, SeriesName } from "../../lib/reading-columns.ts";
+import { decodeCompact } from "./compact-decoder.ts";
+import { encodeCompact } from "./compact-encoder.ts";
+import { compactVersion } from "./compact-round.ts";
+import {
+  columnProblem,
+  type DecodedRound,
+  decodeUtf8,
+  flagAllNumbers,
+  flagClockSynchronised,
+  magic,
+  type RoundHeader,
+  type RoundScratch,
+  roundReadingsMax,
+  splitsPair,
+} from "./round-format.ts";
 
-export interface RoundHeader {
-  readonly coordinator: GatewayId;
-  /** The coordinator's process start: (coordinator, session, round) names a round for ever. */
-  readonly session: SessionId;
-  /** Counts up from 1 within a session. */
-  readonly round: number;
-  /** Epoch of the owner table that the round was made under. */
-  readonly epoch: number;
-  /** Whether the coordinator's clock was synchronised when it stamped. */
-  readonly clockSynchronised: boolean;
-}
+/** Never another meaning for a number. */
+export type RoundVersion = 1 | 2;
 
-export interface DecodedRound {
-  readonly header: RoundHeader;
-  /** Numeric columns are views of the given bytes where these are aligned to 8, copies otherwise. */
-  readonly columns: ReadingColumns;
-}
-
-/** Working memory of an encoder, kept from round to round. */
-export interface RoundScratch {
-  strings: Uint8Array;
-}
-
-export const roundReadingsMax = 1 << 20;
-
-const magic = 0x44524246; // "FBRD"
-const version = 1;
+const magicBytes = 4;
+const plainVersion = 1;
 const headerBytes = 48;
-const flagClockSynchronised = 1;
-const flagAllNumbers = 2;
 const nameUnitsMax = 0xffff;
-// µs that a double holds exactly.
-const timeMax = Number.MAX_SAFE_INTEGER;
 
 const encoder = new TextEncoder();
-// Each call without `stream` starts afresh, so the decoder is a constant, not state.
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The columns' bytes. `allNumbers` leaves the types out. The caller's columns are trusted (`RoundBuilder` makes them). */
-export function encodeRound(header: RoundHeader, columns: ReadingColumns, allNumbers: boolean, scratch: RoundScratch): Uint8Array {
+/** The version that a site of this feature level writes and sends. */
+export function roundVersionAt(featureLevel: number): RoundVersion {
+  return featureLevel >= 3 ? 2 : 1;
+}
+
+/** What to encode, and how; `allNumbers` leaves the types out. The columns are trusted (`RoundBuilder` makes them). */
+export interface RoundToEncode {
+  readonly header: RoundHeader;
+  readonly columns: ReadingColumns;
+  readonly allNumbers: boolean;
+  readonly version: RoundVersion;
+}
+
+export function encodeRound({ header, columns, allNumbers, version }: RoundToEncode, scratch: RoundScratch): Uint8Array {
+  return version === compactVersion
+    ? encodeCompact(header, columns, allNumbers, scratch)
+    : encodePlain(header, columns, allNumbers, scratch);
+}
+
+function encodePlain(header: RoundHeader, columns: ReadingColumns, allNumbers: boolean, scratch: RoundScratch): Uint8Array {
   const { count, seriesTable, texts } = columns;
   const stringBytes = encodeStrings(header, columns, scratch);
   const layout = layoutOf(count, seriesTable.length, texts.length, allNumbers);
   const bytes = new Uint8Array(layout.strings + stringBytes);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, magic, true);
-  view.setUint8(4, version);
+  view.setUint8(4, plainVersion);
   view.setUint8(5, (header.clockSynchronised ? flagClockSynchronised : 0) | (allNumbers ? flagAllNumbers : 0));
   view.setUint16(6, header.coordinator.length, true);
   view.setUint32(8, bytes.length, true);
@@ -134,12 +139,18 @@ function encodeStrings(header: RoundHeader, columns: ReadingColumns, scratch: Ro
 }
 
 /** What `encodeRound` wrote, or what is wrong with the bytes. The arrays of the result are exactly `count` long. */
-export function decodeRound(bytes: Uint8Array): Decoded<DecodedRound> {
-  if (bytes.length < headerBytes) return decodeError("truncated", `a round of ${bytes.length} bytes is shorter than its header`);
+export function decodeRound(bytes: Uint8Array, versionMax: RoundVersion = compactVersion): Decoded<DecodedRound> {
+  if (bytes.length < magicBytes + 2) return decodeError("truncated", `a round of ${bytes.length} bytes is shorter than its header`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(0, true) !== magic) return decodeError("damaged", "this is no round: its first bytes are not FBRD");
-  if (view.getUint8(4) !== version)
-    return decodeError("unsupported-version", `round format ${view.getUint8(4)}; this version reads ${version}`);
+  const version = view.getUint8(magicBytes);
+  if (version === plainVersion) return decodePlain(bytes, view);
+  if (version === compactVersion && version <= versionMax) return decodeCompact(bytes);
+  return decodeError("unsupported-version", `round format ${version}; this version reads up to ${versionMax}`);
+}
+
+function decodePlain(bytes: Uint8Array, view: DataView): Decoded<DecodedRound> {
+  if (bytes.length < headerBytes) return decodeError("truncated", `a round of ${bytes.length} bytes is shorter than its header`);
   const flags = view.getUint8(5);
   const allNumbers = (flags & flagAllNumbers) !== 0;
   const count = view.getUint32(12, true);
@@ -222,45 +233,4 @@ function decodeStrings(
     end = textEnd;
   }
   return end === all.length ? { coordinator, session, seriesTable, texts } : undefined;
-}
-
-/** Decoded UTF-8 is well formed, so a low surrogate behind a cut has its partner before it. */
-function splitsPair(all: string, cut: number): boolean {
-  return cut < all.length && (all.charCodeAt(cut) & 0xfc00) === 0xdc00;
-}
-
-function decodeUtf8(bytes: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
-
-function columnProblem(columns: ReadingColumns, allNumbers: boolean): string | undefined {
-  const { count, series, times, types, numbers } = columns;
-  const seriesCount = columns.seriesTable.length;
-  for (let i = 0; i < count; i++) {
-    if ((series[i] as number) >= seriesCount) return `reading ${i} is of series ${series[i]} of ${seriesCount}`;
-    const time = times[i] as number;
-    if (!(time >= -timeMax && time <= timeMax) || Math.floor(time) !== time) return `reading ${i} has time ${time}`;
-  }
-  if (allNumbers) return undefined;
-  for (let i = 0; i < count; i++) {
-    const number = numbers[i] as number;
-    switch (types[i]) {
-      case ValueType.Number:
-        break;
-      case ValueType.Boolean:
-        if (number !== 0 && number !== 1) return `reading ${i} is a boolean of ${number}`;
-        break;
-      case ValueType.Text:
-        if (!(number >= 0 && number < columns.texts.length) || Math.floor(number) !== number)
-          return `reading ${i} is text ${number} of ${columns.texts.length}`;
-        break;
-      default:
-        return `reading ${i} has value type ${types[i]}`;
-    }
-  }
-  return undefined;
 }

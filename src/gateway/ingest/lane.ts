@@ -5,7 +5,8 @@
  */
 
 import { RoundBuilder } from "../../core/round/round-builder.ts";
-import type { RoundHeader } from "../../core/round/round-codec.ts";
+import type { RoundVersion } from "../../core/round/round-codec.ts";
+import type { RoundHeader } from "../../core/round/round-format.ts";
 import type { GatewayId, Partition } from "../../lib/ids.ts";
 import type { ReadingColumns, SeriesName } from "../../lib/reading-columns.ts";
 import type { ClientSession } from "./client-session.ts";
@@ -100,11 +101,11 @@ export class Lane {
   }
 
   /** Encodes what has come together and starts the next round. */
-  close(header: RoundHeader, closedMs: number): ClosedRound {
+  close(header: RoundHeader, version: RoundVersion, closedMs: number): ClosedRound {
     const round: ClosedRound = {
       number: header.round,
       lane: this,
-      bytes: this.builder.encode(header),
+      bytes: this.builder.encode(header, version),
       readings: this.builder.count,
       payloadBytes: this.#payloadBytes,
       waiting: this.#waiting,

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { RoundBuilder } from "../../../src/core/round/round-builder.ts";
-import { decodeRound, type RoundHeader } from "../../../src/core/round/round-codec.ts";
+import { decodeRound, type RoundVersion } from "../../../src/core/round/round-codec.ts";
+import type { RoundHeader } from "../../../src/core/round/round-format.ts";
 import { deviceId, gatewayId, sessionId } from "../../../src/lib/ids.ts";
 import type { ReadingValue } from "../../../src/lib/reading.ts";
 import { type ReadingColumns, valueAt } from "../../../src/lib/reading-columns.ts";
@@ -48,6 +49,8 @@ function decoded(bytes: Uint8Array) {
   return result.value;
 }
 
+const versions = [1, 2] as const satisfies readonly RoundVersion[];
+
 const round = suite("round codec");
 
 round("gives back what was appended", () => {
@@ -56,10 +59,13 @@ round("gives back what was appended", () => {
     fc.property(fc.array(anyRow, { maxLength: 300 }), fc.boolean(), (rows, clockSynchronised) => {
       builder.reset();
       build(rows, builder);
-      const result = decoded(builder.encode({ ...header, clockSynchronised }));
-      assert.equal(result.header, { ...header, clockSynchronised });
-      assert.equal(rowsOf(result.columns), expected(rows));
+      for (const version of versions) {
+        const result = decoded(builder.encode({ ...header, clockSynchronised }, version));
+        assert.equal(result.header, { ...header, clockSynchronised });
+        assert.equal(rowsOf(result.columns), expected(rows));
+      }
       assert.equal(rowsOf(builder.columns()), expected(rows));
+      assert.equal(rowsOf(builder.copyColumns()), expected(rows));
     }),
     { numRuns: 100 },
   );
@@ -94,8 +100,14 @@ round("names a series once, also after many rounds of reuse", () => {
 
 round("numbers keep their bits: minus zero, infinities, NaN", () => {
   const values = [-0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, 5e-324, 1.7976931348623157e308];
-  const { columns } = decoded(build(values.map((value, i) => ({ ref: 0, timeUs: i, value }))).encode(header));
-  assert.ok(values.every((value, i) => Object.is(columns.numbers[i], value)));
+  for (const version of versions) {
+    // Alone, and as exceptions among numbers of a few decimals.
+    for (const among of [0, 40]) {
+      const all = [...values, ...Array.from({ length: among }, (_, i) => i / 8)];
+      const { columns } = decoded(build(all.map((value, i) => ({ ref: i % 3, timeUs: i, value }))).encode(header, version));
+      assert.ok(all.every((value, i) => Object.is(columns.numbers[i], value)));
+    }
+  }
 });
 
 round("a lone surrogate becomes U+FFFD before anyone sees it", () => {
@@ -108,10 +120,12 @@ round("a lone surrogate becomes U+FFFD before anyone sees it", () => {
     rowsOf(builder.columns()).map((row) => row.value),
     ["a\ufffd", "\ufffdb", "𝄞"],
   );
-  assert.equal(
-    rowsOf(decoded(builder.encode(header)).columns).map((row) => row.value),
-    ["a\ufffd", "\ufffdb", "𝄞"],
-  );
+  for (const version of versions) {
+    assert.equal(
+      rowsOf(decoded(builder.encode(header, version)).columns).map((row) => row.value),
+      ["a\ufffd", "\ufffdb", "𝄞"],
+    );
+  }
 });
 
 round("the estimate is close to the real size", () => {
@@ -121,20 +135,29 @@ round("the estimate is close to the real size", () => {
 });
 
 round("every truncation is an error", () => {
+  for (const version of versions) truncations(version);
+});
+
+function truncations(version: RoundVersion): void {
   const bytes = build([
     { ref: 7, timeUs: 5, value: "x" },
     { ref: 1, timeUs: 6, value: true },
     { ref: 2, timeUs: 7, value: 1.5 },
-  ]).encode(header);
+  ]).encode(header, version);
   for (let length = 0; length < bytes.length; length++) assert.not.ok(decodeRound(bytes.subarray(0, length)).ok, `${length} bytes`);
-});
+}
 
 round("a flipped bit or garbage never crashes, and what decodes is valid", () => {
+  for (const version of versions) damages(version);
+});
+
+function damages(version: RoundVersion): void {
   const bytes = build([
     { ref: 7, timeUs: 5, value: "x𝄞" },
     { ref: 1, timeUs: 6, value: true },
     { ref: 2, timeUs: 7, value: 1.5 },
-  ]).encode(header);
+    { ref: 7, timeUs: 1_005, value: Math.PI },
+  ]).encode(header, version);
   const check = (candidate: Uint8Array) => {
     const result = decodeRound(candidate);
     if (!result.ok) return assert.type(result.message, "string");
@@ -148,7 +171,80 @@ round("a flipped bit or garbage never crashes, and what decodes is valid", () =>
     flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
     check(flipped);
   }
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), check), { numRuns: 200 });
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.boolean(), (garbage, framed) =>
+      check(framed ? Uint8Array.from([...bytes.subarray(0, 5), 2, ...garbage]) : garbage),
+    ),
+    { numRuns: 500 },
+  );
+}
+
+round("version 2: what devices send takes a few bytes, and comes back exactly", () => {
+  const nowUs = Date.UTC(2026, 10, 27) * 1_000 + 17;
+  const device = (i: number) => ({ device: deviceId(`sensor-${i}`), metric: "temperature" });
+  const builder = new RoundBuilder(device);
+  const rows = Array.from({ length: 200 }, (_, i) => ({
+    ref: i % 100,
+    timeUs: nowUs + (i - (i % 3)) * 1_000,
+    value: Math.round(2_000 + 700 * Math.sin(i)) / (i % 2 === 0 ? 100 : 1_000),
+  }));
+  for (const { ref, timeUs, value } of rows) builder.appendValue(ref, timeUs, value);
+  const bytes = builder.encode(header, 2);
+  assert.ok(bytes.length / rows.length <= 8, `${bytes.length / rows.length} bytes a reading, names included`);
+  const { columns } = decoded(bytes);
+  assert.equal(
+    rowsOf(columns),
+    rows.map(({ ref, timeUs, value }) => ({ ...device(ref), timeUs, value })),
+  );
+});
+
+round("version 2: many series, names that part within a surrogate pair, long names, far times", () => {
+  const tableNames = [
+    { device: deviceId("a𝄞"), metric: "m" },
+    { device: deviceId("a𝄟"), metric: "m" },
+    { device: deviceId("x".repeat(128)), metric: "temperature-of-the-outer-wall" },
+    { device: deviceId(`${"x".repeat(127)}y`), metric: "temperature-of-the-inner-wall" },
+    ...Array.from({ length: 400 }, (_, i) => ({ device: deviceId(`d${i * 7}`), metric: `m${i % 5}` })),
+  ];
+  const nameAt = (ref: number) => tableNames[ref] as (typeof tableNames)[number];
+  const builder = new RoundBuilder(nameAt);
+  const far = [0, -5, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 4.4e15];
+  for (const times of [far, [1_764_000_000_000_123, 1_764_000_000_001_123]]) {
+    builder.reset();
+    const rows = Array.from({ length: 1_000 }, (_, i) => ({
+      ref: (i * 31) % tableNames.length,
+      timeUs: times[i % times.length] as number,
+    }));
+    for (const { ref, timeUs } of rows) builder.appendValue(ref, timeUs, 1);
+    const { columns } = decoded(builder.encode(header, 2));
+    assert.equal(
+      rowsOf(columns),
+      rows.map(({ ref, timeUs }) => ({ ...nameAt(ref), timeUs, value: 1 })),
+    );
+  }
+});
+
+round("version 2: counts that the bytes cannot hold are refused before anything is allocated for them", () => {
+  const bytes = build([{ ref: 0, timeUs: 5, value: 1 }]).encode(header, 2);
+  // Behind magic, version, flags, round and epoch: readings, series, texts.
+  for (const at of [8, 9, 10]) {
+    const huge = Uint8Array.from([...bytes.subarray(0, at), 0xff, 0xff, 0x3f, ...bytes.subarray(at + 1)]);
+    const result = decodeRound(huge);
+    assert.not.ok(result.ok);
+  }
+});
+
+round("version 2: a few bytes that claim gigabytes of names are refused", () => {
+  const builder = new RoundBuilder((ref) => ({ device: deviceId(`${"n".repeat(60_000)}${ref}`), metric: "m" }));
+  for (let i = 0; i < 400; i++) builder.appendValue(i, i, 1);
+  const bytes = builder.encode(header, 2);
+  assert.ok(bytes.length < 100_000);
+  assert.not.ok(decodeRound(bytes).ok);
+});
+
+round("a gateway that knows version 1 only refuses version 2", () => {
+  const result = decodeRound(build([{ ref: 0, timeUs: 5, value: 1 }]).encode(header, 2), 1);
+  assert.is(result.ok ? "" : result.code, "unsupported-version");
 });
 
 const breakages: readonly [string, (view: DataView, bytes: Uint8Array) => void][] = [
@@ -178,7 +274,7 @@ for (const [what, spoil] of breakages) {
 
 round("another format version is named as such", () => {
   const bytes = build([]).encode(header);
-  bytes[4] = 2;
+  bytes[4] = 3;
   const result = decodeRound(bytes);
   assert.is(result.ok ? "" : result.code, "unsupported-version");
 });

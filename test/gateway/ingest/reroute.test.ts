@@ -89,7 +89,7 @@ test("a message waits with its readings; payload bytes, the oldest wait, stamps 
   one.took(50, 60);
   old.handOver((readings) => reroute(readings, { laneOf: (at) => (at === 1 ? two : one), partitionOf, refOf }), 99);
   assert.equal([old.builder.count, old.waitingMessages()], [0, 0]);
-  const [first, second] = [one.close(header, 99), two.close(header, 99)];
+  const [first, second] = [one.close(header, 1, 99), two.close(header, 2, 99)];
   assert.equal([first.readings, second.readings], [3, 1]);
   assert.equal([first.waiting.places, second.waiting.places], [[0, 2], [1]]);
   assert.equal([first.waiting.deadbands.map(({ note }) => note), second.waiting.deadbands.map(({ note }) => note)], [[0, 2], [1]]);

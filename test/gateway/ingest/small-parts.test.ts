@@ -137,7 +137,7 @@ rest("a lane closes into a round with its readings, messages and deadbands, and 
   lane.hold(partition(1), session, session.arrive(), () => undefined);
   assert.is(lane.waitingMessages(), 1);
   const header = { coordinator: gatewayId("gw-a"), session: sessionId("00".repeat(16)), round: 9, epoch: 1, clockSynchronised: true };
-  const round = lane.close(header, 77);
+  const round = lane.close(header, 2, 77);
   assert.equal([round.number, round.readings, round.waiting.sessions], [9, 1, [session]]);
   const decoded = decodeRound(round.bytes);
   assert.ok(decoded.ok && decoded.value.header.round === 9 && decoded.value.columns.count === 1);
