@@ -43,6 +43,8 @@ export interface GatewayTuning {
   /** Bytes of the readings log after which a checkpoint is due, and readings in the heads. */
   readonly checkpointLogBytes: number;
   readonly checkpointReadings: number;
+  /** Whether chunks are rolled up as they are sealed, and questions answered from rollups. */
+  readonly rollups: boolean;
   /** Bytes of the disk that readings leave free, for Raft, documents and checkpoints. */
   readonly reserveBytes: number;
   /** Bytes of applied log entries after which a snapshot of the site's state is due, so that the Raft log can be cut. */
@@ -62,6 +64,7 @@ export interface GatewayTuning {
 export const defaultTuning: GatewayTuning = {
   checkpointLogBytes: 32 << 20,
   checkpointReadings: 2_000_000,
+  rollups: true,
   reserveBytes: 64 << 20,
   raftSnapshotBytes: 8 << 20,
   raftSegmentBytes: 4 << 20,

@@ -1,7 +1,6 @@
 /** Aggregates as columns: everything that an `AggregateState` of any functions would hold, a row for each. */
 
-import type { ReadingValue } from "../lib/reading.ts";
-import { ValueType, valueTypeOf } from "../lib/reading.ts";
+import { type ReadingValue, ValueType, valueTypeOf } from "../lib/reading.ts";
 import type { ExactSum } from "./exact-sum.ts";
 import type { SeriesRun } from "./run.ts";
 
@@ -45,6 +44,12 @@ export class AggregateRows {
       texts: this.#texts,
     };
     this.sketches = options.sketches ? [] : undefined;
+  }
+
+  /** Texts that the values of `ends` are indexes of. */
+  setTexts(texts: readonly string[]): void {
+    this.#texts.length = 0;
+    for (const text of texts) this.#texts.push(text);
   }
 
   setSum(row: number, sum: ExactSum): void {

@@ -4,7 +4,7 @@
  */
 
 import { failure, type Result, success } from "../../lib/errors.ts";
-import { decodeChunk } from "../../series/chunk.ts";
+import { type Chunk, type ChunkStats, decodeChunk } from "../../series/chunk.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRange } from "../../series/run.ts";
 import type { Series } from "./series-index.ts";
@@ -30,12 +30,12 @@ export class SeriesReader {
 
   /**
    * Sorted unique runs of [fromUs, toUs) in ascending order. `visit` returns false to stop. What is read is the state at
-   * the time of the call.
+   * the time of the call. `whole`: what a chunk says of itself, when the run is exactly that chunk.
    */
   async scan(
     series: Series,
     range: { readonly fromUs: number; readonly toUs: number },
-    visit: (run: SeriesRun) => boolean,
+    visit: (run: SeriesRun, whole: ChunkStats | undefined) => boolean,
   ): Promise<Result<void>> {
     const heads = [series.head, series.sealing]
       .filter((head) => head !== undefined && head.count > 0)
@@ -46,14 +46,17 @@ export class SeriesReader {
       let next = 0;
       for (const cluster of group) {
         const runs: SeriesRun[] = [];
+        let alone: Chunk | undefined;
         for (const ref of cluster.refs) {
           const decoded = decodeChunkValue(series, ref, values[next++]);
           if (!decoded.ok) return decoded;
-          runs.push(sliceRange(decoded.value, cluster.fromUs, cluster.toUs));
+          alone = decoded.value;
+          runs.push(sliceRange(decoded.value.run, cluster.fromUs, cluster.toUs));
         }
         for (const head of heads) runs.push(sliceRange(head, cluster.fromUs, cluster.toUs));
         const merged = mergeRuns(runs).run;
-        if (merged.count > 0 && !visit(merged)) return success(undefined);
+        const whole = merged === alone?.run ? alone.stats : undefined;
+        if (merged.count > 0 && !visit(merged, whole)) return success(undefined);
       }
     }
     return success(undefined);
@@ -73,11 +76,11 @@ export class SeriesReader {
   }
 }
 
-function decodeChunkValue(series: Series, ref: ChunkRef, value: Uint8Array | undefined): Result<SeriesRun> {
+function decodeChunkValue(series: Series, ref: ChunkRef, value: Uint8Array | undefined): Result<Chunk> {
   const where = `chunk of ${series.device} ${series.metric} from ${new Date(ref.minUs / 1_000).toISOString()}`;
   if (value === undefined) return failure("data-damaged", `the ${where} is missing from the store`);
   const decoded = decodeChunk(series.hash, value);
-  return decoded.ok ? success(decoded.value.run) : failure("data-damaged", `the ${where} is damaged: ${decoded.message}`);
+  return decoded.ok ? success(decoded.value) : failure("data-damaged", `the ${where} is damaged: ${decoded.message}`);
 }
 
 /** Tiles the range: each cluster answers for the time from its first reading to the next cluster's. */

@@ -15,6 +15,7 @@ import { runValueAt, sliceRows } from "../../series/run.ts";
 import type { GatewayContext } from "../context.ts";
 import { type CheckpointRecord, type ReadingsLog, RecordKind } from "../readings-log.ts";
 import { ChunkLedger } from "./chunk-ledger.ts";
+import { deletesWithRollups, rollupPuts } from "./rollups.ts";
 import { packSealed, unpackSealed } from "./sealed-value.ts";
 import { type Series, SeriesIndex } from "./series-index.ts";
 import {
@@ -211,7 +212,7 @@ export class SeriesStore {
     const ledger = this.#ledger.copy();
     const added: AddedChunk[] = [];
     let conflicts = 0;
-    let operations: StoreOperation[] = this.#leftovers.map((key) => ({ type: "delete", key }));
+    let operations: StoreOperation[] = this.#leftovers.flatMap(deletesWithRollups);
     let bytes = 0;
     let verified = 0;
     for (const series of sealing) {
@@ -231,6 +232,7 @@ export class SeriesStore {
         const value = encodeChunk(series.hash, run);
         operations.push({ type: "put", key, value });
         bytes += value.length;
+        if (this.#context.tuning.rollups) operations.push(...rollupPuts(series.hash, key, run));
         this.#leftovers.push(key);
         ledger.add(key, run.count);
         added.push({ series, ref: { series: series.id, minUs, maxUs, count: run.count, checkpoint: number, key } });
@@ -259,7 +261,7 @@ export class SeriesStore {
     await this.#options.store.write(
       [
         { type: "put", key: metaKey("checkpoint"), value: packSealed(this.#context.packing, stored) },
-        ...doubtful.map((key) => ({ type: "delete" as const, key })),
+        ...doubtful.flatMap(deletesWithRollups),
       ],
       { sync: true },
     );
@@ -341,7 +343,7 @@ export class SeriesStore {
       const ref = parseChunkKey(key);
       if (ref === undefined) return "a chunk's key is malformed";
       if (ref.checkpoint > (this.#stored?.number ?? 0)) {
-        unfinished.push({ type: "delete", key });
+        unfinished.push(...deletesWithRollups(key));
         return undefined;
       }
       const series = byId.get(ref.series);

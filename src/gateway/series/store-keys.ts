@@ -5,6 +5,8 @@
  *     "m" name                                                     node-local meta records
  *     "s" series u32                                               name of the series (MessagePack and CRC-32C)
  *     "c" series u32, min time u64 µs, max time u64 µs, readings u32, checkpoint u32, part u16      one chunk
+ *     "h" series u32, … as in the key of its chunk                 rollup of a chunk by the hour (`rollups.ts`)
+ *     "n" series u32, … as in the key of its chunk                 rollup of a chunk by the minute
  *     "r" job, 0, window start u64 ms, revision u32                rows of one committed revision of a run
  */
 

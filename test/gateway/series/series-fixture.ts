@@ -2,7 +2,7 @@
 
 import { RoundBuilder } from "../../../src/core/round/round-builder.ts";
 import { decodeRound } from "../../../src/core/round/round-codec.ts";
-import type { GatewayContext } from "../../../src/gateway/context.ts";
+import { defaultTuning, type GatewayContext } from "../../../src/gateway/context.ts";
 import { Inbox } from "../../../src/gateway/inbox.ts";
 import { type CheckpointRecord, parseRecord, ReadingsLog, RecordKind } from "../../../src/gateway/readings-log.ts";
 import { SeriesReader } from "../../../src/gateway/series/series-reader.ts";
@@ -159,6 +159,7 @@ export class SeriesSite {
         },
         cancel: () => undefined,
       },
+      tuning: defaultTuning,
       ports: { hash64: testHash64 },
       diagnostics: { debug: say, info: say, warn: say, error: say },
     };
