@@ -26,6 +26,8 @@ const partSum = 1;
 const partExtremes = 2;
 const partEnds = 4;
 const partSketch = 8;
+/** Those that look at the numbers. */
+const partsNumeric = partSum | partExtremes | partSketch;
 
 interface End {
   readonly timeUs: number;
@@ -64,7 +66,7 @@ export class AggregateState {
   add(run: SeriesRun, from = 0, to = run.count, profile: NumberProfile | undefined = profileOf(run, from, to)): void {
     if (from >= to) return;
     this.#count += to - from;
-    if ((this.#parts & (partSum | partExtremes | partSketch)) !== 0) {
+    if ((this.#parts & partsNumeric) !== 0) {
       if (profile?.grid === undefined) this.#addNumeric(run, from, to);
       else this.#addPlain(run.numbers, from, to, profile.grid);
     }
@@ -100,7 +102,7 @@ export class AggregateState {
    */
   addRow(rows: AggregateRows, row: number): void {
     this.#count += rows.counts[row] as number;
-    this.#numericCount += rows.numericCounts[row] as number;
+    if ((this.#parts & partsNumeric) !== 0) this.#numericCount += rows.numericCounts[row] as number;
     if (this.#sum !== undefined) {
       this.#negativeInfinities += rows.negativeInfinities[row] as number;
       this.#positiveInfinities += rows.positiveInfinities[row] as number;
@@ -108,8 +110,10 @@ export class AggregateState {
       if (wide === undefined) this.#sum.addPair(rows.sums[row * 2] as number, rows.sums[row * 2 + 1] as number);
       else this.#sum.merge(wide);
     }
-    this.#min = Math.min(this.#min, rows.mins[row] as number);
-    this.#max = Math.max(this.#max, rows.maxes[row] as number);
+    if ((this.#parts & partExtremes) !== 0) {
+      this.#min = Math.min(this.#min, rows.mins[row] as number);
+      this.#max = Math.max(this.#max, rows.maxes[row] as number);
+    }
     if ((this.#parts & partEnds) !== 0) {
       const { ends } = rows;
       this.#offerFirst({ timeUs: ends.times[row * 2] as number, value: runValueAt(ends, row * 2) });

@@ -57,6 +57,12 @@ rollup("rows are the readings of their windows: states and digests, to the byte"
         expected.add(run, from, to);
         const state = new AggregateState(functions);
         state.addRow(rows, row);
+        for (const part of all) {
+          const [one, other] = [new AggregateState([part]), new AggregateState([part])];
+          one.addRow(rows, row);
+          other.add(run, from, to);
+          assert.equal(one.encode(), other.encode());
+        }
         assert.equal(state.encode(), expected.encode());
         assert.equal(state.finish(), expected.finish());
         const digest = { count: rows.counts[row], low: digests[row * 2], high: digests[row * 2 + 1] };
