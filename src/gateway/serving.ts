@@ -246,6 +246,7 @@ export class Serving {
     this.queries = new Queries({
       self: context.self,
       hash64: ports.hash64,
+      clock,
       requests,
       local: this.localReader,
       fanOut,

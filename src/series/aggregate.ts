@@ -12,7 +12,7 @@
 
 import type { AggregateFunction } from "../lib/aggregate-function.ts";
 import { assert, unreachable } from "../lib/assert.ts";
-import { ByteReader, type Decoded, decodeError } from "../lib/byte-reader.ts";
+import { ByteReader, type Decoded } from "../lib/byte-reader.ts";
 import { ByteWriter } from "../lib/byte-writer.ts";
 import { compareValues, type ReadingValue, ValueType, valueTypeOf } from "../lib/reading.ts";
 import type { AggregateRows } from "./aggregate-rows.ts";
@@ -176,11 +176,17 @@ export class AggregateState {
   /** See `decodeAggregateState`. */
   static decode(functions: readonly AggregateFunction[], bytes: Uint8Array): Decoded<AggregateState> {
     const reader = new ByteReader(bytes);
+    return reader.finish(AggregateState.read(reader, functions));
+  }
+
+  /** A state of these functions from where the reader stands; it is worth something once the reader has no problem. */
+  static read(reader: ByteReader, functions: readonly AggregateFunction[], expected = partsOf(functions)): AggregateState {
+    const state = new AggregateState(functions, expected);
     const format = reader.u8();
     if (reader.problem === undefined && format !== version) {
-      return decodeError("unsupported-version", `aggregate state format ${format}; this version reads ${version}`);
+      reader.fail("unsupported-version", `aggregate state format ${format}; this version reads ${version}`);
+      return state;
     }
-    const state = new AggregateState(functions);
     const parts = reader.u8();
     if (parts !== state.#parts) reader.fail("damaged", "an aggregate state is of other functions");
     state.#count = reader.varint();
@@ -207,7 +213,7 @@ export class AggregateState {
       if (state.#sketch.count !== state.#numericCount)
         reader.fail("damaged", "the sketch of an aggregate state has another number of readings");
     }
-    return reader.finish(state);
+    return state;
   }
 
   #addNumeric(run: SeriesRun, from: number, to: number): void {

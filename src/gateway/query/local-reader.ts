@@ -19,6 +19,7 @@ import type { Rollups } from "../series/rollups.ts";
 import type { Series, SeriesIndex } from "../series/series-index.ts";
 import type { SeriesReader } from "../series/series-reader.ts";
 import { type Group, GroupTable } from "./group-table.ts";
+import { LoopTurns } from "./loop-turns.ts";
 import { answerFromRollups, levelsFor } from "./rollup-answer.ts";
 import { WindowCursor, type WindowPlan } from "./window-cursor.ts";
 import type {
@@ -97,7 +98,7 @@ export class LocalReader {
     if (request.partitions.length > 1 && this.#willExceed(request, asked.value)) return failure("too-large", tooManyRows);
     const byPartition = new Map<Partition, Partial>();
     const cursor = new WindowCursor(this.#options.calendar, request);
-    const turns = new Turns(this.#options.clock);
+    const turns = new LoopTurns(this.#options.clock);
     let rows = 0;
     for (const series of this.#selected(request.selector, asked.value, undefined)) {
       const partial = byPartition.get(series.partition) ?? { table: new GroupTable(request.functions), digest: emptyDigest };
@@ -109,17 +110,19 @@ export class LocalReader {
       rows += group.rows.length - before;
       if (rows > replyRowsMax) return failure("too-large", tooManyRows);
       if (partial.digest.count > 0) byPartition.set(series.partition, partial);
-      if (turns.due()) await turns.end();
+      if (turns.isDue()) await turns.end();
     }
     const partitions: PartitionPartial[] = [];
     let bytes = 0;
     for (const [at, { table, digest }] of byPartition) {
-      const groups = table.encode();
+      const groups = request.packed === true ? [] : table.encode();
+      const packed = request.packed === true ? { packed: table.encodePacked() } : {};
+      bytes += packed.packed?.length ?? 0;
       for (const group of groups) bytes += group.state.length + 48;
       if (bytes > replyBytesMax) return failure("too-large", tooManyRows);
-      partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, groups });
-      turns.worked(groups.length * readingsPerRow);
-      if (turns.due()) await turns.end();
+      partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, groups, ...packed });
+      turns.worked({ rows: table.size });
+      if (turns.isDue()) await turns.end();
     }
     return success({ partitions });
   }
@@ -160,7 +163,7 @@ export class LocalReader {
       readonly key: readonly string[];
       readonly group: Group;
       readonly cursor: WindowCursor;
-      readonly turns: Turns;
+      readonly turns: LoopTurns;
       readonly rowsMax: number;
     },
   ): Promise<Result<void>> {
@@ -184,7 +187,7 @@ export class LocalReader {
             add: ({ rows, digests }, row) => {
               digested({ count: rows.counts[row] as number, low: digests[row * 2] as number, high: digests[row * 2 + 1] as number });
               group.stateOf(cursor.fromMs, cursor.toMs).addRow(rows, row);
-              turns.worked(readingsPerRow);
+              turns.worked({ rows: 1 });
             },
             isFull: () => group.rows.length > into.rowsMax,
           });
@@ -193,7 +196,7 @@ export class LocalReader {
       const scanned = await this.#options.reader.scan(series, range, (run, stats) => {
         digested(stats?.digest ?? digestRun(series.hash, run));
         addRun(group, cursor, run, stats);
-        turns.worked(run.count);
+        turns.worked({ readings: run.count });
         return group.rows.length <= into.rowsMax;
       });
       if (!scanned.ok) return scanned;
@@ -256,36 +259,6 @@ function addRun(group: Group, cursor: WindowCursor, run: SeriesRun, stats: Chunk
     const end = cursor.endOfWindow(run, row);
     group.stateOf(cursor.fromMs, cursor.toMs).add(run, row, end, profile);
     row = end;
-  }
-}
-
-/** Readings that are aggregated in one go: a few milliseconds of a small board's processor. */
-const turnReadingsMax = 400_000;
-/** A row of a rollup, or of the reply, takes as long as so many readings. */
-const readingsPerRow = 10;
-
-/** Lets the event loop run in the course of a long question. */
-class Turns {
-  readonly #clock: Clock;
-  #readings = 0;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  worked(readings: number): void {
-    this.#readings += readings;
-  }
-
-  due(): boolean {
-    return this.#readings >= turnReadingsMax;
-  }
-
-  async end(): Promise<void> {
-    this.#readings = 0;
-    await new Promise<void>((resolve) => {
-      this.#clock.schedule(0, resolve);
-    });
   }
 }
 

@@ -56,7 +56,9 @@ class Answer {
   }
 
   async take(stretches: readonly Stretch[]): Promise<void> {
-    const rollups = await this.#rollupsFor(stretches.flatMap(({ alone }) => alone ?? []));
+    const chunks: ChunkRef[] = [];
+    for (const { alone } of stretches) if (alone !== undefined) chunks.push(alone);
+    const rollups = await this.#rollupsFor(chunks);
     for (const stretch of stretches) {
       const found = stretch.alone === undefined ? undefined : rollups.get(stretch.alone);
       if (found === undefined || found.length === 0) this.#leave(stretch);
