@@ -55,6 +55,8 @@ export interface GatewayTuning {
   /** Scrub: the time in which all chunks are to be looked at once, and a bound that goes before it. */
   readonly scrubPassMs: number;
   readonly scrubBytesPerSecond: number;
+  /** Whether chunks are rolled up as they are sealed, and questions answered from rollups. */
+  readonly rollups: boolean;
   /** Bytes of the disk that readings leave free, for Raft, documents and checkpoints. */
   readonly reserveBytes: number;
   /** Bytes of applied log entries after which a snapshot of the site's state is due, so that the Raft log can be cut. */
@@ -82,6 +84,7 @@ export const defaultTuning: GatewayTuning = {
   compactionQuietMs: 3_600_000,
   scrubPassMs: 86_400_000,
   scrubBytesPerSecond: 4 << 20,
+  rollups: true,
   reserveBytes: 64 << 20,
   raftSnapshotBytes: 8 << 20,
   raftSegmentBytes: 4 << 20,

@@ -47,6 +47,7 @@ import { Registrar } from "./registrar.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
 import { RingGate } from "./ring-gate.ts";
+import { Rollups } from "./series/rollups.ts";
 import { SeriesReader } from "./series/series-reader.ts";
 import type { SeriesStore } from "./series/series-store.ts";
 import type { MemberAddress } from "./service.ts";
@@ -236,6 +237,13 @@ export class Serving {
       calendar: this.calendar,
       ring: currentRing,
       labelsOf,
+      clock,
+      rollups: context.tuning.rollups
+        ? new Rollups({
+            store: options.store,
+            damaged: (where, why) => context.diagnostics.warn("rollup-damaged", { where, why, next: "the readings themselves are read" }),
+          })
+        : undefined,
     });
     const fanOut = new FanOut({
       self: context.self,
@@ -247,6 +255,7 @@ export class Serving {
     this.queries = new Queries({
       self: context.self,
       hash64: ports.hash64,
+      clock,
       requests,
       local: this.localReader,
       fanOut,

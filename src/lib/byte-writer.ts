@@ -49,7 +49,8 @@ export class ByteWriter {
 
   /** Unsigned LEB128 of a whole number in [0, 2^53). One to eight bytes. */
   varint(value: number): void {
-    assert(Number.isSafeInteger(value) && value >= 0, `varint of ${value}`);
+    // The message is made only when it is needed: this is called for every field of everything.
+    if (!(Number.isSafeInteger(value) && value >= 0)) assert(false, `varint of ${value}`);
     this.#reserve(8);
     let rest = value;
     while (rest >= 0x80) {
@@ -61,7 +62,7 @@ export class ByteWriter {
 
   /** A signed whole number, |value| < 2^53: its sign in the lowest bit of the first byte, six bits, then LEB128 of the rest. */
   signedVarint(value: number): void {
-    assert(Number.isSafeInteger(value), `signed varint of ${value}`);
+    if (!Number.isSafeInteger(value)) assert(false, `signed varint of ${value}`);
     this.#reserve(8);
     const magnitude = value < 0 ? -value : value;
     const sign = value < 0 ? 1 : 0;

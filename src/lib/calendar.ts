@@ -45,6 +45,11 @@ export class Calendar {
     this.#format = format.resolvedOptions().timeZone === "UTC" ? undefined : format;
   }
 
+  /** Whether local time is UTC at all times. */
+  isUtc(): boolean {
+    return this.#format === undefined;
+  }
+
   /** Local time minus UTC, in milliseconds, at an instant. */
   offsetAt(instantMs: number): number {
     if (this.#format === undefined) return 0;
@@ -89,6 +94,11 @@ export function isTimeZone(timeZone: string): boolean {
 /** The window of `windowMs` (a whole number > 0) that an instant (epoch ms) is in. */
 export function windowAt(calendar: Calendar, instantMs: number, windowMs: number): TimeWindow {
   return windowMs <= hourMs ? shortWindow(calendar, instantMs, windowMs) : wallClockWindow(calendar, instantMs, windowMs);
+}
+
+/** Whether all windows of this length are multiples of it since the epoch: then they need not be looked up. */
+export function areWindowsRegular(calendar: Calendar, windowMs: number): boolean {
+  return calendar.isUtc() && (windowMs <= hourMs || windowMs >= dayMs || dayMs % windowMs === 0);
 }
 
 /** The windows that overlap [fromMs, toMs), in order; no more than the first `max`. */

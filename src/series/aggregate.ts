@@ -12,10 +12,12 @@
 
 import type { AggregateFunction } from "../lib/aggregate-function.ts";
 import { assert, unreachable } from "../lib/assert.ts";
-import { ByteReader, type Decoded, decodeError } from "../lib/byte-reader.ts";
+import { ByteReader, type Decoded } from "../lib/byte-reader.ts";
 import { ByteWriter } from "../lib/byte-writer.ts";
 import { compareValues, type ReadingValue, ValueType, valueTypeOf } from "../lib/reading.ts";
-import { ExactSum } from "./exact-sum.ts";
+import type { AggregateRows } from "./aggregate-rows.ts";
+import { ExactSum, type SumGrid } from "./exact-sum.ts";
+import { type NumberProfile, profileOf } from "./number-profile.ts";
 import { runTypeAt, runValueAt, type SeriesRun } from "./run.ts";
 import { QuantileSketch } from "./sketch.ts";
 
@@ -24,6 +26,8 @@ const partSum = 1;
 const partExtremes = 2;
 const partEnds = 4;
 const partSketch = 8;
+/** Those that look at the numbers. */
+const partsNumeric = partSum | partExtremes | partSketch;
 
 interface End {
   readonly timeUs: number;
@@ -36,7 +40,7 @@ export class AggregateState {
   #count = 0;
   /** Numbers that are not NaN, and booleans. */
   #numericCount = 0;
-  #sum = new ExactSum();
+  #sum: ExactSum | undefined;
   #negativeInfinities = 0;
   #positiveInfinities = 0;
   #min = Number.POSITIVE_INFINITY;
@@ -45,11 +49,12 @@ export class AggregateState {
   #last: End | undefined;
   #sketch: QuantileSketch | undefined;
 
-  /** The state of no readings. Only what the functions need is kept. */
-  constructor(functions: readonly AggregateFunction[]) {
+  /** The state of no readings. Only what the functions need is kept. `parts`: of these functions, where the caller has them. */
+  constructor(functions: readonly AggregateFunction[], parts = partsOf(functions)) {
     this.#functions = functions;
-    this.#parts = functions.reduce((parts, each) => parts | partOf(each), 0);
-    this.#sketch = (this.#parts & partSketch) === 0 ? undefined : new QuantileSketch();
+    this.#parts = parts;
+    this.#sum = (parts & partSum) === 0 ? undefined : new ExactSum();
+    this.#sketch = (parts & partSketch) === 0 ? undefined : new QuantileSketch();
   }
 
   /** Readings added, of any type. */
@@ -57,11 +62,14 @@ export class AggregateState {
     return this.#count;
   }
 
-  /** Rows [from, to) of a sorted unique run. */
-  add(run: SeriesRun, from = 0, to = run.count): void {
+  /** Rows [from, to) of a sorted unique run. `profile`: of the run or of a run that it is part of. */
+  add(run: SeriesRun, from = 0, to = run.count, profile: NumberProfile | undefined = profileOf(run, from, to)): void {
     if (from >= to) return;
     this.#count += to - from;
-    if ((this.#parts & (partSum | partExtremes | partSketch)) !== 0) this.#addNumeric(run, from, to);
+    if ((this.#parts & partsNumeric) !== 0) {
+      if (profile?.grid === undefined) this.#addNumeric(run, from, to);
+      else this.#addPlain(run.numbers, from, to, profile.grid);
+    }
     if ((this.#parts & partEnds) !== 0) {
       this.#offerFirst({ timeUs: run.times[from] as number, value: runValueAt(run, from) });
       this.#offerLast({ timeUs: run.times[to - 1] as number, value: runValueAt(run, to - 1) });
@@ -73,7 +81,7 @@ export class AggregateState {
     assert(other.#parts === this.#parts, "states of the same functions are merged");
     this.#count += other.#count;
     this.#numericCount += other.#numericCount;
-    this.#sum.merge(other.#sum);
+    if (other.#sum !== undefined) this.#sum?.merge(other.#sum);
     this.#negativeInfinities += other.#negativeInfinities;
     this.#positiveInfinities += other.#positiveInfinities;
     this.#min = Math.min(this.#min, other.#min);
@@ -88,13 +96,68 @@ export class AggregateState {
     return this.#functions.map((each) => this.#valueOf(each));
   }
 
+  /**
+   * What was aggregated before: a row whose readings are none of this state's. Rows that are to serve quantiles have
+   * sketches.
+   */
+  addRow(rows: AggregateRows, row: number): void {
+    this.#count += rows.counts[row] as number;
+    if ((this.#parts & partsNumeric) !== 0) this.#numericCount += rows.numericCounts[row] as number;
+    if (this.#sum !== undefined) {
+      this.#negativeInfinities += rows.negativeInfinities[row] as number;
+      this.#positiveInfinities += rows.positiveInfinities[row] as number;
+      const wide = rows.wideSums.get(row);
+      if (wide === undefined) this.#sum.addPair(rows.sums[row * 2] as number, rows.sums[row * 2 + 1] as number);
+      else this.#sum.merge(wide);
+    }
+    if ((this.#parts & partExtremes) !== 0) {
+      this.#min = Math.min(this.#min, rows.mins[row] as number);
+      this.#max = Math.max(this.#max, rows.maxes[row] as number);
+    }
+    if ((this.#parts & partEnds) !== 0) {
+      const { ends } = rows;
+      this.#offerFirst({ timeUs: ends.times[row * 2] as number, value: runValueAt(ends, row * 2) });
+      this.#offerLast({ timeUs: ends.times[row * 2 + 1] as number, value: runValueAt(ends, row * 2 + 1) });
+    }
+    if (this.#sketch !== undefined) {
+      const bytes = rows.sketches?.[row];
+      assert(bytes !== undefined, "rows without sketches are asked for no quantiles");
+      this.#sketch.merge(QuantileSketch.decode(new ByteReader(bytes)));
+    }
+  }
+
+  /** Writes a state of all parts, and not of nothing, into a row. */
+  toRow(rows: AggregateRows, row: number): void {
+    assert(this.#sum !== undefined && this.#first !== undefined && this.#last !== undefined, "a row has all parts");
+    rows.counts[row] = this.#count;
+    rows.numericCounts[row] = this.#numericCount;
+    rows.negativeInfinities[row] = this.#negativeInfinities;
+    rows.positiveInfinities[row] = this.#positiveInfinities;
+    rows.setSum(row, this.#sum);
+    rows.mins[row] = this.#min;
+    rows.maxes[row] = this.#max;
+    rows.setEnd(row * 2, this.#first.timeUs, this.#first.value);
+    rows.setEnd(row * 2 + 1, this.#last.timeUs, this.#last.value);
+    if (rows.sketches === undefined) return;
+    assert(this.#sketch !== undefined, "rows with sketches are made of states with sketches");
+    const writer = new ByteWriter(64);
+    this.#sketch.encode(writer);
+    rows.sketches[row] = writer.finish();
+  }
+
   encode(): Uint8Array {
     const writer = new ByteWriter(64);
+    this.encodeTo(writer);
+    return writer.finish();
+  }
+
+  /** The bytes of `encode`, behind what the writer holds. */
+  encodeTo(writer: ByteWriter): void {
     writer.u8(version);
     writer.u8(this.#parts);
     writer.varint(this.#count);
     writer.varint(this.#numericCount);
-    if ((this.#parts & partSum) !== 0) {
+    if (this.#sum !== undefined) {
       writer.varint(this.#negativeInfinities);
       writer.varint(this.#positiveInfinities);
       this.#sum.encode(writer);
@@ -108,17 +171,22 @@ export class AggregateState {
       writeEnd(writer, this.#last);
     }
     this.#sketch?.encode(writer);
-    return writer.finish();
   }
 
   /** See `decodeAggregateState`. */
   static decode(functions: readonly AggregateFunction[], bytes: Uint8Array): Decoded<AggregateState> {
     const reader = new ByteReader(bytes);
+    return reader.finish(AggregateState.read(reader, functions));
+  }
+
+  /** A state of these functions from where the reader stands; it is worth something once the reader has no problem. */
+  static read(reader: ByteReader, functions: readonly AggregateFunction[], expected = partsOf(functions)): AggregateState {
+    const state = new AggregateState(functions, expected);
     const format = reader.u8();
     if (reader.problem === undefined && format !== version) {
-      return decodeError("unsupported-version", `aggregate state format ${format}; this version reads ${version}`);
+      reader.fail("unsupported-version", `aggregate state format ${format}; this version reads ${version}`);
+      return state;
     }
-    const state = new AggregateState(functions);
     const parts = reader.u8();
     if (parts !== state.#parts) reader.fail("damaged", "an aggregate state is of other functions");
     state.#count = reader.varint();
@@ -145,12 +213,12 @@ export class AggregateState {
       if (state.#sketch.count !== state.#numericCount)
         reader.fail("damaged", "the sketch of an aggregate state has another number of readings");
     }
-    return reader.finish(state);
+    return state;
   }
 
   #addNumeric(run: SeriesRun, from: number, to: number): void {
     const { numbers, types } = run;
-    const sums = (this.#parts & partSum) !== 0;
+    const sum = this.#sum;
     const sketch = this.#sketch;
     let count = 0;
     let min = this.#min;
@@ -162,7 +230,7 @@ export class AggregateState {
       count++;
       if (value < min) min = value;
       if (value > max) max = value;
-      if (sums) this.#addToSum(value);
+      if (sum !== undefined) this.#addToSum(sum, value);
       if (sketch !== undefined) sketch.add(value);
     }
     this.#numericCount += count;
@@ -170,11 +238,31 @@ export class AggregateState {
     this.#max = max;
   }
 
-  #addToSum(value: number): void {
+  /** Finite numbers only: nothing has to be asked of a single one. */
+  #addPlain(numbers: Float64Array, from: number, to: number, grid: SumGrid): void {
+    this.#numericCount += to - from;
+    if ((this.#parts & partExtremes) !== 0) {
+      let min = this.#min;
+      let max = this.#max;
+      for (let i = from; i < to; i++) {
+        const value = numbers[i] as number;
+        if (value < min) min = value;
+        if (value > max) max = value;
+      }
+      // −0 counts as 0.
+      this.#min = min + 0;
+      this.#max = max + 0;
+    }
+    this.#sum?.addColumn(numbers, from, to, grid);
+    const sketch = this.#sketch;
+    if (sketch !== undefined) for (let i = from; i < to; i++) sketch.add((numbers[i] as number) + 0);
+  }
+
+  #addToSum(sum: ExactSum, value: number): void {
     // Infinities are counted, not summed: they would turn the partials into NaN.
     if (value === Number.POSITIVE_INFINITY) this.#positiveInfinities++;
     else if (value === Number.NEGATIVE_INFINITY) this.#negativeInfinities++;
-    else this.#sum.add(value);
+    else sum.add(value);
   }
 
   // Within a series no two readings have one time; between series, the greater value decides.
@@ -217,13 +305,18 @@ export class AggregateState {
     if (this.#numericCount === 0 || (this.#positiveInfinities > 0 && this.#negativeInfinities > 0)) return null;
     if (this.#positiveInfinities > 0) return Number.POSITIVE_INFINITY;
     if (this.#negativeInfinities > 0) return Number.NEGATIVE_INFINITY;
-    return this.#sum.value(divisor);
+    return this.#sum?.value(divisor) ?? null;
   }
 }
 
 /** A state of these functions from bytes that may be anything. */
 export function decodeAggregateState(functions: readonly AggregateFunction[], bytes: Uint8Array): Decoded<AggregateState> {
   return AggregateState.decode(functions, bytes);
+}
+
+/** Which parts states of these functions have: for `new AggregateState`. */
+export function partsOf(functions: readonly AggregateFunction[]): number {
+  return functions.reduce((parts, each) => parts | partOf(each), 0);
 }
 
 function partOf(each: AggregateFunction): number {

@@ -26,6 +26,7 @@ export function drawTunables(random: Random): Tunables {
       ...defaultTuning,
       checkpointLogBytes: random.pick([1 << 14, 1 << 20]),
       checkpointReadings: random.pick([50, 300, 1_000_000]),
+      rollups: true,
       raftSnapshotBytes: random.pick([1_000, 10_000, 1 << 20]),
       raftSegmentBytes: random.pick([2_000, 20_000, 4 << 20]),
       sessionEntriesMax: random.pick([25, 250, sessionEntriesMax]),

@@ -4,16 +4,24 @@
 
 import type { RingState } from "../../core/ring/owner-changes.ts";
 import { isOwner } from "../../core/ring/owner-table.ts";
-import { type Calendar, windowAt } from "../../lib/calendar.ts";
+import type { Calendar } from "../../lib/calendar.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import { isLiteralGlob, matchesGlob } from "../../lib/glob.ts";
 import { type DeviceId, deviceId, type GatewayId, type Partition, partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { ChunkStats } from "../../series/chunk-stats.ts";
 import { addDigests, type Digest, digestRun, emptyDigest } from "../../series/digest.ts";
-import { lowerBound, type SeriesRun, sliceRows } from "../../series/run.ts";
+import { profileOf, profileOfChunk } from "../../series/number-profile.ts";
+import { type SeriesRun, sliceRows } from "../../series/run.ts";
+import type { UsRange } from "../series/rollup-plan.ts";
+import type { Rollups } from "../series/rollups.ts";
 import type { Series, SeriesIndex } from "../series/series-index.ts";
 import type { SeriesReader } from "../series/series-reader.ts";
-import { GroupTable } from "./group-table.ts";
+import { type Group, GroupTable } from "./group-table.ts";
+import { LoopTurns } from "./loop-turns.ts";
+import { answerFromRollups, levelsFor } from "./rollup-answer.ts";
+import { WindowCursor, type WindowPlan } from "./window-cursor.ts";
 import type {
   AggregateReply,
   AggregateRequest,
@@ -32,6 +40,15 @@ export interface LocalReaderOptions {
   readonly calendar: Calendar;
   readonly ring: () => RingState;
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
+  readonly clock: Clock;
+  /** `undefined`: every question is answered from the readings themselves. */
+  readonly rollups: Rollups | undefined;
+}
+
+/** What a partition has given to the question so far. */
+interface Partial {
+  readonly table: GroupTable;
+  digest: Digest;
 }
 
 /** Rows of one reply to an aggregate; an owner that would exceed it says so, and is asked in halves. */
@@ -78,59 +95,118 @@ export class LocalReader {
   async aggregate(request: AggregateRequest): Promise<Result<AggregateReply>> {
     const asked = this.#checked(request);
     if (!asked.ok) return asked;
-    const byPartition = new Map<Partition, { table: GroupTable; digest: Digest }>();
+    if (request.partitions.length > 1 && this.#willExceed(request, asked.value)) return failure("too-large", tooManyRows);
+    const byPartition = new Map<Partition, Partial>();
+    const cursor = new WindowCursor(this.#options.calendar, request);
+    const turns = new LoopTurns(this.#options.clock);
     let rows = 0;
     for (const series of this.#selected(request.selector, asked.value, undefined)) {
       const partial = byPartition.get(series.partition) ?? { table: new GroupTable(request.functions), digest: emptyDigest };
       const key = groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device));
-      const seen = partial.table.keySeed(key);
-      const scanned = await this.#options.reader.scan(series, { fromUs: request.fromUs, toUs: request.toUs }, (run) => {
-        partial.digest = addDigests(
-          partial.digest,
-          addDigests(digestRun(series.hash, run), {
-            count: 0,
-            low: Math.imul(seen.low, run.count) >>> 0,
-            high: Math.imul(seen.high, run.count) >>> 0,
-          }),
-        );
-        const before = partial.table.size;
-        this.addWindows(partial.table, key, run, request);
-        rows += partial.table.size - before;
-        return rows <= replyRowsMax;
-      });
-      if (!scanned.ok) return scanned;
+      const group = partial.table.group(key);
+      const before = group.rows.length;
+      const added = await this.#addSeries(series, request, { partial, key, group, cursor, turns, rowsMax: before + replyRowsMax - rows });
+      if (!added.ok) return added;
+      rows += group.rows.length - before;
       if (rows > replyRowsMax) return failure("too-large", tooManyRows);
       if (partial.digest.count > 0) byPartition.set(series.partition, partial);
+      if (turns.isDue()) await turns.end();
     }
-    const partitions = [...byPartition].map(
-      ([at, { table, digest }]): PartitionPartial => ({
-        partition: at,
-        digest: formatDigest(digest),
-        count: digest.count,
-        groups: table.encode(),
-      }),
-    );
-    const bytes = partitions.reduce((sum, partial) => sum + partial.groups.reduce((all, group) => all + group.state.length + 48, 0), 0);
-    return bytes > replyBytesMax ? failure("too-large", tooManyRows) : success({ partitions });
+    const partitions: PartitionPartial[] = [];
+    let bytes = 0;
+    for (const [at, { table, digest }] of byPartition) {
+      const groups = request.packed === true ? [] : table.encode();
+      const packed = request.packed === true ? { packed: table.encodePacked() } : {};
+      bytes += packed.packed?.length ?? 0;
+      for (const group of groups) bytes += group.state.length + 48;
+      if (bytes > replyBytesMax) return failure("too-large", tooManyRows);
+      partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, groups, ...packed });
+      turns.worked({ rows: table.size });
+      if (turns.isDue()) await turns.end();
+    }
+    return success({ partitions });
+  }
+
+  /**
+   * Whether the chunks alone let expect more rows than a reply holds: then halves are asked for before the work is done, not
+   * after. An estimate: it never decides about a single partition.
+   */
+  #willExceed(request: AggregateRequest, asked: ReadonlySet<Partition>): boolean {
+    if (request.windowMs === 0) return false;
+    const windowUs = request.windowMs * 1_000;
+    const rowsByGroup = new Map<string, number>();
+    let rows = 0;
+    for (const series of this.#selected(request.selector, asked, undefined)) {
+      let windows = 0;
+      for (const { minUs, maxUs, count } of series.chunks) {
+        const fromUs = Math.max(minUs, request.fromUs);
+        const toUs = Math.min(maxUs, request.toUs);
+        if (fromUs <= toUs) windows += Math.min(count, Math.ceil((toUs - fromUs + 1) / windowUs));
+      }
+      // Series of one group share its windows.
+      const name = JSON.stringify([series.partition, groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device))]);
+      const known = rowsByGroup.get(name) ?? 0;
+      if (windows <= known) continue;
+      rows += windows - known;
+      rowsByGroup.set(name, windows);
+      if (rows > replyRowsMax) return true;
+    }
+    return false;
+  }
+
+  /** Adds the readings of a series to its group and to its partition's digest: from rollups where they serve. */
+  async #addSeries(
+    series: Series,
+    request: AggregateRequest,
+    into: {
+      readonly partial: Partial;
+      readonly key: readonly string[];
+      readonly group: Group;
+      readonly cursor: WindowCursor;
+      readonly turns: LoopTurns;
+      readonly rowsMax: number;
+    },
+  ): Promise<Result<void>> {
+    const { partial, group, cursor, turns } = into;
+    const seed = partial.table.keySeed(into.key);
+    const digested = (digest: Digest): void => {
+      const seeds = { count: 0, low: Math.imul(seed.low, digest.count) >>> 0, high: Math.imul(seed.high, digest.count) >>> 0 };
+      partial.digest = addDigests(partial.digest, addDigests(digest, seeds));
+    };
+    const whole: UsRange = { fromUs: request.fromUs, toUs: request.toUs };
+    const { rollups } = this.#options;
+    const ranges =
+      rollups === undefined
+        ? [whole]
+        : await answerFromRollups({
+            rollups,
+            series,
+            range: whole,
+            levels: levelsFor(request, request.functions),
+            cursor,
+            add: ({ rows, digests }, row) => {
+              digested({ count: rows.counts[row] as number, low: digests[row * 2] as number, high: digests[row * 2 + 1] as number });
+              group.stateOf(cursor.fromMs, cursor.toMs).addRow(rows, row);
+              turns.worked({ rows: 1 });
+            },
+            isFull: () => group.rows.length > into.rowsMax,
+          });
+    for (const range of ranges) {
+      if (group.rows.length > into.rowsMax) break;
+      const scanned = await this.#options.reader.scan(series, range, (run, stats) => {
+        digested(stats?.digest ?? digestRun(series.hash, run));
+        addRun(group, cursor, run, stats);
+        turns.worked({ readings: run.count });
+        return group.rows.length <= into.rowsMax;
+      });
+      if (!scanned.ok) return scanned;
+    }
+    return success(undefined);
   }
 
   /** Splits a run at the windows of the site's calendar and adds each piece to its group. */
-  addWindows(
-    table: GroupTable,
-    key: readonly string[],
-    run: SeriesRun,
-    plan: Pick<AggregateRequest, "windowMs" | "fromUs" | "toUs">,
-  ): void {
-    if (plan.windowMs === 0) {
-      table.add(key, { fromMs: plan.fromUs / 1_000, toMs: plan.toUs / 1_000 }, run, 0, run.count);
-      return;
-    }
-    for (let row = 0; row < run.count; ) {
-      const window = windowAt(this.#options.calendar, Math.floor((run.times[row] as number) / 1_000), plan.windowMs);
-      const end = lowerBound(run, window.toMs * 1_000);
-      table.add(key, window, run, row, end);
-      row = end;
-    }
+  addWindows(table: GroupTable, key: readonly string[], run: SeriesRun, plan: WindowPlan): void {
+    addRun(table.group(key), new WindowCursor(this.#options.calendar, plan), run, undefined);
   }
 
   /** Latest reading of each metric of a device. */
@@ -174,6 +250,15 @@ export class LocalReader {
         yield series;
       }
     }
+  }
+}
+
+function addRun(group: Group, cursor: WindowCursor, run: SeriesRun, stats: ChunkStats | undefined): void {
+  const profile = stats === undefined ? profileOf(run) : profileOfChunk(run, stats);
+  for (let row = 0; row < run.count; ) {
+    const end = cursor.endOfWindow(run, row);
+    group.stateOf(cursor.fromMs, cursor.toMs).add(run, row, end, profile);
+    row = end;
   }
 }
 

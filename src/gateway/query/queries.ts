@@ -10,12 +10,14 @@ import type { Calendar } from "../../lib/calendar.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import { isLiteralGlob } from "../../lib/glob.ts";
 import { type DeviceId, deviceId, type GatewayId, type Hash64, type Partition, partitionOf } from "../../lib/ids.ts";
+import type { Clock } from "../../ports/clock.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRows } from "../../series/run.ts";
 import type { Requests } from "../requests.ts";
 import type { Asked, FanOut, FanOutAnswers } from "./fan-out.ts";
 import { type GroupRow, GroupTable } from "./group-table.ts";
 import { groupKeyOf, type LocalReader } from "./local-reader.ts";
+import { LoopTurns } from "./loop-turns.ts";
 import {
   type AggregateReply,
   type AggregateRequest,
@@ -31,6 +33,7 @@ import {
 export interface QueriesOptions {
   readonly self: GatewayId;
   readonly hash64: Hash64;
+  readonly clock: Clock;
   readonly requests: Requests;
   readonly local: LocalReader;
   readonly fanOut: FanOut;
@@ -102,6 +105,8 @@ export class Queries {
     if (answers.answers.length === 0) return unavailable(answers);
     const table = new GroupTable(query.functions);
     const unequal: Partition[] = [];
+    const turns = new LoopTurns(this.#options.clock);
+    let before = 0;
     const answersWithIndex = answers.answers.map((answer) => ({
       answer,
       byPartition: new Map(answer.reply.partitions.map((partial) => [partial.partition, partial])),
@@ -112,9 +117,13 @@ export class Queries {
       if (partials.some((partial) => partial?.digest !== first?.digest)) {
         unequal.push(at);
       } else if (first !== undefined) {
-        const merged = table.merge(first.groups);
+        const merged = first.packed instanceof Uint8Array ? table.mergePacked(first.packed) : table.merge(first.groups);
         if (!merged.ok) return merged;
-        if (table.size > answerRowsMax) return tooManyRows();
+        const { size } = table;
+        if (size > answerRowsMax) return tooManyRows();
+        turns.worked({ rows: size - before });
+        before = size;
+        if (turns.isDue()) await turns.end();
       }
     }
     const reconciled = unequal.length === 0 ? success(true) : await this.#reconcile(unequal, query, table);
@@ -173,7 +182,7 @@ export class Queries {
   }
 
   async #askAggregateOnce(gateway: GatewayId, asked: Asked, plan: AggregatePlan): Promise<Result<AggregateReply>> {
-    const request: AggregateRequest = { ...plan, ...asked };
+    const request: AggregateRequest = { ...plan, ...asked, packed: true };
     if (gateway === this.#options.self) return this.#options.local.aggregate(request);
     const reply = await this.#options.requests.call(gateway, "aggregate", request, { timeoutMs: aggregateTimeoutMs, channel: "job" });
     if (!reply.ok) return reply;

@@ -56,6 +56,8 @@ export interface AggregateRequest {
   readonly windowMs: number;
   readonly functions: readonly AggregateFunction[];
   readonly groupBy: readonly GroupKey[];
+  /** The asker reads `PartitionPartial.packed`. A version that does not know this answers with `groups`. */
+  readonly packed?: boolean;
 }
 
 /** The partial state of each partition that has any reading, and the additive digest of exactly what went into it. */
@@ -68,7 +70,10 @@ export interface PartitionPartial {
   /** Digest of readings and of the groups that they were put into. */
   readonly digest: string;
   readonly count: number;
+  /** Empty when there is `packed`. */
   readonly groups: readonly GroupPartial[];
+  /** The groups in one piece (`GroupTable.encodePacked`), for who asked for it. */
+  readonly packed?: Uint8Array;
 }
 
 export interface GroupPartial {

@@ -81,7 +81,7 @@ export class Checkpointer {
     const unique = head.sortedUnique();
     let part = 0;
     for (const run of this.#pieces(series, unique.run)) {
-      const chunk = newChunk(series, run, { checkpoint, part: part++ });
+      const chunk = newChunk(series, run, { checkpoint, part: part++, rollups: this.#options.context.tuning.rollups });
       this.#batch.chunks.push(chunk);
       this.#batch.bytes += chunk.value.length + chunkKeyBytes;
       if (this.#slicer.due(run.count)) await this.#slicer.pause();

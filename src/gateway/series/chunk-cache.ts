@@ -4,7 +4,7 @@
  * chunk is the same object for as long as it stays.
  */
 
-import type { Chunk } from "../../series/chunk.ts";
+import type { Chunk } from "../../series/chunk-stats.ts";
 import type { ChunkRef } from "./store-keys.ts";
 
 /** Chunks that were asked for once and not kept, remembered. */

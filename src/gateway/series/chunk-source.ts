@@ -5,7 +5,8 @@
 
 import { type Failure, FailureError, failure, type Result, success } from "../../lib/errors.ts";
 import type { Store } from "../../ports/store.ts";
-import { type Chunk, decodeChunk } from "../../series/chunk.ts";
+import { decodeChunk } from "../../series/chunk.ts";
+import type { Chunk } from "../../series/chunk-stats.ts";
 import type { ChunkCache } from "./chunk-cache.ts";
 import { describe, type Quarantine } from "./quarantine.ts";
 import type { Series } from "./series-index.ts";

@@ -5,7 +5,8 @@
  */
 
 import type { Result } from "../../lib/errors.ts";
-import { type Chunk, encodeChunk } from "../../series/chunk.ts";
+import { encodeChunk } from "../../series/chunk.ts";
+import type { Chunk } from "../../series/chunk-stats.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { lowerBound, type SeriesRun, sliceRange, sliceRows } from "../../series/run.ts";
 import type { GatewayContext } from "../context.ts";
@@ -13,6 +14,7 @@ import type { ChunkSource } from "./chunk-source.ts";
 import { cutToChunks } from "./chunk-spans.ts";
 import { type CompactionPlan, type CompactionUrge, planCompaction } from "./compaction-plan.ts";
 import { BytePacer, Slicer } from "./pacing.ts";
+import { rollupPuts } from "./rollups.ts";
 import type { ScanPins } from "./scan-pins.ts";
 import { addChunk, removeChunks, type Series, type SeriesIndex } from "./series-index.ts";
 import { type ChunkRef, chunkKeyBytes } from "./store-keys.ts";
@@ -183,14 +185,14 @@ export class Compactor {
   }
 
   async #encode(series: Series, run: SeriesRun, cutUs: number): Promise<NewChunk[]> {
-    const { ledger, horizonOf } = this.#options;
+    const { ledger, horizonOf, context } = this.#options;
     const kept = sliceRange(run, horizonOf(series), Number.POSITIVE_INFINITY);
     const cut = lowerBound(kept, cutUs);
     const checkpoint = ledger.nextNumber();
     const made: NewChunk[] = [];
     for (const side of [sliceRows(kept, 0, cut), sliceRows(kept, cut, kept.count)]) {
       for (const piece of cutToChunks(side)) {
-        made.push(newChunk(series, piece, { checkpoint, part: made.length }));
+        made.push(newChunk(series, piece, { checkpoint, part: made.length, rollups: context.tuning.rollups }));
         if (this.#slicer.due(piece.count)) await this.#slicer.pause();
       }
     }
@@ -199,13 +201,14 @@ export class Compactor {
 }
 
 /** `run`: sorted, unique, not longer than a chunk. */
-export function newChunk(series: Series, run: SeriesRun, { checkpoint, part }: Pick<ChunkRef, "checkpoint" | "part">): NewChunk {
+export function newChunk(
+  series: Series,
+  run: SeriesRun,
+  { checkpoint, part, rollups }: { readonly checkpoint: number; readonly part: number; readonly rollups: boolean },
+): NewChunk {
   const minUs = run.times[0] as number;
   const maxUs = run.times[run.count - 1] as number;
   const value = encodeChunk(series.hash, run);
-  return {
-    series,
-    ref: { series: series.id, minUs, maxUs, count: run.count, checkpoint, part, bytes: value.length, state: "live" },
-    value,
-  };
+  const ref: ChunkRef = { series: series.id, minUs, maxUs, count: run.count, checkpoint, part, bytes: value.length, state: "live" };
+  return { series, ref, value, rollups: rollups ? rollupPuts(series.hash, ref, run) : [] };
 }

@@ -4,7 +4,7 @@
  */
 
 import { type Result, success } from "../../lib/errors.ts";
-import type { Chunk, ChunkStats } from "../../series/chunk.ts";
+import type { Chunk, ChunkStats } from "../../series/chunk-stats.ts";
 import type { Head } from "../../series/head.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRange } from "../../series/run.ts";

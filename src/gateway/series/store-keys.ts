@@ -8,6 +8,8 @@
  *     "i" series u32, … as of the chunk                            there is this chunk; value: its length u32. Read at each start,
  *                                                                  where going through "c" would read all values as well
  *     "q" the key of a chunk                                       why that chunk is in quarantine (MessagePack and CRC-32C)
+ *     "h" series u32, … as in the key of its chunk                 rollup of a chunk by the hour (`rollups.ts`)
+ *     "n" series u32, … as in the key of its chunk                 rollup of a chunk by the minute
  *     "r" job, 0, window start u64 ms, revision u32                rows of one committed revision of a run
  */
 

@@ -13,6 +13,7 @@ import { decodeChunkStats } from "../../series/chunk.ts";
 import type { CheckpointRecord } from "../readings-log.ts";
 import { ChunkLedger } from "./chunk-ledger.ts";
 import type { Quarantine } from "./quarantine.ts";
+import { rollupDeletes } from "./rollups.ts";
 import type { ScanPins } from "./scan-pins.ts";
 import { packSealed, unpackSealed } from "./sealed-value.ts";
 import type { Series } from "./series-index.ts";
@@ -30,6 +31,8 @@ export interface NewChunk {
   readonly series: Series;
   readonly ref: ChunkRef;
   readonly value: Uint8Array;
+  /** Written along with it. */
+  readonly rollups: readonly StoreOperation[];
 }
 
 interface Retired {
@@ -145,12 +148,12 @@ export class StoreLedger {
     await this.#deleteLeftovers();
     const operations: StoreOperation[] = [];
     const keys: Uint8Array[] = [];
-    for (const { series, ref, value } of chunks) {
+    for (const { series, ref, value, rollups } of chunks) {
       if (!series.named)
         operations.push({ type: "put", key: seriesKey(series.id), value: packSealed(packing, { d: series.device, m: series.metric }) });
       const key = chunkKey(ref);
       keys.push(key);
-      operations.push({ type: "put", key, value }, indexed(ref));
+      operations.push({ type: "put", key, value }, indexed(ref), ...rollups);
     }
     this.#leftovers = chunks.map(({ ref }) => ref);
     await store.write(operations, { sync: true });
@@ -199,7 +202,7 @@ export class StoreLedger {
     for (const { ref, damaged } of this.#deleting) {
       const key = chunkKey(ref);
       ledger.remove(key, ref.count);
-      deletions.push({ type: "delete", key }, { type: "delete", key: chunkIndexKey(ref) });
+      deletions.push({ type: "delete", key }, { type: "delete", key: chunkIndexKey(ref) }, ...rollupDeletes(ref));
       if (damaged) deletions.push({ type: "delete", key: quarantineKey(ref) });
     }
     const stored: StoredCheckpoint = {
@@ -231,6 +234,7 @@ export class StoreLedger {
     const operations = this.#leftovers.flatMap((ref): StoreOperation[] => [
       { type: "delete", key: chunkKey(ref) },
       { type: "delete", key: chunkIndexKey(ref) },
+      ...rollupDeletes(ref),
     ]);
     await this.#options.store.write(operations, { sync: true });
     this.#leftovers = [];

@@ -6,7 +6,7 @@ import { ChunkCache } from "../../../src/gateway/series/chunk-cache.ts";
 import { ScanPins } from "../../../src/gateway/series/scan-pins.ts";
 import type { ChunkRef } from "../../../src/gateway/series/store-keys.ts";
 import { Turns } from "../../../src/gateway/series/turns.ts";
-import type { Chunk } from "../../../src/series/chunk.ts";
+import type { Chunk } from "../../../src/series/chunk-stats.ts";
 
 const test = suite("gateway/series: cache, pins, turns");
 

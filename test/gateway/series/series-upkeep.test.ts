@@ -20,7 +20,7 @@ import type { Failure, Result } from "../../../src/lib/errors.ts";
 import { deviceId } from "../../../src/lib/ids.ts";
 import { Packing } from "../../../src/lib/packing.ts";
 import type { StoreEntry } from "../../../src/ports/store.ts";
-import type { ChunkStats } from "../../../src/series/chunk.ts";
+import type { ChunkStats } from "../../../src/series/chunk-stats.ts";
 import { type OpenSeries, type Reading, SeriesSite } from "./series-fixture.ts";
 
 function opened(result: Result<OpenSeries>): OpenSeries {

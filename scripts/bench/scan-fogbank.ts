@@ -1,0 +1,192 @@
+/**
+ * Fogbank's side of the scan benchmark: one gateway's series engine on a real LevelDB, without MQTT and without a log. Started
+ * as a process it measures what standard input asks for: then nothing is decoded, and nothing compiled either.
+ */
+
+import { LevelStoreDirectory } from "../../src/adapters/level-store.ts";
+import { SystemClock } from "../../src/adapters/system-clock.ts";
+import { loadHash64 } from "../../src/adapters/xxhash.ts";
+import { copiesRequired } from "../../src/core/replica/rules.ts";
+import { foundRing } from "../../src/core/ring/owner-changes.ts";
+import { encodeOwnerTable } from "../../src/core/ring/owner-table.ts";
+import { planOwners } from "../../src/core/ring/planner.ts";
+import { defaultTuning, type GatewayContext } from "../../src/gateway/context.ts";
+import { Inbox } from "../../src/gateway/inbox.ts";
+import { FanOut } from "../../src/gateway/query/fan-out.ts";
+import { LocalReader } from "../../src/gateway/query/local-reader.ts";
+import { type AggregateQuery, Queries } from "../../src/gateway/query/queries.ts";
+import type { ReadingsLog } from "../../src/gateway/readings-log.ts";
+import type { Requests } from "../../src/gateway/requests.ts";
+import { Rollups } from "../../src/gateway/series/rollups.ts";
+import { SeriesReader } from "../../src/gateway/series/series-reader.ts";
+import { SeriesStore } from "../../src/gateway/series/series-store.ts";
+import { parseAggregateFunction } from "../../src/lib/aggregate-function.ts";
+import { createCalendar } from "../../src/lib/calendar.ts";
+import { deviceId, gatewayId } from "../../src/lib/ids.ts";
+import { Packing } from "../../src/lib/packing.ts";
+import { ValueType } from "../../src/lib/reading.ts";
+import type { Store } from "../../src/ports/store.ts";
+import type { Measured, Question } from "./scan.ts";
+import { type DataSize, deviceOf, startUs, stepUs, Walk } from "./scan-data.ts";
+
+const self = gatewayId("gw-a");
+const functions = ["mean", "min", "max", "count"].map((name) => parseAggregateFunction(name)).filter((each) => each !== undefined);
+
+interface Engine {
+  readonly store: Store;
+  readonly series: SeriesStore;
+  readonly context: GatewayContext;
+}
+
+async function openEngine(folder: string): Promise<Engine> {
+  const opened = await new LevelStoreDirectory({ folder }).open("store");
+  if (!opened.ok) throw new Error(opened.message);
+  const say = (): void => undefined;
+  const used = {
+    self,
+    tuning: defaultTuning,
+    clock: new SystemClock(),
+    packing: new Packing(),
+    inbox: new Inbox((cause) => {
+      throw cause;
+    }),
+    ports: { hash64: await loadHash64() },
+    diagnostics: { debug: say, info: say, warn: console.error, error: console.error },
+  };
+  // Of a gateway's world, the engine uses no more than this.
+  const context = used as unknown as GatewayContext;
+  const series = new SeriesStore({ context, store: opened.value, reservedUs: () => 0, carryOver: () => true });
+  const loaded = await series.load();
+  if (!loaded.ok) throw new Error(loaded.message);
+  return { store: opened.value, series, context };
+}
+
+/** Fills the store as a gateway does: into heads, a checkpoint after every so many readings. */
+export async function fillFogbank(folder: string, size: DataSize): Promise<void> {
+  const { store, series } = await openEngine(folder);
+  const log = {
+    log: { stats: () => ({ bytes: 0, bytesWritten: 0 }), nextSequence: () => 1, trim: () => Promise.resolve() },
+    appendPacked: () => 1,
+  };
+  const attached = series.checkAgainstLog(undefined, log as unknown as ReadingsLog);
+  if (!attached.ok) throw new Error(attached.message);
+  const walks = Array.from({ length: size.series }, (_, at) => new Walk(at));
+  const names = walks.map((_, at) => ({ device: deviceId(deviceOf(at)), metric: "value" }));
+  const batch = Math.max(1, Math.floor(defaultTuning.checkpointReadings / size.series));
+  for (let from = 0; from < size.perSeries; from += batch) {
+    const count = Math.min(batch, size.perSeries - from);
+    for (const [at, walk] of walks.entries()) {
+      const columns = {
+        count,
+        seriesTable: names.slice(at, at + 1),
+        series: new Uint32Array(count),
+        times: Float64Array.from({ length: count }, (_, i) => startUs + (from + i) * stepUs),
+        types: new Uint8Array(count).fill(ValueType.Number),
+        numbers: Float64Array.from({ length: count }, () => walk.next()),
+        texts: [],
+      };
+      series.apply(columns, from * size.series + at + 1);
+    }
+    await series.checkpoint();
+    if (series.stats().headReadings > 0) throw new Error("a checkpoint failed");
+  }
+  await store.close();
+}
+
+function queriesOf({ store, series, context }: Engine, rollups: boolean): Queries {
+  const ring = foundRing(
+    encodeOwnerTable(
+      planOwners({ gateways: [{ id: self, zone: undefined, weight: 1 }], factor: 1, epoch: 1, hash64: context.ports.hash64 }),
+    ),
+  );
+  if (!ring.ok) throw new Error(ring.message);
+  const calendar = createCalendar("UTC");
+  const shared = { self, calendar, labelsOf: () => ({}), ring: () => ring.value, clock: context.clock };
+  const local = new LocalReader({
+    ...shared,
+    index: series.index,
+    reader: new SeriesReader(series),
+    rollups: rollups ? new Rollups({ store, damaged: console.error }) : undefined,
+  });
+  const fanOut = new FanOut({ ...shared, reachable: () => false, copiesRequired });
+  return new Queries({
+    ...shared,
+    hash64: context.ports.hash64,
+    requests: { serve: () => undefined } as unknown as Requests,
+    local,
+    fanOut,
+  });
+}
+
+/** The longest stretch in which the event loop did not turn, while `work` was under way. */
+async function withLongestStall<T>(work: () => Promise<T>): Promise<{ readonly value: T; readonly stallMs: number }> {
+  let stallMs = 0;
+  let done = false;
+  let before = performance.now();
+  const turn = (): void => {
+    stallMs = Math.max(stallMs, performance.now() - before);
+    before = performance.now();
+    if (!done) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const value = await work();
+  stallMs = Math.max(stallMs, performance.now() - before);
+  done = true;
+  return { value, stallMs };
+}
+
+/** Asks each question so many times in a row; the first time nothing is in memory. */
+export async function measureFogbank(
+  folder: string,
+  questions: readonly Question[],
+  times: number,
+  watchStalls = false,
+): Promise<Measured[]> {
+  const engine = await openEngine(folder);
+  const measured: Measured[] = [];
+  for (const { rollups, fromUs, toUs, windowMs } of questions) {
+    const queries = queriesOf(engine, rollups);
+    const query: AggregateQuery = {
+      selector: { metric: "value", device: "*", labels: {} },
+      fromUs,
+      toUs,
+      windowMs,
+      functions,
+      groupBy: [{ kind: "device" }],
+      level: "one",
+    };
+    const ms: number[] = [];
+    let rows = 0;
+    let check = "";
+    let stallMs = 0;
+    for (let time = 0; time < times; time++) {
+      const begin = performance.now();
+      const ask = async () => {
+        const answer = await queries.aggregate(query);
+        if (!answer.ok) throw new Error(answer.message);
+        if (!answer.value.complete) throw new Error("the answer is not complete");
+        return answer.value.rows.map((row) => row.state.finish());
+      };
+      const { value, stallMs: stalled } = watchStalls ? await withLongestStall(ask) : { value: await ask(), stallMs: 0 };
+      ms.push(performance.now() - begin);
+      stallMs = Math.max(stallMs, stalled);
+      rows = value.length;
+      check = checkOf(value as [number, number, number, number][]);
+    }
+    measured.push({ ms, rows, check, stallMs });
+  }
+  await engine.store.close();
+  return measured;
+}
+
+/** The same for the same answer, whoever gave it. */
+export function checkOf(rows: readonly (readonly [mean: number, min: number, max: number, count: number])[]): string {
+  let [means, mins, maxes, counts] = [0, 0, 0, 0];
+  for (const [mean, min, max, count] of rows) {
+    means += mean;
+    mins += min;
+    maxes += max;
+    counts += count;
+  }
+  return [means.toPrecision(9), mins.toFixed(2), maxes.toFixed(2), counts].join(" ");
+}
