@@ -35,7 +35,7 @@ import { planTimes, readTimes, timesForm } from "./codec/times.ts";
 import { digestRun, type SeriesHash } from "./digest.ts";
 import { compactTexts, runTypeAt, type SeriesRun } from "./run.ts";
 
-export const chunkReadingsMax = 8192;
+export const chunkReadingsMax = 4096;
 
 const magic = 0x48434246; // "FBCH"
 const version = 2;
