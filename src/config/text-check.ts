@@ -2,6 +2,7 @@ import { validateDetailed } from "node-cron";
 import { parseAggregateFunction } from "../lib/aggregate-function.ts";
 import { durationExpected, parseDuration } from "../lib/duration.ts";
 import { suggest } from "../lib/suggest.ts";
+import { freeSpaceExpected, parseFreeSpace } from "./free-space.ts";
 import { parsePayloadPath } from "./payload-path.ts";
 import { topicFault } from "./topic-filter.ts";
 
@@ -43,6 +44,7 @@ export const textChecks = {
       : undefined,
   timeZone: timeZoneFault,
   duration: durationFault,
+  freeSpace: freeSpaceFault,
   window: windowFault,
   cron: cronFault,
   topic: topicFault,
@@ -140,6 +142,14 @@ function durationFault(text: string): TextFault | undefined {
   const milliseconds = parseDuration(text);
   if (milliseconds === undefined) return { what: `is ${quote(text)}`, expected: `expected ${durationExpected}` };
   return milliseconds > 0 ? undefined : { what: `is ${quote(text)}`, expected: "expected more than zero" };
+}
+
+function freeSpaceFault(text: string): TextFault | undefined {
+  if (parseFreeSpace(text) !== undefined) return undefined;
+  const near = /^(\d+(?:\.\d+)?)\s*([KMGT])i?B?$/i.exec(text);
+  const meant = near === null ? undefined : `${near[1]}${near[2]?.toUpperCase()}iB`;
+  const isNear = meant !== undefined && parseFreeSpace(meant) !== undefined;
+  return { what: `is ${quote(text)}`, expected: isNear ? `did you mean ${quote(meant)}?` : `expected ${freeSpaceExpected}` };
 }
 
 const dayMs = 86_400_000;

@@ -24,8 +24,8 @@ export class MeshRouter {
   readonly #admittedTags = new Map<GatewayId, number>();
   /** Monotonic time of the last frame of an admitted session. */
   readonly #heardMs = new Map<GatewayId, number>();
-  /** A peer's wall clock minus ours, when it last said. */
-  readonly #clockOffsetMs = new Map<GatewayId, number>();
+  /** A peer's wall clock minus our monotonic one, when it last said: should our own wall clock jump, that shows at once. */
+  readonly #peerClockMs = new Map<GatewayId, number>();
   #dropped = 0;
   #stranger: ((peer: GatewayId) => void) | undefined;
 
@@ -82,7 +82,8 @@ export class MeshRouter {
    * milliseconds; `undefined` when fewer than a majority of `gateways` are heard.
    */
   clockDeviationMs(gateways: number): number | undefined {
-    const heard = [...this.#clockOffsetMs].filter(([peer]) => this.reachable(peer)).map(([, offsetMs]) => offsetMs);
+    const ownMs = this.#context.clock.wallMs() - this.#context.clock.monotonicMs();
+    const heard = [...this.#peerClockMs].filter(([peer]) => this.reachable(peer)).map(([, peerMs]) => peerMs - ownMs);
     const offsets = [0, ...heard].sort((a, b) => a - b);
     if (offsets.length < Math.floor(gateways / 2) + 1) return undefined;
     // Of two clocks the nearer to zero decides nothing: the deviation is what separates them.
@@ -93,7 +94,7 @@ export class MeshRouter {
   #pinged(from: GatewayId, body: Uint8Array): void {
     if (body.length !== 8) return;
     const wallMs = new DataView(body.buffer, body.byteOffset, 8).getFloat64(0, true);
-    if (Number.isFinite(wallMs)) this.#clockOffsetMs.set(from, wallMs - this.#context.clock.wallMs());
+    if (Number.isFinite(wallMs)) this.#peerClockMs.set(from, wallMs - this.#context.clock.monotonicMs());
   }
 
   #silent(peer: GatewayId): boolean {

@@ -11,6 +11,7 @@ import type { ReplayedLog } from "../core/raft/replay.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
 import { copiesRequired } from "../core/replica/rules.ts";
 import { foundRing, type RingState } from "../core/ring/owner-changes.ts";
+import { partitionsOf } from "../core/ring/owner-table.ts";
 import type { ApplyResult } from "../core/site/apply-result.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
 import { gatewayOfMember, memberIdOf } from "../core/site/member-id.ts";
@@ -32,6 +33,7 @@ import { Ingest } from "./ingest/ingest.ts";
 import { Stamper } from "./ingest/stamper.ts";
 import { AttemptKeeper, type AttemptRows } from "./jobs/attempt-rows.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
+import { JobOpenWindows } from "./jobs/open-windows.ts";
 import { Results } from "./jobs/results.ts";
 import { type FsyncLimit, LogWatch } from "./log-watch.ts";
 import type { MeshRouter } from "./mesh-router.ts";
@@ -42,6 +44,7 @@ import type { ReadingsLog } from "./readings-log.ts";
 import { Registrar } from "./registrar.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
+import { Retention } from "./retention/retention.ts";
 import { RingGate } from "./ring-gate.ts";
 import { SeriesReader } from "./series/series-reader.ts";
 import type { SeriesStore } from "./series/series-store.ts";
@@ -106,6 +109,7 @@ export class Serving {
   readonly attempts: AttemptKeeper;
   readonly results: Results;
   readonly jobs: JobRunner;
+  readonly retention: Retention;
   readonly seriesStore: SeriesStore;
   readonly readingsLog: ReadingsLog;
   readonly raftLog: Log;
@@ -124,6 +128,8 @@ export class Serving {
     this.state = new SiteState({ sessionEntriesMax: context.tuning.sessionEntriesMax });
     this.bootstrap = bootstrap;
     this.seriesStore = options.seriesStore;
+    const rawHorizonUs = (at: number) => this.state.horizonUs("raw", at);
+    this.seriesStore.retain(rawHorizonUs);
     this.readingsLog = options.readingsLog;
     this.raftLog = options.raftLog;
     this.logWatch = new LogWatch({
@@ -202,6 +208,7 @@ export class Serving {
       log: options.readingsLog,
       ring: () => this.replication.ring(),
       mayTake,
+      rawHorizonUs,
       roundNumber: () => this.replication.roundNumber(),
       store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
       propose: (filled) => this.#ownerFilled(filled),
@@ -216,6 +223,7 @@ export class Serving {
       filled: (lane, payloadBytes) => this.replication.filled(lane, payloadBytes),
       pendingBytes: () => this.replication.pendingBytes(),
       refusal: () => (this.spaceWatch.mayTake() ? (this.seriesStore.mayTake() ? undefined : "store-behind") : "disk-full"),
+      horizonUs: rawHorizonUs,
       seen: (device, profile, metric) => this.registrar.seen(device, profile, metric),
     });
     this.replication.attach(this.ingest);
@@ -227,6 +235,8 @@ export class Serving {
       calendar: this.calendar,
       ring: currentRing,
       labelsOf,
+      rawHorizonUs,
+      rollupHorizonUs: (at) => this.state.horizonUs("rollup", at),
     });
     const fanOut = new FanOut({
       self: context.self,
@@ -243,6 +253,7 @@ export class Serving {
       fanOut,
       calendar: this.calendar,
       labelsOf,
+      rawHorizonUs,
     });
     this.attempts = new AttemptKeeper({
       context,
@@ -266,6 +277,8 @@ export class Serving {
         void this.consensus.propose({ t: "results-stored", gateway: context.self, ordinal }, proposeTimeoutMs);
       },
     });
+    const windows = new JobOpenWindows({ jobs: settings.jobs, state: this.state, calendar: this.calendar });
+    const clockDeviationMs = () => router.clockDeviationMs(gateways().length);
     this.jobs = new JobRunner({
       context,
       consensus: this.consensus,
@@ -274,7 +287,24 @@ export class Serving {
       attempts: this.attempts,
       results: this.results,
       calendar: this.calendar,
-      clockDeviationMs: () => router.clockDeviationMs(gateways().length),
+      windows,
+      horizonMs: () => Math.ceil(this.retention.view().raw.highestMs),
+      clockDeviationMs,
+    });
+    this.retention = new Retention({
+      context,
+      consensus: this.consensus,
+      state: this.state,
+      store: this.seriesStore,
+      stock: {
+        oldestUs: () => this.seriesStore.oldestUs(),
+        bytesBefore: (us) => this.seriesStore.readingsBefore(us) * this.#bytesPerReading(),
+      },
+      storeBytes: () => this.#storeBytes,
+      space: this.spaceWatch,
+      ownPartitions: () => partitionsOf(this.replication.table(), context.self),
+      windows,
+      clockDeviationMs,
     });
   }
 
@@ -292,6 +322,7 @@ export class Serving {
     serving.consensus.start();
     serving.membership.start();
     serving.jobs.start();
+    serving.retention.start();
     serving.spaceWatch.look();
     serving.#maintain();
     void serving.#registerStart();
@@ -328,6 +359,12 @@ export class Serving {
     return this.#memberOf(gateway) === member ? gateway : undefined;
   }
 
+  /** About: the whole store over its readings, names and results included. */
+  #bytesPerReading(): number {
+    const { readings } = this.seriesStore.stats();
+    return readings === 0 ? 0 : this.#storeBytes / readings;
+  }
+
   /** Bytes of the store on disk, as of the last look. */
   storeBytes(): number {
     return this.#storeBytes;
@@ -335,6 +372,7 @@ export class Serving {
 
   async stop(): Promise<void> {
     this.jobs.stop();
+    this.retention.stop();
     await this.consensus.handOver();
     this.#stopped = true;
     this.membership.stop();

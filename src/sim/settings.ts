@@ -12,6 +12,8 @@ export interface SettingsChoice {
   readonly preset: SiteSettings["raft"]["preset"];
   /** The last gateway only votes. */
   readonly witness: boolean;
+  /** How long readings are kept, as the YAML says it; for ever where it does not. */
+  readonly retention: string | undefined;
 }
 
 /** Settings by what they are to be like, each read once. */
@@ -19,7 +21,7 @@ export class SimulatedSettings {
   readonly #read = new Map<string, SiteSettings>();
 
   of(choice: SettingsChoice): SiteSettings {
-    const key = `${choice.gateways} ${choice.preset} ${choice.witness}`;
+    const key = `${choice.gateways} ${choice.preset} ${choice.witness} ${choice.retention ?? ""}`;
     const known = this.#read.get(key);
     if (known !== undefined) return known;
     const settings = simulatedSettings(choice);
@@ -43,6 +45,7 @@ function simulatedSettings(choice: SettingsChoice): SiteSettings {
       "devices: devices",
       "jobs: jobs",
       `raft: { preset: ${choice.preset} }`,
+      ...(choice.retention === undefined ? [] : [`retention: ${choice.retention}`]),
       "sinks:",
       "  archive: { type: file }",
       "",

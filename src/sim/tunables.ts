@@ -18,6 +18,22 @@ export interface Tunables extends SettingsChoice {
 }
 
 export function drawTunables(random: Random): Tunables {
+  const drawn = drawnBefore(random);
+  // Behind the others, so that what a seed drew before there was retention stays what it was.
+  const retention = random.pick(retentions);
+  if (retention === undefined) return { ...drawn, retention };
+  const tuning = {
+    ...drawn.tuning,
+    retentionEveryMs: random.pick([500, 3_000]),
+    keepNewestMs: random.pick([1_000, 15_000]),
+    retentionHoldMs: random.pick([20_000, 7 * 86_400_000]),
+  };
+  return { ...drawn, retention, tuning };
+}
+
+const retentions = [undefined, undefined, undefined, "{ raw: 20s, rollup: 30s }", "{ raw: 2m }"];
+
+function drawnBefore(random: Random): Omit<Tunables, "retention"> {
   return {
     gateways: random.chance(0.2) ? 5 : 3,
     witness: random.chance(0.15),

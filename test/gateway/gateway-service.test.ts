@@ -43,7 +43,7 @@ test("members: an expected gateway is listed everywhere, differs from the YAML, 
     return result.ok ? "ok" : result.code;
   };
   // Members change once every version is known to be able to.
-  await site.until(() => site.gateway("gw-a").running()?.gateway.serving()?.state.featureLevel() === 2, { withinMs: 30_000 });
+  await site.until(() => site.gateway("gw-a").running()?.gateway.serving()?.state.featureLevel() === 3, { withinMs: 30_000 });
   assert.is(await codeOf(service("gw-a").addGateway({ ...request, address: { ...request.address, host: "10.0.0.9" } })), "bad-request");
   assert.is(await codeOf(service("gw-b").addGateway(request)), "ok");
   assert.is(await codeOf(service("gw-b").addGateway(request)), "ok", "the same again");

@@ -36,7 +36,7 @@ const put = (site: SimulatedSite, gateway: SimulatedGateway, key: string) =>
 async function lostSite(seed: number): Promise<SimulatedSite> {
   const site = await foundedSite(seed);
   assert.ok((await put(site, site.gateway("gw-a"), "before")).ok);
-  await site.until(() => site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.state.featureLevel() === 2), {
+  await site.until(() => site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.state.featureLevel() === 3), {
     withinMs: 20_000,
   });
   return site;

@@ -32,7 +32,7 @@ async function siteOfThree(seed: number, tuning: GatewayTuning = defaultTuning) 
   await site.until(() => site.gateways.every(isReady) && featureLevel(site) === 2, { withinMs: 30_000, what: "the site is founded" });
   const fourth = new SimulatedGateway({
     id: d,
-    settings: world.settings.of({ gateways: 4, preset: "lan", witness: false }),
+    settings: world.settings.of({ gateways: 4, preset: "lan", witness: false, retention: undefined }),
     scheduler: site.scheduler,
     network: site.network,
     random: new SeededRandom(seed),

@@ -31,6 +31,7 @@ function statusText(world: World, value: Status): string {
       `${log.segments} ${log.segments === 1 ? "segment" : "segments"}, ${formatBytes(log.bytes)}, ${formatBytes(log.bytesWritten)} written, ${log.fsyncs} fsyncs (last ${log.lastFsyncMs.toFixed(1)} ms)${log.ok ? "" : `; NOT OK: ${plain(log.error ?? "unknown")}`}`,
     ],
     ["store", `${store.series} series, ${store.headReadings} readings in heads, ${store.chunks} chunks, ${formatBytes(store.bytes)}`],
+    ...diskLines(value),
     [
       "ingest",
       `${ingest.clients} clients, ${ingest.perSecond.toFixed(1)} readings/s, ${ingest.acknowledged} acknowledged, ${ingest.pending} pending`,
@@ -57,4 +58,28 @@ function statusText(world: World, value: Status): string {
     ...text,
     ...[...value.warnings.map(plain), ...unmatched].map((warning) => `${colors.isColorSupported ? "! " : "warning: "}${warning}`),
   ].join("\n");
+}
+
+/** A gateway of an older version says nothing of either. */
+function diskLines({ disk, retention }: Status): (readonly [string, string])[] {
+  const lines: (readonly [string, string])[] = [];
+  if (disk !== undefined) {
+    const { freeBytes, totalBytes, keepFreeBytes } = disk;
+    const free =
+      freeBytes === undefined || totalBytes === undefined ? "" : `, ${formatBytes(freeBytes)} of ${formatBytes(totalBytes)} free`;
+    const kept = keepFreeBytes === 0 ? "" : `; below ${formatBytes(keepFreeBytes)} the oldest readings go`;
+    lines.push(["disk", `${plain(disk.state)}${free}${kept}`]);
+  }
+  if (retention !== undefined) {
+    const { raw, rollup, unprocessedWindows } = retention;
+    const lost = unprocessedWindows === 0 ? "" : `; ${unprocessedWindows} windows of jobs went before they were committed`;
+    lines.push(["kept", `readings ${keptSince(raw)}, rollups ${keptSince(rollup)}${lost}`]);
+  }
+  return lines;
+}
+
+function keptSince({ lowestMs, highestMs }: { readonly lowestMs: number; readonly highestMs: number }): string {
+  if (highestMs === 0) return "from the beginning";
+  const of = (ms: number): string => (ms === 0 ? "the beginning" : new Date(ms).toISOString());
+  return lowestMs === highestMs ? `from ${of(highestMs)} on` : `from ${of(lowestMs)} to ${of(highestMs)} on, by partition`;
 }

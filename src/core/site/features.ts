@@ -7,7 +7,7 @@
 import type { SiteCommand } from "./commands.ts";
 
 /** Append-only: a level, once published, is never given another meaning. */
-export const featureLevels = { min: 1, max: 2 } as const;
+export const featureLevels = { min: 1, max: 3 } as const;
 
 /** The level at which a site begins. */
 export const firstFeatureLevel = 1;
@@ -30,6 +30,7 @@ const levels: Readonly<Record<SiteCommand["t"], number>> = {
   "gateway-remove": 2,
   "results-stored": 2,
   "owner-filled": 2,
+  "retention-advance": 3,
 };
 
 /** The feature level that a command needs; for a wrapped one, what it wraps counts too. */

@@ -11,6 +11,7 @@ import { type DeviceId, deviceId, type GatewayId, type Partition, partition } fr
 import { ValueType } from "../../lib/reading.ts";
 import { addDigests, type Digest, digestRun, emptyDigest } from "../../series/digest.ts";
 import { lowerBound, type SeriesRun, sliceRows } from "../../series/run.ts";
+import { horizonRanges, withRanges } from "../retention/horizons.ts";
 import type { Series, SeriesIndex } from "../series/series-index.ts";
 import type { SeriesReader } from "../series/series-reader.ts";
 import { GroupTable } from "./group-table.ts";
@@ -32,6 +33,10 @@ export interface LocalReaderOptions {
   readonly calendar: Calendar;
   readonly ring: () => RingState;
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
+  /** Raw readings of the partition below this instant (µs) are given up: nothing of them is answered. */
+  readonly rawHorizonUs: (partition: number) => number;
+  /** Likewise rollups, which may answer for what lies between the two horizons. */
+  readonly rollupHorizonUs: (partition: number) => number;
 }
 
 /** Rows of one reply to an aggregate; an owner that would exceed it says so, and is asked in halves. */
@@ -52,11 +57,14 @@ export class LocalReader {
   async page(request: PageRequest): Promise<Result<Page>> {
     const asked = this.#checked(request);
     if (!asked.ok) return asked;
+    const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
+    const horizons = horizonRanges(request.partitions, this.#options.rawHorizonUs);
+    const said = horizons === undefined ? {} : { horizons };
     const series: PageSeries[] = [];
     let left = request.limit;
     let bytesLeft = pageBytesMax;
     for (const candidate of this.#selected(request.selector, asked.value, request.after)) {
-      const fromUs = startOf(candidate, request);
+      const fromUs = Math.max(startOf(candidate, request), horizonUs(candidate.partition));
       const runs: SeriesRun[] = [];
       const scanned = await this.#options.reader.scan(candidate, { fromUs, toUs: request.toUs }, (run) => {
         const rows = Math.min(run.count, left, rowsWithin(run, bytesLeft));
@@ -69,9 +77,9 @@ export class LocalReader {
       if (!scanned.ok) return scanned;
       for (const run of runs) series.push({ device: candidate.device, metric: candidate.metric, run });
       // There may be nothing more; the next page then is empty and says so.
-      if (left <= 0 || bytesLeft <= 0) return success({ series, end: false });
+      if (left <= 0 || bytesLeft <= 0) return success({ series, end: false, ...said });
     }
-    return success({ series, end: true });
+    return success({ series, end: true, ...said });
   }
 
   /** Mapped and combined in place: partial states travel, not readings. */
@@ -79,12 +87,14 @@ export class LocalReader {
     const asked = this.#checked(request);
     if (!asked.ok) return asked;
     const byPartition = new Map<Partition, { table: GroupTable; digest: Digest }>();
+    const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
     let rows = 0;
     for (const series of this.#selected(request.selector, asked.value, undefined)) {
       const partial = byPartition.get(series.partition) ?? { table: new GroupTable(request.functions), digest: emptyDigest };
       const key = groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device));
       const seen = partial.table.keySeed(key);
-      const scanned = await this.#options.reader.scan(series, { fromUs: request.fromUs, toUs: request.toUs }, (run) => {
+      const fromUs = Math.max(request.fromUs, horizonUs(series.partition));
+      const scanned = await this.#options.reader.scan(series, { fromUs, toUs: request.toUs }, (run) => {
         partial.digest = addDigests(
           partial.digest,
           addDigests(digestRun(series.hash, run), {
@@ -139,7 +149,9 @@ export class LocalReader {
     for (const series of this.#options.index.metricsOf(device)?.values() ?? []) {
       const run = await this.#options.reader.latest(series);
       if (!run.ok) return run;
-      if (run.value !== undefined) found.push({ device, metric: series.metric, run: run.value });
+      // The newest one there is may have been given up.
+      if (run.value !== undefined && (run.value.times[0] as number) >= this.#options.rawHorizonUs(series.partition))
+        found.push({ device, metric: series.metric, run: run.value });
     }
     return success(found);
   }

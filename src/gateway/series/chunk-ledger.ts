@@ -18,6 +18,14 @@ export class ChunkLedger {
     this.#high = (this.#high + crc32c(key, 0x9e3779b9)) >>> 0;
   }
 
+  /** Of a chunk that was added. */
+  remove(key: Uint8Array, readings: number): void {
+    this.#chunks--;
+    this.#readings -= readings;
+    this.#low = (this.#low - crc32c(key)) >>> 0;
+    this.#high = (this.#high - crc32c(key, 0x9e3779b9)) >>> 0;
+  }
+
   chunks(): number {
     return this.#chunks;
   }

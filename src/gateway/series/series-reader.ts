@@ -47,7 +47,10 @@ export class SeriesReader {
       for (const cluster of group) {
         const runs: SeriesRun[] = [];
         for (const ref of cluster.refs) {
-          const decoded = decodeChunkValue(series, ref, values[next++]);
+          const value = values[next++];
+          // Dropped since the scan began: it lay below the horizon.
+          if (value === undefined && !series.chunks.includes(ref)) continue;
+          const decoded = decodeChunkValue(series, ref, value);
           if (!decoded.ok) return decoded;
           runs.push(sliceRange(decoded.value, cluster.fromUs, cluster.toUs));
         }

@@ -4,14 +4,15 @@
  * store and log, and only then lets the log be trimmed. Replaying a record twice does no harm.
  */
 
+import { compareBytes } from "../../lib/bytes.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
-import { deviceId } from "../../lib/ids.ts";
+import { deviceId, type Partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns } from "../../lib/reading-columns.ts";
 import type { Store, StoreOperation } from "../../ports/store.ts";
 import { chunkReadingsMax, decodeChunkStats, encodeChunk } from "../../series/chunk.ts";
 import { Head } from "../../series/head.ts";
-import { runValueAt, sliceRows } from "../../series/run.ts";
+import { runValueAt, sliceRange, sliceRows } from "../../series/run.ts";
 import type { GatewayContext } from "../context.ts";
 import { type CheckpointRecord, type ReadingsLog, RecordKind } from "../readings-log.ts";
 import { ChunkLedger } from "./chunk-ledger.ts";
@@ -32,6 +33,8 @@ import {
 export interface StoredCheckpoint extends CheckpointRecord {
   /** Counts checkpoints; chunks of a higher number belong to one that was never finished. */
   readonly number: number;
+  /** The digest that the log's record of this checkpoint has, where chunks were dropped since. */
+  readonly sealedDigest?: string;
 }
 
 export interface SeriesStoreOptions {
@@ -53,6 +56,9 @@ const headReadingsMax = 8_000_000;
 const batchBytesMax = 1 << 20;
 const scanPage = 1_000;
 const retryMs = 5_000;
+/** Series with no more chunks than this have their room given back together with the next ones, so many at once. */
+const smallSeriesChunks = 64;
+const givenBackAtOnce = 256;
 
 export class SeriesStore {
   readonly index: SeriesIndex;
@@ -69,10 +75,16 @@ export class SeriesStore {
   #retryAtMs = 0;
   /** Keys that a checkpoint may have written that failed before its record: deleted by the next one, before anything else. */
   #leftovers: Uint8Array[] = [];
-  /** Keys of checkpoints whose record failed: it may stand, so they go only together with the next record. */
+  /** Keys of checkpoints whose record failed (it may stand), and of dropped chunks: they go only together with the next record. */
   #doubtful: Uint8Array[] = [];
+  /** Below it readings of a partition are given up: see `retain`. */
+  #horizonOf: (partition: Partition) => number = () => Number.NEGATIVE_INFINITY;
   /** The highest number whose record may stand in the store. */
   #numberTried = 0;
+  /** The last key that was dropped of a series since its room was given back. */
+  readonly #droppedTo = new Map<Series, Uint8Array>();
+  /** Whether chunks were forgotten that the store may still hold. */
+  #dropFailed = false;
 
   constructor(options: SeriesStoreOptions) {
     this.#options = options;
@@ -115,7 +127,11 @@ export class SeriesStore {
       );
     }
     const behind = logged !== undefined && (stored?.position ?? 0) < logged.position;
-    const differs = logged !== undefined && stored !== undefined && stored.position === logged.position && stored.digest !== logged.digest;
+    const differs =
+      logged !== undefined &&
+      stored !== undefined &&
+      stored.position === logged.position &&
+      (stored.sealedDigest ?? stored.digest) !== logged.digest;
     if (behind || differs)
       return failure(
         "store-damaged",
@@ -128,9 +144,15 @@ export class SeriesStore {
   apply(columns: ReadingColumns, sequence: number): void {
     if (sequence <= this.#appliedSequence) return;
     this.#appliedSequence = sequence;
-    const series = columns.seriesTable.map((name) => this.index.obtain(name.device, name.metric).head);
+    const table = columns.seriesTable.map((name) => this.index.obtain(name.device, name.metric));
+    const series = table.map(({ head }) => head);
+    const horizons = table.map(({ partition }) => this.#horizonOf(partition));
     const { count, times, types, numbers, texts } = columns;
+    let taken = 0;
     for (let i = 0; i < count; i++) {
+      // What is below the horizon was given up, whoever brings it again.
+      if ((times[i] as number) < (horizons[columns.series[i] as number] as number)) continue;
+      taken++;
       const number = numbers[i] as number;
       const type = types[i] as ValueType;
       (series[columns.series[i] as number] as Head).append(
@@ -140,7 +162,7 @@ export class SeriesStore {
         type === ValueType.Text ? texts[number] : undefined,
       );
     }
-    this.#headReadings += count;
+    this.#headReadings += taken;
   }
 
   /** False when checkpoints have failed for so long that memory would be next. */
@@ -172,6 +194,120 @@ export class SeriesStore {
     } finally {
       this.#checkpointing = false;
     }
+  }
+
+  /** Tells below which instant (µs) readings of a partition are given up. It may move up between two calls, never down. */
+  retain(horizonOf: (partition: Partition) => number): void {
+    this.#horizonOf = horizonOf;
+  }
+
+  /**
+   * Drops up to `chunksMax` chunks that end below the horizon of their partition, in one atomic batch with the record that
+   * says what the store must hold. Answers how many; `undefined` while a checkpoint is under way. What it drops follows from the
+   * horizons, so that after a crash the next call goes on. Throws when the store cannot be written.
+   */
+  async dropBefore(chunksMax: number): Promise<number | undefined> {
+    if (this.#checkpointing) return undefined;
+    const stored = this.#stored;
+    if (stored === undefined || this.#log === undefined) return 0;
+    const keys = this.#forgetDropped(chunksMax);
+    // What an earlier call could not write is still to go.
+    if (keys.length === 0 && !this.#dropFailed) return 0;
+    this.#checkpointing = true;
+    this.#dropFailed = true;
+    try {
+      // Should this write fail, its chunks are gone or not: the next record, of whichever kind, takes them with it.
+      const doubtful = [...this.#doubtful, ...keys];
+      this.#doubtful = doubtful;
+      const left: StoredCheckpoint = {
+        ...stored,
+        chunks: this.#ledger.chunks(),
+        readings: this.#ledger.readings(),
+        digest: this.#ledger.digest(),
+        sealedDigest: stored.sealedDigest ?? stored.digest,
+      };
+      await this.#options.store.write(
+        [
+          { type: "put", key: metaKey("checkpoint"), value: packSealed(this.#context.packing, left) },
+          ...doubtful.map((key) => ({ type: "delete" as const, key })),
+        ],
+        { sync: true },
+      );
+      this.#stored = left;
+      this.#doubtful = [];
+      this.#dropFailed = false;
+    } finally {
+      this.#checkpointing = false;
+    }
+    return keys.length;
+  }
+
+  /** Takes chunks below the horizon out of index and ledger. A reader that had taken one finds that it is not listed any more. */
+  #forgetDropped(chunksMax: number): Uint8Array[] {
+    const keys: Uint8Array[] = [];
+    for (const series of this.index.all()) {
+      if (keys.length >= chunksMax) break;
+      const horizonUs = this.#horizonOf(series.partition);
+      if (!series.chunks.some((ref) => ref.maxUs < horizonUs)) continue;
+      let kept = 0;
+      for (const ref of series.chunks) {
+        if (ref.maxUs >= horizonUs || keys.length >= chunksMax) {
+          series.chunks[kept++] = ref;
+          continue;
+        }
+        this.#ledger.remove(ref.key, ref.count);
+        keys.push(ref.key);
+        const last = this.#droppedTo.get(series);
+        if (last === undefined || compareBytes(ref.key, last) > 0) this.#droppedTo.set(series, ref.key);
+      }
+      series.chunks.length = kept;
+    }
+    return keys;
+  }
+
+  /** Lets the disk have the room of what was dropped, a piece at a time. True: there is more. */
+  async giveBack(): Promise<boolean> {
+    const { store } = this.#options;
+    const range = this.#nextDropped();
+    if (range === undefined || store.compact === undefined) return false;
+    await store.compact(range);
+    return this.#droppedTo.size > 0;
+  }
+
+  /** From the beginning of a series to what was dropped of it last; small neighbours together, which share the engine's files. */
+  #nextDropped(): { readonly from: Uint8Array; readonly to: Uint8Array } | undefined {
+    let range: { from: Uint8Array; to: Uint8Array } | undefined;
+    let count = 0;
+    for (const [series, to] of this.#droppedTo) {
+      const from = chunkKey({ series: series.id, minUs: 0, maxUs: 0, count: 0, checkpoint: 0, part: 0 });
+      if (range === undefined) range = { from, to };
+      else if (compareBytes(from, range.to) > 0) range.to = to;
+      else break;
+      this.#droppedTo.delete(series);
+      count++;
+      if (series.chunks.length > smallSeriesChunks || count === givenBackAtOnce) break;
+    }
+    return range;
+  }
+
+  /** The oldest reading in chunks at or above the horizon; `undefined` when there is none. */
+  oldestUs(): number | undefined {
+    let oldestUs = Number.POSITIVE_INFINITY;
+    for (const { chunks, partition } of this.index.all()) {
+      const horizonUs = this.#horizonOf(partition);
+      for (const ref of chunks) if (ref.maxUs >= horizonUs) oldestUs = Math.min(oldestUs, Math.max(ref.minUs, horizonUs));
+    }
+    return oldestUs === Number.POSITIVE_INFINITY ? undefined : oldestUs;
+  }
+
+  /** Readings of the chunks that a horizon at `us` would drop, those that are to be dropped anyway left out. */
+  readingsBefore(us: number): number {
+    let readings = 0;
+    for (const { chunks, partition } of this.index.all()) {
+      const horizonUs = this.#horizonOf(partition);
+      for (const ref of chunks) if (ref.maxUs < us && ref.maxUs >= horizonUs) readings += ref.count;
+    }
+    return readings;
   }
 
   stats(): {
@@ -223,8 +359,10 @@ export class SeriesStore {
         });
       const unique = (series.sealing as Head).sortedUnique();
       conflicts += unique.conflicts;
-      for (let from = 0, part = 0; from < unique.run.count; from += chunkReadingsMax, part++) {
-        const run = sliceRows(unique.run, from, Math.min(from + chunkReadingsMax, unique.run.count));
+      // The replay of the log knows no horizon yet: what it brought back from below ends here.
+      const kept = sliceRange(unique.run, this.#horizonOf(series.partition), Number.POSITIVE_INFINITY);
+      for (let from = 0, part = 0; from < kept.count; from += chunkReadingsMax, part++) {
+        const run = sliceRows(kept, from, Math.min(from + chunkReadingsMax, kept.count));
         const minUs = run.times[0] as number;
         const maxUs = run.times[run.count - 1] as number;
         const key = chunkKey({ series: series.id, minUs, maxUs, count: run.count, checkpoint: number, part });
@@ -264,6 +402,7 @@ export class SeriesStore {
       { sync: true },
     );
     this.#doubtful = [];
+    this.#dropFailed = false;
     this.#ledger = ledger;
     this.#stored = stored;
     this.#headReadings -= sealedReadings;
