@@ -82,13 +82,22 @@ export class MeshRouter {
    * milliseconds; `undefined` when fewer than a majority of `gateways` are heard.
    */
   clockDeviationMs(gateways: number): number | undefined {
-    const ownMs = this.#context.clock.wallMs() - this.#context.clock.monotonicMs();
-    const heard = [...this.#peerClockMs].filter(([peer]) => this.reachable(peer)).map(([, peerMs]) => peerMs - ownMs);
-    const offsets = [0, ...heard].sort((a, b) => a - b);
+    const offsets = this.#clockOffsetsMs().sort((a, b) => a - b);
     if (offsets.length < Math.floor(gateways / 2) + 1) return undefined;
     // Of two clocks the nearer to zero decides nothing: the deviation is what separates them.
     if (offsets.length === 2) return Math.abs(offsets[0] === 0 ? (offsets[1] as number) : (offsets[0] as number));
     return Math.abs(offsets[Math.floor(offsets.length / 2)] as number);
+  }
+
+  /** How many of the clocks that are heard, this gateway's own included, are no further from its own than that. */
+  clocksWithin(deviationMaxMs: number): number {
+    return this.#clockOffsetsMs().filter((offsetMs) => Math.abs(offsetMs) <= deviationMaxMs).length;
+  }
+
+  /** Of this gateway's own clock, and of those that it hears. */
+  #clockOffsetsMs(): number[] {
+    const ownMs = this.#context.clock.wallMs() - this.#context.clock.monotonicMs();
+    return [0, ...[...this.#peerClockMs].filter(([peer]) => this.reachable(peer)).map(([, peerMs]) => peerMs - ownMs)];
   }
 
   #pinged(from: GatewayId, body: Uint8Array): void {

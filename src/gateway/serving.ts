@@ -278,7 +278,6 @@ export class Serving {
       },
     });
     const windows = new JobOpenWindows({ jobs: settings.jobs, state: this.state, calendar: this.calendar });
-    const clockDeviationMs = () => router.clockDeviationMs(gateways().length);
     this.jobs = new JobRunner({
       context,
       consensus: this.consensus,
@@ -289,7 +288,7 @@ export class Serving {
       calendar: this.calendar,
       windows,
       horizonMs: () => Math.ceil(this.retention.view().raw.highestMs),
-      clockDeviationMs,
+      clockDeviationMs: () => router.clockDeviationMs(gateways().length),
     });
     this.retention = new Retention({
       context,
@@ -304,7 +303,7 @@ export class Serving {
       space: this.spaceWatch,
       ownPartitions: () => partitionsOf(this.replication.table(), context.self),
       windows,
-      clockDeviationMs,
+      clocksWithin: (deviationMaxMs) => ({ near: router.clocksWithin(deviationMaxMs), gateways: gateways().length }),
     });
   }
 

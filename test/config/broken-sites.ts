@@ -149,7 +149,7 @@ export const brokenSites: readonly BrokenSite[] = [
     name: "retention that cannot be",
     files: more("retention: { raw: 90, rollup: 1d12h, minFreeDisk: 95%, keep: 1 }\n"),
     problems: [
-      'site.yaml:3:19: "raw" is 90, expected a duration such as 90d',
+      'site.yaml:3:19: "raw" is 90, expected a duration such as 90d (in quotes)',
       'site.yaml:3:31: "rollup" is "1d12h", expected a duration such as 30s, 5m, 1h or 7d',
       'site.yaml:3:51: "minFreeDisk" is "95%", expected a share of the disk from 0% to 90%, or bytes such as 500MiB or 2GiB',
       'site.yaml:3:56: unknown key "keep", expected one of raw, rollup, minFreeDisk',
@@ -486,8 +486,8 @@ export const brokenSites: readonly BrokenSite[] = [
   { name: "a bad duration", files: jobWith("window: 60"), problems: ['jobs/j.yaml:5:9: "window" is 60, expected a duration (in quotes)'] },
   {
     name: "a duration without a known unit",
-    files: jobWith("window: 1y"),
-    problems: ['jobs/j.yaml:5:9: "window" is "1y", expected a duration such as 30s, 5m, 1h or 7d'],
+    files: jobWith("window: 1q"),
+    problems: ['jobs/j.yaml:5:9: "window" is "1q", expected a duration such as 30s, 5m, 1h or 7d'],
   },
   { name: "an empty window", files: jobWith("window: 0s"), problems: ['jobs/j.yaml:5:9: "window" is "0s", expected more than zero'] },
   {

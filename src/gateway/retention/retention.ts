@@ -11,6 +11,7 @@ import { partitionSet } from "../../core/site/retention.ts";
 import type { SiteState } from "../../core/site/site-state.ts";
 import { formatDuration } from "../../lib/duration.ts";
 import { partitionCount } from "../../lib/ids.ts";
+import { majorityOf } from "../../lib/voters.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { GatewayContext } from "../context.ts";
 import { resumeFactor, type SpaceWatch } from "../disk-space.ts";
@@ -43,8 +44,8 @@ export interface RetentionOptions {
   readonly space: Pick<SpaceWatch, "space" | "mayTake">;
   readonly ownPartitions: () => Iterable<number>;
   readonly windows: OpenWindows;
-  /** How far this gateway's clock is from its peers', where a majority of them is heard. */
-  readonly clockDeviationMs: () => number | undefined;
+  /** How many gateways' clocks, the own one included, are no further from it than that, and how many gateways there are. */
+  readonly clocksWithin: (deviationMaxMs: number) => { readonly near: number; readonly gateways: number };
 }
 
 export interface HorizonView {
@@ -238,11 +239,11 @@ export class Retention {
   /** What makes this gateway's clock one that must not delete anything. */
   #troubleOfClock(): string | undefined {
     if (!this.#context.clock.synchronised()) return "the system clock is not synchronised";
-    const deviationMs = this.#options.clockDeviationMs();
-    if (deviationMs === undefined) return "too few gateways are heard to compare clocks with";
-    return deviationMs > clockDeviationMaxMs
-      ? `the clock of ${this.#context.self} is ${Math.round(deviationMs / 1_000)} s away from the others'`
-      : undefined;
+    const { near, gateways } = this.#options.clocksWithin(clockDeviationMaxMs);
+    // The middle of three clocks that all say something else is no better than any of them: more than half must agree.
+    return near >= majorityOf(gateways)
+      ? undefined
+      : `of ${gateways} gateways only ${near} that ${near === 1 ? "is" : "are"} heard ${near === 1 ? "has" : "have"} the time of ${this.#context.self}, within ${formatDuration(clockDeviationMaxMs)}`;
   }
 
   /** The oldest readings go, here and at their other owners. Windows that jobs still need go last. */

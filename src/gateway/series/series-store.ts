@@ -388,7 +388,10 @@ export class SeriesStore {
       digest: ledger.digest(),
       reservedUs: this.#options.reservedUs(),
     };
-    const stored: StoredCheckpoint = { ...record, number };
+    // With nothing new since the last one, the log may know that one only: it goes on comparing with what was sealed then.
+    const before = this.#stored?.position === position ? this.#stored : undefined;
+    const sealedDigest = before === undefined ? record.digest : (before.sealedDigest ?? before.digest);
+    const stored: StoredCheckpoint = { ...record, number, ...(sealedDigest === record.digest ? {} : { sealedDigest }) };
     // An error does not say that the record is not there: the chunks that it lists must stay until another record stands.
     const doubtful = this.#doubtful;
     this.#doubtful = [...doubtful, ...this.#leftovers];
@@ -412,7 +415,7 @@ export class SeriesStore {
       series.named = true;
       series.sealing = undefined;
     }
-    this.#trimBehind(log, record);
+    this.#trimBehind(log, { ...record, digest: sealedDigest });
   }
 
   /** The checkpoint's record first, durable; then the records that it covers may go. */
