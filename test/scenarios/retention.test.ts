@@ -166,8 +166,11 @@ test("a disk fills: the oldest readings go first, at all their owners, and only 
   // Values that no codec makes small.
   const value = (at: number): number => at + Math.sin(at) / 3;
   const values = Array.from({ length: 5_000 }, (_, at) => value(at));
-  for (let from = 0; from < 5_000; from += 500) await publish(site, near, nowMs - 600_000 + from * 10, values.slice(from, from + 500));
-  await site.until(() => site.gateways.every((gateway) => servingOf(gateway).seriesStore.stats().headReadings === 0), { withinMs: 30_000 });
+  const isSealed = () => site.gateways.every((gateway) => servingOf(gateway).seriesStore.stats().headReadings === 0);
+  for (let from = 0; from < 5_000; from += 500) {
+    await publish(site, near, nowMs - 600_000 + from * 10, values.slice(from, from + 500));
+    await site.until(isSealed, { withinMs: 30_000, what: "a checkpoint" });
+  }
   await site.runFor(3_000);
   assert.is(serviceOf(near).status().disk.state, "unknown", "a disk without a bound says nothing");
   const bytes = servingOf(near).storeBytes();
