@@ -303,7 +303,7 @@ export class Serving {
       space: this.spaceWatch,
       ownPartitions: () => partitionsOf(this.replication.table(), context.self),
       windows,
-      clocksWithin: (deviationMaxMs) => ({ near: router.clocksWithin(deviationMaxMs), gateways: gateways().length }),
+      clocksWithin: (deviationMaxMs) => ({ near: router.clocksWithin(deviationMaxMs), gateways: this.#membersThere() }),
     });
   }
 
@@ -343,6 +343,12 @@ export class Serving {
   gateways(): GatewayId[] {
     const members = [...this.state.members().values()].filter((member) => member.role === "full" && member.memberId !== undefined);
     return members.length > 0 ? members.map((member) => member.id) : this.bootstrap.gateways.map((gateway) => gateway.id);
+  }
+
+  /** Witnesses too: they have clocks. */
+  #membersThere(): number {
+    const members = [...this.state.members().values()].filter((member) => member.memberId !== undefined);
+    return members.length > 0 ? members.length : this.bootstrap.gateways.length;
   }
 
   /** By the folder that the peer is admitted with: a member's name never stands for another folder of its gateway. */

@@ -190,10 +190,16 @@ export class Retention {
 
   /** True when nothing below the horizons is left. */
   async #drop(): Promise<boolean> {
+    const before = this.#chunksDropped;
     for (;;) {
       if (this.#stopped || this.#context.inbox.closed()) return false;
       const dropped = await this.#options.store.dropBefore(chunksPerStep);
-      if (dropped === 0) return true;
+      if (dropped === 0) {
+        const chunks = this.#chunksDropped - before;
+        if (chunks > 0)
+          this.#context.diagnostics.info("readings-dropped", { chunks, keptFrom: new Date(this.view().raw.highestMs).toISOString() });
+        return true;
+      }
       this.#chunksDropped += dropped ?? 0;
       // Also while a checkpoint is under way.
       await this.#pause();

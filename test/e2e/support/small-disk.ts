@@ -12,7 +12,7 @@ export class SmallDisk {
   readonly #ballast: string;
 
   constructor(folder: string, mebibytes: number) {
-    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0755`, "tmpfs", folder], { encoding: "utf8" });
+    const mounted = spawnSync("/bin/mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0755`, "tmpfs", folder], { encoding: "utf8" });
     if (mounted.status !== 0) throw new Error(`mount: ${mounted.error?.message ?? mounted.stderr.trim()}`);
     this.folder = folder;
     this.#ballast = join(folder, "ballast");
@@ -43,7 +43,7 @@ export class SmallDisk {
 
   unmount(): void {
     // Lazily: what a killed process held open goes with it.
-    spawnSync("umount", ["-l", this.folder]);
+    spawnSync("/bin/umount", ["-l", this.folder]);
   }
 }
 
