@@ -29,7 +29,7 @@ async function siteOfThree(seed: number, tuning: GatewayTuning = defaultTuning) 
   const world = await simulatorWorld();
   const site = new SimulatedSite({ seed, gateways: 3, world, tuning });
   site.startAll();
-  await site.until(() => site.gateways.every(isReady) && featureLevel(site) === 2, { withinMs: 30_000, what: "the site is founded" });
+  await site.until(() => site.gateways.every(isReady) && featureLevel(site) === 3, { withinMs: 30_000, what: "the site is founded" });
   const fourth = new SimulatedGateway({
     id: d,
     settings: world.settings.of({ gateways: 4, preset: "lan", witness: false, retention: undefined }),
