@@ -24,6 +24,8 @@ export function drawTunables(random: Random): Tunables {
   if (retention === undefined) return { ...drawn, retention };
   const tuning = {
     ...drawn.tuning,
+    // What is dropped are chunks.
+    checkpointReadings: random.pick([10, 50]),
     retentionEveryMs: random.pick([500, 3_000]),
     keepNewestMs: random.pick([1_000, 15_000]),
     retentionHoldMs: random.pick([20_000, 7 * 86_400_000]),
