@@ -3,7 +3,7 @@
  * A file system that cannot be asked counts as one that does not say.
  */
 import { statfs } from "node:fs/promises";
-import type { DiskSpace } from "../ports/disk-space.ts";
+import type { DiskSpace, Space } from "../ports/disk-space.ts";
 
 export class FileSystemSpace implements DiskSpace {
   readonly #folder: string;
@@ -12,11 +12,13 @@ export class FileSystemSpace implements DiskSpace {
     this.#folder = options.folder;
   }
 
-  async freeBytes(): Promise<number | undefined> {
+  async space(): Promise<Space | undefined> {
     try {
-      const { bavail, bsize, blocks } = await statfs(this.#folder);
+      const { bavail, bfree, bsize, blocks } = await statfs(this.#folder);
       // Some file systems report zero blocks for "not known".
-      return blocks === 0 ? undefined : bavail * bsize;
+      if (blocks === 0) return undefined;
+      // Blocks kept for root are nobody's to fill: they count as neither free nor there.
+      return { freeBytes: bavail * bsize, totalBytes: (blocks - (bfree - bavail)) * bsize };
     } catch {
       return undefined;
     }

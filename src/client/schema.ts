@@ -64,6 +64,11 @@ const IngestSchema = Type.Object({
   }),
 });
 
+const HorizonSchema = Type.Object({
+  lowestMs: ms("What is before is given up in every partition; 0: nothing is"),
+  highestMs: ms("What is from here on is kept in every partition"),
+});
+
 export const StatusSchema = Type.Object({
   site: Type.String(),
   clusterId: Type.Optional(Type.String()),
@@ -87,6 +92,23 @@ export const StatusSchema = Type.Object({
     partitions: countsBy("Partitions by gateway"),
     survives: text("What the site survives, as a sentence"),
   }),
+  disk: Type.Optional(
+    Type.Object({
+      state: text("ok | low (the oldest readings go) | disk-full (no readings are taken) | unknown"),
+      freeBytes: Type.Optional(count("Bytes free on the disk of the data folder")),
+      totalBytes: Type.Optional(count("Bytes of that disk")),
+      keepFreeBytes: count("Where less is free the oldest readings go; 0: never"),
+    }),
+  ),
+  retention: Type.Optional(
+    Type.Object({
+      raw: HorizonSchema,
+      rollup: HorizonSchema,
+      chunksDropped: count("Chunks that this gateway dropped since its start"),
+      unprocessedWindows: count("Windows of jobs with sinks whose readings were given up before they were committed"),
+      heldBackBy: Type.Optional(text("The window of a job that keeps readings beyond their time")),
+    }),
+  ),
   log: Type.Object({
     segments: Type.Integer(),
     bytes: Type.Integer(),

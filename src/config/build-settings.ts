@@ -3,6 +3,7 @@ import { defined } from "../lib/assert.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { deviceId, gatewayId } from "../lib/ids.ts";
 import { stableDigest } from "../lib/stable-digest.ts";
+import { defaultFreeSpace, parseFreeSpace } from "./free-space.ts";
 import { bindHost, defaultPorts } from "./listen.ts";
 import { parsePayloadPath } from "./payload-path.ts";
 import type { InventoryFile, JobFile, ProfileFile, SiteFile } from "./schema.ts";
@@ -13,6 +14,7 @@ import type {
   ListenAddress,
   MqttSettings,
   ProfileSettings,
+  RetentionSettings,
   SiteSettings,
 } from "./settings.ts";
 import { isLoopback } from "./text-check.ts";
@@ -50,14 +52,17 @@ export function buildSettings({ site, profiles, inventories, jobs }: SiteParts):
     inventory: devices.map(([id, device]): InventoryEntry => ({ id: deviceId(id), profile: device.profile, labels: device.labels ?? {} })),
     jobs: jobs.map(buildJob),
     sinks: Object.entries(site.sinks ?? {}).map(([name, { type }]) => ({ name, type })),
+    retention: buildRetention(site.retention ?? {}),
   } as const;
   return { ...settings, digest: digestOf(settings), listDigest: listDigestOf(settings) };
 }
 
 /** Without secrets, but with whether there are any: a gateway without the secret could not join. */
 function digestOf({ store: _, ...settings }: Omit<SiteSettings, "digest" | "listDigest">): string {
+  const { retention, ...others } = settings;
   return stableDigest({
-    ...settings,
+    ...others,
+    ...retentionInDigest(retention),
     gateways: settings.gateways.map(({ role, ...gateway }) => ({ ...gateway, ...roleInDigest(role) })),
     secret: settings.secret !== undefined,
     http: { token: settings.http.token !== undefined },
@@ -83,6 +88,20 @@ function listDigestOf({ site, gateways, replication }: Pick<SiteSettings, "site"
 /** Said only where it is not the default: a version that knew no roles has the same digest for the same file. */
 function roleInDigest(role: GatewaySettings["role"]): { readonly role?: "witness" } {
   return role === "witness" ? { role } : {};
+}
+
+/** Likewise: a file that does not speak of retention has the digest that it had. */
+function retentionInDigest(retention: RetentionSettings): { readonly retention?: RetentionSettings } {
+  return stableDigest(retention) === stableDigest(buildRetention({})) ? {} : { retention };
+}
+
+function buildRetention({ raw, rollup, minFreeDisk }: NonNullable<SiteFile["retention"]>): RetentionSettings {
+  const durationOf = (text: string | undefined) => (text === undefined ? undefined : defined(parseDuration(text), "a checked duration"));
+  return {
+    rawMs: durationOf(raw),
+    rollupMs: durationOf(rollup),
+    minFreeDisk: minFreeDisk === undefined ? defaultFreeSpace : defined(parseFreeSpace(minFreeDisk), "a checked amount of space"),
+  };
 }
 
 function buildGateway(id: string, gateway: SiteFile["gateways"][string]): GatewaySettings {

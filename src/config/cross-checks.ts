@@ -1,3 +1,4 @@
+import { formatDuration, parseDuration } from "../lib/duration.ts";
 import { suggest } from "../lib/suggest.ts";
 import { majorityOf, votersWanted } from "../lib/voters.ts";
 import type { Draft } from "./check-node.ts";
@@ -16,6 +17,7 @@ export function checkSite(draft: SiteDraft, problems: ProblemList): void {
   checkSecret(draft.site, problems);
   checkMeshNames(draft.site, problems);
   checkUsers(draft, problems);
+  checkRetention(draft.site, problems);
   unique(draft.profiles, { what: "profile", key: "profile", nameOf: (profile) => profile.profile }, problems);
   unique(draft.jobs, { what: "job", key: "name", nameOf: (job) => job.name }, problems);
   for (const profile of draft.profiles) checkProfile(profile, problems);
@@ -36,6 +38,7 @@ export function findWarnings(draft: SiteDraft, settings: SiteSettings, warnings:
     );
   }
   warnOfWitnesses(site, settings, warnings);
+  warnOfLongWindows(draft, settings, warnings);
   const labels = new Set(settings.inventory.flatMap((entry) => Object.keys(entry.labels)));
   for (const job of draft.jobs) {
     for (const [index, key] of (job.draft.groupBy ?? []).entries()) {
@@ -66,6 +69,33 @@ function warnOfWitnesses({ places }: Located<SiteFile>, { gateways }: SiteSettin
 function awayMax(gateways: number): number {
   const voters = votersWanted(gateways);
   return voters - majorityOf(voters);
+}
+
+/** Rollups are made of readings, and outlive them. */
+function checkRetention({ draft, places }: Located<SiteFile>, problems: ProblemList): void {
+  const { raw, rollup } = draft.retention ?? {};
+  if (raw === undefined || rollup === undefined) return;
+  if ((parseDuration(rollup) ?? 0) >= (parseDuration(raw) ?? 0)) return;
+  problems.add(
+    places.value("retention", "rollup"),
+    `"rollup" is ${quote(rollup)}, which is shorter than "raw" (${quote(raw)})`,
+    `expected at least ${quote(raw)}`,
+  );
+}
+
+/** Readings stay until the windows of jobs with sinks are committed: a longer window makes the retention longer. */
+function warnOfLongWindows(draft: SiteDraft, settings: SiteSettings, warnings: ProblemList): void {
+  const { rawMs } = settings.retention;
+  if (rawMs === undefined) return;
+  for (const job of draft.jobs) {
+    const windowMs = parseDuration(job.draft.window ?? "") ?? 0;
+    if (windowMs > rawMs && (job.draft.sinks ?? []).length > 0)
+      warnings.add(
+        job.places.value("window"),
+        `the window of ${formatDuration(windowMs)} is longer than "retention.raw" (${formatDuration(rawMs)}): readings are kept until it is committed`,
+        "a shorter window, or a longer retention",
+      );
+  }
 }
 
 function checkPorts({ draft, places }: Located<SiteFile>, problems: ProblemList): void {

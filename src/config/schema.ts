@@ -137,7 +137,16 @@ export const siteSchema = Type.Object(
       Type.Union([text("path", "the path of a folder"), jobListSchema], { expected: "the path of a folder, or a list of jobs" }),
     ),
     sinks: Type.Optional(mapping(sinkSchema, { keyCheck: "sinkName", maxProperties: 64, expected: "a mapping of sinks" })),
-    retention: later(),
+    retention: Type.Optional(
+      Type.Object(
+        {
+          raw: Type.Optional(text("duration", "a duration such as 90d")),
+          rollup: Type.Optional(text("duration", "a duration such as 2y")),
+          minFreeDisk: Type.Optional(text("freeSpace", "a share of the disk such as 10%, or bytes such as 2GiB")),
+        },
+        closed,
+      ),
+    ),
     store: Type.Optional(
       Type.Object(
         { engine: Type.Optional(choice(["level", "lowdb"])), commitDelay: Type.Optional(text("commitDelay", "a duration from 0ms to 1s")) },

@@ -1,5 +1,6 @@
 import type { AggregateFunction, GroupKey } from "../lib/aggregate-function.ts";
 import type { DeviceId, GatewayId } from "../lib/ids.ts";
+import type { FreeSpace } from "./free-space.ts";
 
 /** The validated settings of a site: what the YAML says, with defaults filled in. Made by `load-site.ts`. */
 export interface SiteSettings {
@@ -22,6 +23,7 @@ export interface SiteSettings {
   readonly inventory: readonly InventoryEntry[];
   readonly jobs: readonly JobSettings[];
   readonly sinks: readonly SinkSettings[];
+  readonly retention: RetentionSettings;
   /** Stable digest (16 hex digits) of everything above but secrets and `store`, which each gateway may have its own of; gateways compare it to warn about differing files. */
   readonly digest: string;
   /** Stable digest of site name, gateway list (ids, hosts, roles, mesh ports, zones, weights) and replication: what bootstrap compares. */
@@ -58,6 +60,16 @@ export interface StoreSettings {
   readonly engine: "level" | "lowdb";
   /** How long the readings log may wait for more to share an fsync; 0 to 1,000. */
   readonly commitDelayMs: number;
+}
+
+/** How long readings are kept. The Raft leader's file says the ages, each gateway's own file what is to stay free on its disk. */
+export interface RetentionSettings {
+  /** `undefined`: for ever, as far as the disk allows. */
+  readonly rawMs: number | undefined;
+  /** Of rollups, which outlive the readings that they were made of. */
+  readonly rollupMs: number | undefined;
+  /** Below it the oldest raw readings go. */
+  readonly minFreeDisk: FreeSpace;
 }
 
 export interface MqttSettings {

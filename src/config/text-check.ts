@@ -2,6 +2,7 @@ import { validateDetailed } from "node-cron";
 import { parseAggregateFunction } from "../lib/aggregate-function.ts";
 import { durationExpected, parseDuration } from "../lib/duration.ts";
 import { suggest } from "../lib/suggest.ts";
+import { freeSpaceExpected, parseFreeSpace } from "./free-space.ts";
 import { parsePayloadPath } from "./payload-path.ts";
 import { topicFault } from "./topic-filter.ts";
 
@@ -43,6 +44,7 @@ export const textChecks = {
       : undefined,
   timeZone: timeZoneFault,
   duration: durationFault,
+  freeSpace: freeSpaceFault,
   window: windowFault,
   commitDelay: commitDelayFault,
   cron: cronFault,
@@ -151,6 +153,14 @@ function commitDelayFault(text: string): TextFault | undefined {
   return milliseconds !== undefined && milliseconds <= commitDelayMaxMs
     ? undefined
     : { what: `is ${quote(text)}`, expected: "expected a duration from 0ms to 1s" };
+}
+
+function freeSpaceFault(text: string): TextFault | undefined {
+  if (parseFreeSpace(text) !== undefined) return undefined;
+  const near = /^(\d+(?:\.\d+)?)\s*([KMGT])i?B?$/i.exec(text);
+  const meant = near === null ? undefined : `${near[1]}${near[2]?.toUpperCase()}iB`;
+  const isNear = meant !== undefined && parseFreeSpace(meant) !== undefined;
+  return { what: `is ${quote(text)}`, expected: isNear ? `did you mean ${quote(meant)}?` : `expected ${freeSpaceExpected}` };
 }
 
 const dayMs = 86_400_000;

@@ -63,6 +63,12 @@ export interface GatewayTuning {
   readonly raftSnapshotBytes: number;
   /** Bytes of a segment of the Raft log: whole segments go when the log is cut. */
   readonly raftSegmentBytes: number;
+  /** How often retention is looked after. */
+  readonly retentionEveryMs: number;
+  /** Readings so young are not dropped for want of space. */
+  readonly keepNewestMs: number;
+  /** How long a window that is not committed keeps readings beyond their time, unless the retention itself is longer. */
+  readonly retentionHoldMs: number;
   /** A voter that has not answered for so long may lose its vote to a healthy gateway. */
   readonly voterDeadMs: number;
   /** Bounds of the Raft node that differ from its own. */
@@ -88,6 +94,9 @@ export const defaultTuning: GatewayTuning = {
   reserveBytes: 64 << 20,
   raftSnapshotBytes: 8 << 20,
   raftSegmentBytes: 4 << 20,
+  retentionEveryMs: 60_000,
+  keepNewestMs: 3_600_000,
+  retentionHoldMs: 7 * 86_400_000,
   voterDeadMs: 60_000,
   raftLimits: {},
   sessionEntriesMax,

@@ -4,10 +4,10 @@
  * itself when there is half as much again, so that it does not change its mind every second.
  */
 import type { Diagnostics } from "../ports/diagnostics.ts";
-import type { DiskSpace } from "../ports/disk-space.ts";
+import type { DiskSpace, Space } from "../ports/disk-space.ts";
 
 /** Times the reserve: from there on readings are taken again. */
-const resumeFactor = 1.5;
+export const resumeFactor = 1.5;
 const bytesPerMiB = 1 << 20;
 
 export interface SpaceWatchOptions {
@@ -18,7 +18,7 @@ export interface SpaceWatchOptions {
 
 export class SpaceWatch {
   readonly #options: SpaceWatchOptions;
-  #free: number | undefined;
+  #space: Space | undefined;
   #full = false;
   #asking = false;
 
@@ -30,10 +30,10 @@ export class SpaceWatch {
   look(): void {
     if (this.#asking) return;
     this.#asking = true;
-    this.#options.space.freeBytes().then(
-      (free) => {
+    this.#options.space.space().then(
+      (space) => {
         this.#asking = false;
-        this.#judge(free);
+        this.#judge(space);
       },
       () => {
         this.#asking = false;
@@ -48,22 +48,28 @@ export class SpaceWatch {
 
   /** As of the last look; `undefined` where the file system does not say. */
   freeBytes(): number | undefined {
-    return this.#free;
+    return this.#space?.freeBytes;
+  }
+
+  /** Likewise. */
+  space(): Space | undefined {
+    return this.#space;
   }
 
   /** A sentence, while readings are refused. */
   troubles(): string[] {
     if (!this.#full) return [];
     const { reserveBytes } = this.#options;
-    const free = this.#free === undefined ? "an unknown number of" : mebibytes(this.#free);
+    const free = this.#space === undefined ? "an unknown number of" : mebibytes(this.#space.freeBytes);
     return [
       `the disk is nearly full: ${free} MiB are free, and ${mebibytes(reserveBytes)} MiB are kept for the site's own state; ` +
         `no readings are taken until ${mebibytes(resumeFactor * reserveBytes)} MiB are free`,
     ];
   }
 
-  #judge(free: number | undefined): void {
-    this.#free = free;
+  #judge(space: Space | undefined): void {
+    this.#space = space;
+    const free = space?.freeBytes;
     const { reserveBytes, diagnostics } = this.#options;
     const full = free !== undefined && free < (this.#full ? resumeFactor * reserveBytes : reserveBytes);
     if (full === this.#full) return;

@@ -21,6 +21,7 @@ import { comparePositions } from "./query/queries.ts";
 import { type Page, type PagePosition, type PageRequest, unpackPage } from "./query/wire.ts";
 import { type ReadingsLog, RecordKind } from "./readings-log.ts";
 import type { Requests } from "./requests.ts";
+import { horizonRanges } from "./retention/horizons.ts";
 
 /** Refused by the site when `epoch` is not that of its owner table any more, or `gateway` is not this data folder's. */
 export interface OwnerFilled {
@@ -41,6 +42,8 @@ export interface FillingOptions {
   /** A number that no other round of this process has. */
   readonly roundNumber: () => number;
   readonly roundVersion: () => RoundVersion;
+  /** Raw readings of the partition below this instant are given up: they are not fetched. */
+  readonly rawHorizonUs: (partition: number) => number;
   /** A durable round's readings join the heads. */
   readonly store: (columns: ReadingColumns, sequence: number) => void;
   /** Resolves once the command is applied here, so that `ring` tells of it, or with a failure. */
@@ -151,6 +154,7 @@ export class Filling {
         toUs: Number.MAX_SAFE_INTEGER,
         after,
         limit: pageLimit,
+        horizons: horizonRanges(partitions, this.#options.rawHorizonUs),
       });
       if (!page.ok) return page;
       const problem = this.#problemOf(page.value, partitions, after);

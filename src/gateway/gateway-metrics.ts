@@ -60,9 +60,32 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
     "Records of the Raft log on disk that damage took and compaction has not freed yet",
     damage?.lostRecords ?? 0,
   );
-  const free = serving.spaceWatch.freeBytes();
-  if (free !== undefined) add("disk_free_bytes", "Bytes free on the disk of the data folder", free);
+  const space = serving.spaceWatch.space();
+  if (space !== undefined) {
+    add("disk_free_bytes", "Bytes free on the disk of the data folder", space.freeBytes);
+    add("disk_total_bytes", "Bytes of the disk of the data folder", space.totalBytes);
+    add("disk_keep_free_bytes", "Where less is free the oldest readings go; 0: never", serving.retention.bytesKeptFree());
+  }
+  const disk = serving.retention.diskState();
+  for (const state of ["ok", "low", "disk-full"]) add("disk_state", "1 for the state of the disk", disk === state ? 1 : 0, { state });
   add("disk_takes_readings", "0 while the disk is too full for readings", serving.spaceWatch.mayTake() ? 1 : 0);
+  const retention = serving.retention.view();
+  for (const level of ["raw", "rollup"] as const) {
+    const help = "Epoch seconds before which readings are given up: lowest in every partition, highest in some";
+    add("retention_horizon_seconds", help, retention[level].lowestMs / 1_000, { level, bound: "lowest" });
+    add("retention_horizon_seconds", help, retention[level].highestMs / 1_000, { level, bound: "highest" });
+  }
+  add("retention_chunks_dropped_total", "Chunks that this gateway dropped below the horizons", retention.chunksDropped);
+  add(
+    "retention_held_back",
+    "1 while a window of a job with sinks keeps readings beyond their time",
+    retention.heldBackBy === undefined ? 0 : 1,
+  );
+  add(
+    "retention_dropped_unprocessed_windows",
+    "Windows of jobs with sinks whose readings were given up before they were committed",
+    retention.unprocessedWindows,
+  );
   const store = serving.seriesStore.stats();
   add("series", "Series kept here", store.series);
   add("chunks", "Chunks in the store", store.chunks);

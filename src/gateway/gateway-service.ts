@@ -14,6 +14,7 @@ import { gatewayMetrics } from "./gateway-metrics.ts";
 import { listDifferences } from "./member-list.ts";
 import { decodeCursor, encodeCursor } from "./query/cursor.ts";
 import { type LatestRow, mergeLatest } from "./query/latest.ts";
+import type { RetentionView } from "./retention/retention.ts";
 import type {
   DeadLetter,
   DeadLettersView,
@@ -125,6 +126,8 @@ export class LocalGatewayService implements GatewayService {
         partitions: this.#owned(serving),
         survives: this.#survives(serving),
       },
+      disk: diskStatus(serving),
+      retention: serving?.retention.view() ?? noRetention,
       log: logStatus(serving),
       store: storeStatus(serving),
       ingest: this.#ingestStatus(serving),
@@ -521,7 +524,8 @@ export class LocalGatewayService implements GatewayService {
   #warnings(): string[] {
     const serving = this.#gateway.serving();
     const warnings = [...this.#gateway.peerNotes().values(), ...this.readiness().reasons];
-    warnings.push(...(serving?.logWatch.warnings() ?? []), ...(serving?.seriesStore.quarantine.warnings() ?? []));
+    const { logWatch, seriesStore, retention } = serving ?? {};
+    warnings.push(...(logWatch?.warnings() ?? []), ...(seriesStore?.quarantine.warnings() ?? []), ...(retention?.warnings() ?? []));
     const members = this.#membership()?.members();
     if (members !== undefined) warnings.push(...listDifferences(this.#gateway.settings.gateways, members));
     for (const sink of this.sync()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);
@@ -566,6 +570,24 @@ function expectCode(expect: KvExpectation): number {
     case "revision":
       return expect.revision;
   }
+}
+
+const noRetention: RetentionView = {
+  raw: { lowestMs: 0, highestMs: 0 },
+  rollup: { lowestMs: 0, highestMs: 0 },
+  chunksDropped: 0,
+  unprocessedWindows: 0,
+  heldBackBy: undefined,
+};
+
+function diskStatus(serving: Serving | undefined): GatewayStatus["disk"] {
+  const space = serving?.spaceWatch.space();
+  return {
+    state: serving?.retention.diskState() ?? "unknown",
+    freeBytes: space?.freeBytes,
+    totalBytes: space?.totalBytes,
+    keepFreeBytes: serving?.retention.bytesKeptFree() ?? 0,
+  };
 }
 
 function logStatus(serving: Serving | undefined): GatewayStatus["log"] {

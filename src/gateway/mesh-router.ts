@@ -24,8 +24,8 @@ export class MeshRouter {
   readonly #admittedTags = new Map<GatewayId, number>();
   /** Monotonic time of the last frame of an admitted session. */
   readonly #heardMs = new Map<GatewayId, number>();
-  /** A peer's wall clock minus ours, when it last said. */
-  readonly #clockOffsetMs = new Map<GatewayId, number>();
+  /** A peer's wall clock minus our monotonic one, when it last said: should our own wall clock jump, that shows at once. */
+  readonly #peerClockMs = new Map<GatewayId, number>();
   #dropped = 0;
   #stranger: ((peer: GatewayId) => void) | undefined;
 
@@ -82,18 +82,28 @@ export class MeshRouter {
    * milliseconds; `undefined` when fewer than a majority of `gateways` are heard.
    */
   clockDeviationMs(gateways: number): number | undefined {
-    const heard = [...this.#clockOffsetMs].filter(([peer]) => this.reachable(peer)).map(([, offsetMs]) => offsetMs);
-    const offsets = [0, ...heard].sort((a, b) => a - b);
+    const offsets = this.#clockOffsetsMs().sort((a, b) => a - b);
     if (offsets.length < Math.floor(gateways / 2) + 1) return undefined;
     // Of two clocks the nearer to zero decides nothing: the deviation is what separates them.
     if (offsets.length === 2) return Math.abs(offsets[0] === 0 ? (offsets[1] as number) : (offsets[0] as number));
     return Math.abs(offsets[Math.floor(offsets.length / 2)] as number);
   }
 
+  /** How many of the clocks that are heard, this gateway's own included, are no further from its own than that. */
+  clocksWithin(deviationMaxMs: number): number {
+    return this.#clockOffsetsMs().filter((offsetMs) => Math.abs(offsetMs) <= deviationMaxMs).length;
+  }
+
+  /** Of this gateway's own clock, and of those that it hears. */
+  #clockOffsetsMs(): number[] {
+    const ownMs = this.#context.clock.wallMs() - this.#context.clock.monotonicMs();
+    return [0, ...[...this.#peerClockMs].filter(([peer]) => this.reachable(peer)).map(([, peerMs]) => peerMs - ownMs)];
+  }
+
   #pinged(from: GatewayId, body: Uint8Array): void {
     if (body.length !== 8) return;
     const wallMs = new DataView(body.buffer, body.byteOffset, 8).getFloat64(0, true);
-    if (Number.isFinite(wallMs)) this.#clockOffsetMs.set(from, wallMs - this.#context.clock.wallMs());
+    if (Number.isFinite(wallMs)) this.#peerClockMs.set(from, wallMs - this.#context.clock.monotonicMs());
   }
 
   #silent(peer: GatewayId): boolean {

@@ -3,6 +3,8 @@ import type { SeriesDigest } from "../lib/backup-file.ts";
 import type { Result } from "../lib/errors.ts";
 import type { GatewayId } from "../lib/ids.ts";
 import type { ReadingValue } from "../lib/reading.ts";
+import type { DiskState } from "./retention/policy.ts";
+import type { RetentionView } from "./retention/retention.ts";
 
 /**
  * What a gateway offers to the HTTP layer (and to anything else in its process). Times are epoch milliseconds, with a
@@ -221,6 +223,15 @@ export interface GatewayStatus {
     readonly partitions: Readonly<Record<string, number>>;
     readonly survives: string;
   };
+  readonly disk: {
+    /** `ok`; `low`: the oldest readings go; `disk-full`: none are taken; `unknown` where the file system does not say. */
+    readonly state: DiskState;
+    readonly freeBytes: number | undefined;
+    readonly totalBytes: number | undefined;
+    /** Where less is free, the oldest readings go; 0: never. */
+    readonly keepFreeBytes: number;
+  };
+  readonly retention: RetentionView;
   readonly log: {
     readonly segments: number;
     readonly bytes: number;

@@ -11,6 +11,7 @@ import type { ReplayedLog } from "../core/raft/replay.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
 import { copiesRequired } from "../core/replica/rules.ts";
 import { foundRing, type RingState } from "../core/ring/owner-changes.ts";
+import { partitionsOf } from "../core/ring/owner-table.ts";
 import { type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
 import type { ApplyResult } from "../core/site/apply-result.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
@@ -36,6 +37,7 @@ import { Ingest } from "./ingest/ingest.ts";
 import { Stamper } from "./ingest/stamper.ts";
 import { AttemptKeeper, type AttemptRows } from "./jobs/attempt-rows.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
+import { JobOpenWindows } from "./jobs/open-windows.ts";
 import { Results } from "./jobs/results.ts";
 import { type FsyncLimit, LogWatch } from "./log-watch.ts";
 import type { MeshRouter } from "./mesh-router.ts";
@@ -46,6 +48,7 @@ import type { ReadingsLog } from "./readings-log.ts";
 import { Registrar } from "./registrar.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
+import { Retention } from "./retention/retention.ts";
 import { RingGate } from "./ring-gate.ts";
 import { Rollups } from "./series/rollups.ts";
 import { SeriesReader } from "./series/series-reader.ts";
@@ -113,6 +116,7 @@ export class Serving {
   readonly jobs: JobRunner;
   readonly backups: Backups;
   readonly restore: Restore;
+  readonly retention: Retention;
   readonly seriesStore: SeriesStore;
   readonly readingsLog: ReadingsLog;
   readonly raftLog: Log;
@@ -131,6 +135,8 @@ export class Serving {
     this.state = new SiteState({ sessionEntriesMax: context.tuning.sessionEntriesMax });
     this.bootstrap = bootstrap;
     this.seriesStore = options.seriesStore;
+    const rawHorizonUs = (at: number) => this.state.horizonUs("raw", at);
+    this.seriesStore.retain(rawHorizonUs);
     this.readingsLog = options.readingsLog;
     this.raftLog = options.raftLog;
     this.logWatch = new LogWatch({
@@ -210,6 +216,7 @@ export class Serving {
       log: options.readingsLog,
       ring: () => this.replication.ring(),
       mayTake,
+      rawHorizonUs,
       roundNumber: () => this.replication.roundNumber(),
       roundVersion: () => this.#roundVersion(),
       store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
@@ -226,6 +233,7 @@ export class Serving {
       filled: (lane, payloadBytes) => this.replication.filled(lane, payloadBytes),
       pendingBytes: () => this.replication.pendingBytes(),
       refusal,
+      horizonUs: rawHorizonUs,
       seen: (device, profile, metric) => this.registrar.seen(device, profile, metric),
     });
     this.replication.attach(this.ingest);
@@ -244,6 +252,8 @@ export class Serving {
             damaged: (where, why) => context.diagnostics.warn("rollup-damaged", { where, why, next: "the readings themselves are read" }),
           })
         : undefined,
+      rawHorizonUs,
+      rollupHorizonUs: (at) => this.state.horizonUs("rollup", at),
     });
     const fanOut = new FanOut({
       self: context.self,
@@ -261,6 +271,7 @@ export class Serving {
       fanOut,
       calendar: this.calendar,
       labelsOf,
+      rawHorizonUs,
     });
     this.attempts = new AttemptKeeper({
       context,
@@ -284,6 +295,7 @@ export class Serving {
         void this.consensus.propose({ t: "results-stored", gateway: context.self, ordinal }, proposeTimeoutMs);
       },
     });
+    const windows = new JobOpenWindows({ jobs: settings.jobs, state: this.state, calendar: this.calendar });
     this.jobs = new JobRunner({
       context,
       consensus: this.consensus,
@@ -292,6 +304,8 @@ export class Serving {
       attempts: this.attempts,
       results: this.results,
       calendar: this.calendar,
+      windows,
+      horizonMs: () => Math.ceil(this.retention.view().raw.highestMs),
       clockDeviationMs: () => router.clockDeviationMs(gateways().length),
     });
     const { consensus, state, results, queries, attempts } = this;
@@ -312,6 +326,28 @@ export class Serving {
       refusal,
     });
     this.restore = new Restore({ context, consensus, state, results, attempts, queries, writer });
+    this.retention = new Retention({
+      context,
+      consensus: this.consensus,
+      state: this.state,
+      store: {
+        dropBefore: async (chunksMax) => {
+          const dropped = await this.seriesStore.dropBefore(chunksMax);
+          if (!dropped.ok) throw new Error(dropped.message);
+          return dropped.value.chunks;
+        },
+        giveBack: () => this.seriesStore.giveBack(),
+      },
+      stock: {
+        oldestUs: () => this.seriesStore.oldestUs(),
+        bytesBefore: (us) => this.seriesStore.bytesBefore(us),
+      },
+      storeBytes: () => this.#storeBytes,
+      space: this.spaceWatch,
+      ownPartitions: () => partitionsOf(this.replication.table(), context.self),
+      windows,
+      clocksWithin: (deviationMaxMs) => ({ near: router.clocksWithin(deviationMaxMs), gateways: this.#membersThere() }),
+    });
   }
 
   /** Builds the parts and lets them begin. Fails with `store-damaged` or `data-damaged`. */
@@ -328,6 +364,7 @@ export class Serving {
     serving.consensus.start();
     serving.membership.start();
     serving.jobs.start();
+    serving.retention.start();
     serving.spaceWatch.look();
     serving.#maintain();
     void serving.#registerStart();
@@ -351,6 +388,12 @@ export class Serving {
     return members.length > 0 ? members.map((member) => member.id) : this.bootstrap.gateways.map((gateway) => gateway.id);
   }
 
+  /** Witnesses too: they have clocks. */
+  #membersThere(): number {
+    const members = [...this.state.members().values()].filter((member) => member.memberId !== undefined);
+    return members.length > 0 ? members.length : this.bootstrap.gateways.length;
+  }
+
   /** By the folder that the peer is admitted with: a member's name never stands for another folder of its gateway. */
   #memberOf(gateway: GatewayId): MemberId | undefined {
     const { incarnationOf, bootstrap } = this.#options;
@@ -371,6 +414,7 @@ export class Serving {
 
   async stop(): Promise<void> {
     this.jobs.stop();
+    this.retention.stop();
     await this.consensus.handOver();
     this.#stopped = true;
     this.membership.stop();

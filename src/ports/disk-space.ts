@@ -1,5 +1,12 @@
+/** In bytes. */
+export interface Space {
+  readonly freeBytes: number;
+  /** What the disk would have free if it were empty. */
+  readonly totalBytes: number;
+}
+
 /** How much room the disk of the data folder has left for this process. */
 export interface DiskSpace {
-  /** Bytes; `undefined` where the file system does not say. Never rejects. */
-  freeBytes(): Promise<number | undefined>;
+  /** `undefined` where the file system does not say. Never rejects. */
+  space(): Promise<Space | undefined>;
 }

@@ -10,6 +10,11 @@ export interface Store {
   write(operations: readonly StoreOperation[], options: { readonly sync: boolean }): Promise<void>;
   /** Up to `limit` entries with `from` <= key < `to` in byte order of the keys (or the reverse). */
   scan(range: StoreRange): Promise<StoreEntry[]>;
+  /**
+   * Gives back the room of what was deleted between these keys, as far as the engine keeps it. Absent where there is nothing
+   * to it. Fails like a write; nothing that is in the store changes.
+   */
+  compact?(range: { readonly from: Uint8Array; readonly to: Uint8Array }): Promise<void>;
   /** Bytes on disk, as far as the engine knows. */
   sizeBytes(): Promise<number>;
   close(): Promise<void>;

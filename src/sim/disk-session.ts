@@ -4,6 +4,7 @@
  */
 import { IoError } from "../lib/log-files.ts";
 import type { Random } from "../lib/random.ts";
+import type { Space } from "../ports/disk-space.ts";
 
 export interface LatencyRange {
   readonly minMs: number;
@@ -54,6 +55,12 @@ export class DiskSession {
     const { full, capacityBytes } = this.faults;
     if (full) return 0;
     return capacityBytes === undefined ? undefined : Math.max(0, capacityBytes - this.#usedBytes());
+  }
+
+  /** Of a disk that was said to be full without a size, what is used is all that there is. */
+  space(): Space | undefined {
+    const freeBytes = this.freeBytes();
+    return freeBytes === undefined ? undefined : { freeBytes, totalBytes: this.faults.capacityBytes ?? this.#usedBytes() };
   }
 
   /** Calls `fire` after the delay, unless the session is over by then. */

@@ -136,7 +136,7 @@ export class SimulatedDisk {
       stores: storeDirectory(contents, session),
       documents: new SimulatedDocuments(contents.documents, session),
       results: resultFiles(contents, session),
-      space: { freeBytes: () => Promise.resolve(session.freeBytes()) },
+      space: { space: () => Promise.resolve(session.space()) },
       snapshots: new WholeFiles(new SimulatedFiles(contents.snapshots, session)),
     };
   }

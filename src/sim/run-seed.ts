@@ -5,6 +5,7 @@
 
 import type { ResultRow } from "../gateway/service.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
+import { deviceId, partitionOf } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { type HistoryEntry, judgeKeys } from "./linearizability.ts";
 import { Nemesis } from "./nemesis.ts";
@@ -191,6 +192,7 @@ class SeedRun {
   async #checkReadings(gateway: SimulatedGateway): Promise<void> {
     const service = gateway.running()?.service;
     if (service === undefined) throw new SafetyViolation(`${gateway.id} is not running`);
+    const givenUpBefore = horizonsOf(gateway);
     const found = new Map<string, Map<number, number>>();
     let cursor: string | undefined;
     do {
@@ -218,16 +220,29 @@ class SeedRun {
       }
       cursor = answer.value.cursor;
     } while (cursor !== undefined);
-    for (const device of this.devices) this.#compareDevice(gateway, device, found.get(device.id) ?? new Map());
+    const horizons = { before: givenUpBefore, after: horizonsOf(gateway) };
+    for (const device of this.devices) this.#compareDevice(gateway, device, found.get(device.id) ?? new Map(), horizons);
   }
 
-  #compareDevice(gateway: SimulatedGateway, device: SimulatedDevice, found: ReadonlyMap<number, number>): void {
+  /** What lay below the horizon when the question was put is not in the answer; what is not below it afterwards must be. */
+  #compareDevice(
+    gateway: SimulatedGateway,
+    device: SimulatedDevice,
+    found: ReadonlyMap<number, number>,
+    horizons: { readonly before: readonly number[]; readonly after: readonly number[] },
+  ): void {
+    const at = partitionOf(deviceId(device.id), this.#site.hash64);
+    const before = horizons.before[at] ?? 0;
+    const after = horizons.after[at] ?? 0;
+    for (const ms of found.keys())
+      if (ms * 1_000 < before) throw new SafetyViolation(`${gateway.id} answers ${device.id} at ${ms}, below the horizon ${before} µs`);
     const expected = new Map<number, PublishedReading>();
     for (const reading of device.acknowledged) {
       const known = expected.get(reading.ms);
       if (known === undefined || known.value < reading.value) expected.set(reading.ms, reading);
     }
     for (const reading of expected.values()) {
+      if (reading.ms * 1_000 < after) continue;
       if (found.get(reading.ms) !== reading.value)
         throw new SafetyViolation(
           `${gateway.id} lost ${device.id} at ${reading.ms}: ${reading.value} was acknowledged, ${String(found.get(reading.ms))} is there`,
@@ -293,4 +308,9 @@ class SeedRun {
     if (verdict.kind === "not-linearizable") throw new SafetyViolation(`the kv space is not linearizable: ${verdict.problem}`);
     if (verdict.kind === "undecided") throw new Undecided(`whether the kv space is linearizable: ${verdict.problem}`);
   }
+}
+
+/** By partition, as this gateway has applied them. */
+function horizonsOf(gateway: SimulatedGateway): readonly number[] {
+  return Array.from(gateway.running()?.gateway.serving()?.state.horizons("raw") ?? []);
 }

@@ -14,6 +14,8 @@ export interface SettingsChoice {
   readonly witness: boolean;
   /** Of every gateway's readings log; 0 when left out. */
   readonly commitDelayMs?: number;
+  /** How long readings are kept, as the YAML says it; for ever where it does not. */
+  readonly retention: string | undefined;
 }
 
 /** Settings by what they are to be like, each read once. */
@@ -21,7 +23,7 @@ export class SimulatedSettings {
   readonly #read = new Map<string, SiteSettings>();
 
   of(choice: SettingsChoice): SiteSettings {
-    const key = `${choice.gateways} ${choice.preset} ${choice.witness} ${choice.commitDelayMs ?? 0}`;
+    const key = `${choice.gateways} ${choice.preset} ${choice.witness} ${choice.commitDelayMs ?? 0} ${choice.retention ?? ""}`;
     const known = this.#read.get(key);
     if (known !== undefined) return known;
     const settings = simulatedSettings(choice);
@@ -46,6 +48,7 @@ function simulatedSettings(choice: SettingsChoice): SiteSettings {
       "jobs: jobs",
       `raft: { preset: ${choice.preset} }`,
       `store: { commitDelay: ${choice.commitDelayMs ?? 0}ms }`,
+      ...(choice.retention === undefined ? [] : [`retention: ${choice.retention}`]),
       "sinks:",
       "  archive: { type: file }",
       "",

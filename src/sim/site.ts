@@ -11,6 +11,7 @@ import { type Random, SeededRandom } from "../lib/random.ts";
 import type { Cron } from "../ports/cron.ts";
 import type { DiagnosticDetails, Diagnostics } from "../ports/diagnostics.ts";
 import { RaftChecker } from "./checkers.ts";
+import { HorizonChecker } from "./horizon-checker.ts";
 import { type NetworkTuning, SimulatedNetwork } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { SimulatedSettings } from "./settings.ts";
@@ -36,6 +37,8 @@ export interface SiteOptions {
   /** The last gateway only votes. */
   readonly witness?: boolean;
   readonly commitDelayMs?: number;
+  /** How long readings are kept, as the YAML says it; for ever when left out. */
+  readonly retention?: string | undefined;
   readonly world: SimulatorWorld;
   readonly network?: Partial<NetworkTuning>;
   readonly rules?: GatewayRules;
@@ -54,19 +57,23 @@ export class SimulatedSite {
   readonly random: Random;
   readonly settings: SiteSettings;
   readonly network: SimulatedNetwork;
+  readonly hash64: Hash64;
   readonly gateways: readonly SimulatedGateway[];
   readonly checker = new RaftChecker();
+  readonly #horizons = new HorizonChecker();
   readonly #world: SimulatorWorld;
   #failed: { readonly cause: unknown } | undefined;
 
   constructor(options: SiteOptions) {
     this.random = new SeededRandom(options.seed);
     this.#world = options.world;
+    this.hash64 = options.world.hash64;
     this.settings = options.world.settings.of({
       gateways: options.gateways,
       preset: options.preset ?? "lan",
       witness: options.witness ?? false,
       commitDelayMs: options.commitDelayMs ?? 0,
+      retention: options.retention,
     });
     this.network = new SimulatedNetwork({
       scheduler: this.scheduler,
@@ -180,6 +187,7 @@ export class SimulatedSite {
       if (process?.touched !== true) continue;
       process.touched = false;
       this.checker.observe(gateway);
+      this.#horizons.observe(gateway, this.wallMs());
     }
   }
 

@@ -18,7 +18,15 @@ export interface Tunables extends SettingsChoice {
 }
 
 export function drawTunables(random: Random): Tunables {
-  const drawn: Tunables = {
+  const site = drawSite(random);
+  // Each of these behind the ones before, so that what a seed drew before there was one stays what it was.
+  const upkeep = drawUpkeep(random);
+  const { retention, ...kept } = drawRetention(random);
+  return { ...site, retention, tuning: { ...site.tuning, ...upkeep, ...kept } };
+}
+
+function drawSite(random: Random): Omit<Tunables, "retention"> {
+  return {
     gateways: random.chance(0.2) ? 5 : 3,
     witness: random.chance(0.15),
     preset: random.chance(0.1) ? "slow-disk" : "lan",
@@ -48,10 +56,23 @@ export function drawTunables(random: Random): Tunables {
     },
     commitDelayMs: random.pick([0, 0, 0, 0, 10, 200]),
   };
-  return { ...drawn, tuning: { ...drawn.tuning, ...drawUpkeep(random) } };
 }
 
-/** Drawn behind all others. */
+const retentions = [undefined, undefined, undefined, "{ raw: 20s, rollup: 30s }", "{ raw: 2m }"];
+
+function drawRetention(random: Random): Partial<GatewayTuning> & Pick<Tunables, "retention"> {
+  const retention = random.pick(retentions);
+  if (retention === undefined) return { retention };
+  return {
+    retention,
+    // What is dropped are chunks.
+    checkpointReadings: random.pick([10, 50]),
+    retentionEveryMs: random.pick([500, 3_000]),
+    keepNewestMs: random.pick([1_000, 15_000]),
+    retentionHoldMs: random.pick([20_000, 7 * 86_400_000]),
+  };
+}
+
 function drawUpkeep(random: Random): Partial<GatewayTuning> {
   return {
     // A run has a few hundred readings: in most of them there shall be something to merge.

@@ -93,6 +93,25 @@ test("after a failed write the store is opened again before the next one, also f
   await store.close();
 });
 
+test("what was deleted gives its room back when it is asked for, and nothing else changes", async () => {
+  const opened = await new LevelStoreDirectory({ folder: root }).open("series");
+  assert.ok(opened.ok);
+  const store = opened.value;
+  const keyOf = (at: number) => Uint8Array.of(at);
+  const bytes = (at: number) => Uint8Array.from({ length: 50_000 }, (_, i) => (at * 31 + i * i * 7 + (i >> 3) * 13) & 255);
+  for (let at = 0; at < 200; at++) await store.write([{ type: "put", key: keyOf(at), value: bytes(at) }], { sync: false });
+  const before = await store.sizeBytes();
+  await store.write(
+    Array.from({ length: 150 }, (_, at) => ({ type: "delete" as const, key: keyOf(at) })),
+    { sync: true },
+  );
+  await store.compact?.({ from: keyOf(0), to: keyOf(149) });
+  assert.ok((await store.sizeBytes()) < before * 0.6, `${await store.sizeBytes()} of ${before} bytes`);
+  assert.is(await store.get(keyOf(149)), undefined);
+  for (let at = 150; at < 200; at++) assert.equal(await store.get(keyOf(at)), bytes(at));
+  await store.close();
+});
+
 test("a caller's mistake is thrown as such, and does not count as a failure of the disk", async () => {
   const opened = await new LevelStoreDirectory({ folder: root }).open("series");
   assert.ok(opened.ok);

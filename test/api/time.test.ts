@@ -39,7 +39,7 @@ test("refuses everything else", () => {
     "1h",
     "+1h",
     "1e3",
-    "-1y",
+    "-1q",
     "9999999999999999",
     "NaN",
   ];

@@ -136,14 +136,32 @@ export const brokenSites: readonly BrokenSite[] = [
     name: "a key of every object",
     files: more("constructor: 1\n"),
     problems: [
-      'site.yaml:3:1: unknown key "constructor", expected one of site, timezone, secret, gateways, replication, raft, mqtt, http, devices, jobs, sinks, store',
+      'site.yaml:3:1: unknown key "constructor", expected one of site, timezone, secret, gateways, replication, raft, mqtt, http, devices, jobs, sinks, retention, store',
     ],
   },
   { name: "a mapping as a key", files: more("? { a: 1 }\n: 2\n"), problems: ["site.yaml:3:3: this key is not a text, expected a text"] },
   {
     name: "keys that are not built yet",
-    files: more("retention: { raw: 90d }\nackTimeout: 5s\n"),
-    problems: ['site.yaml:3:1: "retention" is not supported yet, remove it', 'site.yaml:4:1: "ackTimeout" is not supported yet, remove it'],
+    files: more("ackTimeout: 5s\n"),
+    problems: ['site.yaml:3:1: "ackTimeout" is not supported yet, remove it'],
+  },
+  {
+    name: "retention that cannot be",
+    files: more("retention: { raw: 90, rollup: 1d12h, minFreeDisk: 95%, keep: 1 }\n"),
+    problems: [
+      'site.yaml:3:19: "raw" is 90, expected a duration such as 90d (in quotes)',
+      'site.yaml:3:31: "rollup" is "1d12h", expected a duration such as 30s, 5m, 1h or 7d',
+      'site.yaml:3:51: "minFreeDisk" is "95%", expected a share of the disk from 0% to 90%, or bytes such as 500MiB or 2GiB',
+      'site.yaml:3:56: unknown key "keep", expected one of raw, rollup, minFreeDisk',
+    ],
+  },
+  {
+    name: "rollups that go before the readings",
+    files: more("retention: { raw: 2y, rollup: 90d, minFreeDisk: 2 gb }\n"),
+    problems: [
+      'site.yaml:3:31: "rollup" is "90d", which is shorter than "raw" ("2y"), expected at least "2y"',
+      'site.yaml:3:49: "minFreeDisk" is "2 gb", did you mean "2GiB"?',
+    ],
   },
   {
     name: "witnesses only",
@@ -484,8 +502,8 @@ export const brokenSites: readonly BrokenSite[] = [
   { name: "a bad duration", files: jobWith("window: 60"), problems: ['jobs/j.yaml:5:9: "window" is 60, expected a duration (in quotes)'] },
   {
     name: "a duration without a known unit",
-    files: jobWith("window: 1y"),
-    problems: ['jobs/j.yaml:5:9: "window" is "1y", expected a duration such as 30s, 5m, 1h or 7d'],
+    files: jobWith("window: 1q"),
+    problems: ['jobs/j.yaml:5:9: "window" is "1q", expected a duration such as 30s, 5m, 1h or 7d'],
   },
   { name: "an empty window", files: jobWith("window: 0s"), problems: ['jobs/j.yaml:5:9: "window" is "0s", expected more than zero'] },
   {

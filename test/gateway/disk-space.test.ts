@@ -15,20 +15,20 @@ function watched() {
   const say = (event: string, details: DiagnosticDetails = {}) => lines.push(`${event} ${details["freeBytes"] as number}`);
   let answer: () => Promise<number | undefined> = () => Promise.resolve(undefined);
   const watch = new SpaceWatch({
-    space: { freeBytes: () => answer() },
+    space: { space: async () => sized(await answer()) },
     reserveBytes: 64 * mebibyte,
     diagnostics: { info: say, error: say },
   });
   const look = async (next: () => Promise<number | undefined>): Promise<boolean> => {
     answer = next;
     watch.look();
-    await Promise.resolve();
-    await Promise.resolve();
+    for (let turn = 0; turn < 5; turn++) await Promise.resolve();
     return watch.mayTake();
   };
   return { watch, lines, look };
 }
 
+const sized = (freeBytes: number | undefined) => (freeBytes === undefined ? undefined : { freeBytes, totalBytes: 1 << 30 });
 const free = (bytes: number | undefined) => () => Promise.resolve(bytes);
 
 test("below the reserve nothing is taken, from half as much again on it is; both are said once", async () => {
@@ -81,8 +81,9 @@ test("one question at a time; while a disk does not answer, what it said last ho
 });
 
 test("the real file system has some bytes free, and a folder that is not there does not say", async () => {
-  assert.ok(((await new FileSystemSpace({ folder: os.tmpdir() }).freeBytes()) ?? 0) > 0);
-  assert.is(await new FileSystemSpace({ folder: "/no/such/folder" }).freeBytes(), undefined);
+  const space = await new FileSystemSpace({ folder: os.tmpdir() }).space();
+  assert.ok(space !== undefined && space.freeBytes > 0 && space.totalBytes >= space.freeBytes);
+  assert.is(await new FileSystemSpace({ folder: "/no/such/folder" }).space(), undefined);
 });
 
 test.run();

@@ -7,10 +7,10 @@ import { formatDuration, parseDuration } from "../../src/lib/duration.ts";
 const test = suite("lib: durations");
 test("what is one, and what is none", () => {
   assert.equal(
-    ["500ms", "30s", "5m", "1h", "90d", "2w", "0s"].map(parseDuration),
-    [500, 30_000, 300_000, 3_600_000, 7_776_000_000, 1_209_600_000, 0],
+    ["500ms", "30s", "5m", "1h", "90d", "2w", "2y", "0s"].map(parseDuration),
+    [500, 30_000, 300_000, 3_600_000, 7_776_000_000, 1_209_600_000, 63_072_000_000, 0],
   );
-  for (const bad of ["", "5", "s", "1.5h", "-1h", "1 h", "1H", "1h30m", "1y", "1M", "9999999999999s", "999999999999w"])
+  for (const bad of ["", "5", "s", "1.5h", "-1h", "1 h", "1H", "1h30m", "1Y", "1M", "9999999999999s", "999999999999w"])
     assert.is(parseDuration(bad), undefined, bad);
 });
 test("formatting is read back", () => {

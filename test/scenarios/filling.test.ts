@@ -77,6 +77,7 @@ function fillingOf(site: SimulatedSite, commands: OwnerFilled[], changes: Partia
     log: serving.readingsLog,
     ring: () => serving.replication.ring(),
     mayTake: () => true,
+    rawHorizonUs: () => 0,
     roundNumber: () => serving.replication.roundNumber(),
     roundVersion: () => 2,
     store: (columns, sequence) => serving.seriesStore.apply(columns, sequence),

@@ -3,10 +3,10 @@ import { simulatorWorld } from "../../scripts/sim-world.ts";
 import type { ReadingsAnswer } from "../../src/gateway/service.ts";
 import type { DeviceLink } from "../../src/sim/broker.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
-import { SimulatedSite } from "../../src/sim/site.ts";
+import { SimulatedSite, type SiteOptions } from "../../src/sim/site.ts";
 
-export async function foundedSite(seed = 1, gateways = 3): Promise<SimulatedSite> {
-  const site = new SimulatedSite({ seed, gateways, world: await simulatorWorld() });
+export async function foundedSite(seed = 1, gateways = 3, more: Pick<SiteOptions, "retention" | "tuning"> = {}): Promise<SimulatedSite> {
+  const site = new SimulatedSite({ seed, gateways, world: await simulatorWorld(), ...more });
   site.startAll();
   await site.until(() => site.leader() !== undefined && site.gateways.every(isServing), { withinMs: 30_000, what: "the site is founded" });
   return site;

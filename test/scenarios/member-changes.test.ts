@@ -45,7 +45,7 @@ for (const change of ["removeGateway", "replaceGateway"] as const) {
     const dead = await site.answer(serviceOf(near)[change]("gw-b", { force: false }));
     assert.ok(dead.ok, dead.ok ? "" : dead.message);
     const voters = () => near.running()?.gateway.serving()?.consensus.view().configuration.voters.length;
-    await site.until(() => voters() === 2, { withinMs: 20_000, what: "gw-b has no vote any more" });
+    await site.until(() => voters() === 3, { withinMs: 20_000, what: "gw-b has no vote any more" });
     assert.ok((await put(site, near, "k")).ok);
   });
 }

@@ -36,7 +36,7 @@ async function siteOfThree(seed: number, tuning: GatewayTuning = defaultTuning) 
   });
   const fourth = new SimulatedGateway({
     id: d,
-    settings: world.settings.of({ gateways: 4, preset: "lan", witness: false }),
+    settings: world.settings.of({ gateways: 4, preset: "lan", witness: false, retention: undefined }),
     scheduler: site.scheduler,
     network: site.network,
     random: new SeededRandom(seed),

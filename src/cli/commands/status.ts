@@ -34,6 +34,7 @@ function statusText(world: World, value: Status): string {
       "store",
       `${store.series} series, ${store.headReadings} readings in heads, ${store.chunks} chunks, ${formatBytes(store.bytes)}${store.damagedChunks === undefined || store.damagedChunks === 0 ? "" : `; ${store.damagedChunks} chunks are DAMAGED`}`,
     ],
+    ...diskLines(value),
     [
       "ingest",
       `${ingest.clients} clients, ${ingest.perSecond.toFixed(1)} readings/s, ${ingest.acknowledged} acknowledged, ${ingest.pending} pending`,
@@ -60,4 +61,28 @@ function statusText(world: World, value: Status): string {
     ...text,
     ...[...value.warnings.map(plain), ...unmatched].map((warning) => `${colors.isColorSupported ? "! " : "warning: "}${warning}`),
   ].join("\n");
+}
+
+/** A gateway of an older version says nothing of either. */
+function diskLines({ disk, retention }: Status): (readonly [string, string])[] {
+  const lines: (readonly [string, string])[] = [];
+  if (disk !== undefined) {
+    const { freeBytes, totalBytes, keepFreeBytes } = disk;
+    const free =
+      freeBytes === undefined || totalBytes === undefined ? "" : `, ${formatBytes(freeBytes)} of ${formatBytes(totalBytes)} free`;
+    const kept = keepFreeBytes === 0 ? "" : `; below ${formatBytes(keepFreeBytes)} the oldest readings go`;
+    lines.push(["disk", `${plain(disk.state)}${free}${kept}`]);
+  }
+  if (retention !== undefined) {
+    const { raw, rollup, unprocessedWindows } = retention;
+    const lost = unprocessedWindows === 0 ? "" : `; ${unprocessedWindows} windows of jobs went before they were committed`;
+    lines.push(["kept", `readings ${keptSince(raw)}, rollups ${keptSince(rollup)}${lost}`]);
+  }
+  return lines;
+}
+
+function keptSince({ lowestMs, highestMs }: { readonly lowestMs: number; readonly highestMs: number }): string {
+  if (highestMs === 0) return "from the beginning";
+  const of = (ms: number): string => (ms === 0 ? "the beginning" : new Date(ms).toISOString());
+  return lowestMs === highestMs ? `from ${of(highestMs)} on` : `from ${of(lowestMs)} to ${of(highestMs)} on, by partition`;
 }

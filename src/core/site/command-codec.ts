@@ -10,6 +10,7 @@ import { decodeOwnerTable } from "../ring/owner-table.ts";
 import type { SiteCommand } from "./commands.ts";
 import { featureLevels, levelOf } from "./features.ts";
 import { decodeKvPut, isKvPut, type OncePut, writeKvPut } from "./kv-put-codec.ts";
+import { partitionBits, retentionLevel } from "./retention.ts";
 import { bytes, type Check, count, fields, flag, host, list, oneOf, optional, port, positive, text, whole } from "./shapes.ts";
 
 const role = oneOf("full", "witness");
@@ -63,6 +64,7 @@ const shapes: Readonly<Record<SiteCommand["t"], Check>> = {
   "gateway-remove": fields({ gateway: text, incarnation: optional(text), force: flag }),
   "results-stored": fields({ gateway: text, ordinal: count }),
   "owner-filled": fields({ gateway: text, incarnation: text, epoch: count, partitions: list(count) }),
+  "retention-advance": fields({ level: retentionLevel, partitions: partitionBits, horizonUs: count, unprocessedWindows: count }),
 };
 
 const wraps = fields({ t: oneOf("once", "session-open") });

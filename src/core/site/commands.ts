@@ -23,7 +23,8 @@ export type SiteCommand =
   | GatewayReplaceCommand
   | GatewayRemoveCommand
   | ResultsStoredCommand
-  | OwnerFilledCommand;
+  | OwnerFilledCommand
+  | RetentionAdvanceCommand;
 
 /** Log entry 1: who the site is. */
 export interface BootstrapCommand {
@@ -209,4 +210,19 @@ export interface OwnerFilledCommand {
   readonly incarnation: Incarnation;
   readonly epoch: number;
   readonly partitions: readonly number[];
+}
+
+/** Raw readings and rollups are given up apart: a rollup outlives what it was made of. */
+export type RetentionLevel = "raw" | "rollup";
+
+/** Level 3. What is below the horizon in these partitions is given up. A horizon never goes back: a lower one changes nothing. */
+export interface RetentionAdvanceCommand {
+  readonly t: "retention-advance";
+  readonly level: RetentionLevel;
+  /** A bit for each partition, lowest first: 128 bytes. */
+  readonly partitions: Uint8Array;
+  /** Whole µs since the epoch. */
+  readonly horizonUs: number;
+  /** Windows of jobs with sinks that are not committed and whose readings go: told for ever. */
+  readonly unprocessedWindows: number;
 }

@@ -30,6 +30,7 @@ const levels: Readonly<Record<SiteCommand["t"], number>> = {
   "gateway-remove": 2,
   "results-stored": 2,
   "owner-filled": 2,
+  "retention-advance": 3,
 };
 
 /** The feature level that a command needs; for a wrapped one, what it wraps counts too. */

@@ -12,13 +12,14 @@ import type { Packing } from "../../lib/packing.ts";
 import type { RingState } from "../ring/owner-changes.ts";
 import type { ApplyResult, CommittedRun, MemberResult } from "./apply-result.ts";
 import { isSiteCommand } from "./command-codec.ts";
-import type { BootstrapCommand, GatewayStartedCommand, PlainCommand, RunCommitCommand, SiteCommand } from "./commands.ts";
+import type { BootstrapCommand, GatewayStartedCommand, PlainCommand, RetentionLevel, RunCommitCommand, SiteCommand } from "./commands.ts";
 import { firstFeatureLevel, levelOf } from "./features.ts";
 import { JobRuns, type JobState } from "./job-runs.ts";
 import { type KvRecord, KvSpace } from "./kv-space.ts";
 import { type Member, Membership } from "./membership.ts";
 import { Outbox } from "./outbox.ts";
 import { type RegisteredDevice, type RegisteredStart, Registry } from "./registry.ts";
+import { RetentionHorizons } from "./retention.ts";
 import { Sessions } from "./sessions.ts";
 import { count, oneOf, tuple } from "./shapes.ts";
 import { decodeParts, encodeParts, type Part, Section, stateFormatVersion } from "./state-format.ts";
@@ -119,6 +120,21 @@ export class SiteState {
     return this.#areas.outbox.storedBy(gateway);
   }
 
+  /** Below it raw readings, or rollups, of the partition are given up; 0 where none are. It never goes back. */
+  horizonUs(level: RetentionLevel, partition: number): number {
+    return this.#areas.retention.horizonUs(level, partition);
+  }
+
+  /** By partition: as it stands, and changed in place by the next command. */
+  horizons(level: RetentionLevel): ArrayLike<number> {
+    return this.#areas.retention.all(level);
+  }
+
+  /** Windows of jobs with sinks whose readings were given up before they were committed. */
+  unprocessedWindows(): number {
+    return this.#areas.retention.unprocessedWindows();
+  }
+
   /** Applies the entry at `index`; entries come in order, each once. `undefined`: a leader's no-op. */
   apply(index: number, command: SiteCommand | undefined): ApplyResult {
     return this.#areas.apply(index, command);
@@ -159,6 +175,7 @@ class Areas {
   readonly membership = new Membership();
   readonly jobs = new JobRuns();
   readonly outbox: Outbox;
+  readonly retention = new RetentionHorizons();
   readonly #sessions: Sessions;
   #headed = false;
 
@@ -221,6 +238,9 @@ class Areas {
         return this.#folderGivenUp(command.gateway, () => this.membership.remove(command));
       case "owner-filled":
         return this.membership.filled(command);
+      case "retention-advance":
+        this.retention.advance(command);
+        return { t: "done" };
       case "results-stored":
         if (this.membership.fullGateways().includes(command.gateway)) {
           this.outbox.stored(command.gateway, command.ordinal);
@@ -270,6 +290,7 @@ class Areas {
       ...this.jobs.capture(),
       ...this.outbox.capture(),
       ...this.#sessions.capture(),
+      ...this.retention.capture(),
     ];
   }
 
@@ -310,6 +331,10 @@ class Areas {
         return this.#sessions.restoreRemembered(item);
       case Section.EndedSessions:
         return this.#sessions.restoreEnded(item);
+      case Section.Retention:
+        return this.retention.restoreTotals(item);
+      case Section.Horizon:
+        return this.retention.restoreHorizon(item);
       default:
         return false;
     }
@@ -336,6 +361,7 @@ class Areas {
       jobs: this.jobs.picture(),
       outbox: this.outbox.picture(),
       sessions: this.#sessions.picture(),
+      retention: this.retention.picture(),
     };
   }
 }

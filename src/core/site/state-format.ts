@@ -21,6 +21,8 @@
  *      13 Session             [gateway, session, floor, log index of its last command]
  *      14 Remembered          [session, sequence, result]
  *      15 EndedSessions       [session, …]
+ *      16 Retention           [windows whose readings went before they were committed]; since level 3, with the first horizon
+ *      17 Horizon             ["raw" or "rollup", horizon µs, 128 bytes: a bit for each partition that has it]; since level 3
  *     255 End                 [number of items before it]; the last, so that no shorter snapshot is taken for whole
  *
  * What may be absent (?) is null. Maps are in the order in which the log made them, which every gateway shares.
@@ -52,6 +54,8 @@ export const Section = {
   Session: 13,
   Remembered: 14,
   EndedSessions: 15,
+  Retention: 16,
+  Horizon: 17,
   End: 255,
 } as const;
 export type Section = (typeof Section)[keyof typeof Section];

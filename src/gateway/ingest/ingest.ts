@@ -32,6 +32,8 @@ export interface IngestOptions {
   /** False while the store is too far behind to take more. */
   /** Why no readings can be taken now: the reason that connections are closed with; `undefined` while they can. */
   readonly refusal: () => "store-behind" | "disk-full" | undefined;
+  /** Readings of the partition below this instant are given up. */
+  readonly horizonUs: (partition: Partition) => number;
   /** A device's metric was seen; registers asynchronously. */
   readonly seen: (device: DeviceId, profile: string, metric: string) => void;
 }
@@ -160,7 +162,9 @@ export class Ingest {
     for (const reject of decoded.rejects) this.#deadLetter(route, source, reject.metric, reject.reason, reject.detail);
     if (decoded.count === 0) return 0;
     const wallMs = this.#options.context.clock.wallMs();
-    const timeUs = decoded.timeUs ?? this.#options.stamper.stamp(route.match.device, wallMs);
+    const horizonUs = this.#options.horizonUs(route.partition);
+    // A clock that is far behind must not make stamps that retention has given up already.
+    const timeUs = decoded.timeUs ?? this.#options.stamper.stamp(route.match.device, Math.max(wallMs, Math.ceil(horizonUs / 1_000)));
     // The gateway's own stamps may run ahead of a clock that jumped back; a device's time is held against the clock.
     if (decoded.timeUs !== undefined && (timeUs > wallMs * 1_000 + aheadMaxUs || timeUs < 0)) {
       this.#deadLetter(
@@ -170,6 +174,11 @@ export class Ingest {
         "implausible-time",
         `${new Date(timeUs / 1_000).toISOString()} is ${timeUs < 0 ? "before 1970" : "more than a day ahead"}`,
       );
+      return 0;
+    }
+    if (timeUs < horizonUs) {
+      const detail = `${new Date(timeUs / 1_000).toISOString()} is before ${new Date(horizonUs / 1_000).toISOString()}: what is older is not kept (retention)`;
+      this.#deadLetter(route, source, undefined, "below-horizon", detail);
       return 0;
     }
     let appended = 0;

@@ -14,6 +14,7 @@ import type { GroupRow } from "../query/group-table.ts";
 import type { Queries } from "../query/queries.ts";
 import type { JobRunView, ResultRow } from "../service.ts";
 import type { AttemptKeeper, AttemptRows } from "./attempt-rows.ts";
+import type { JobOpenWindows } from "./open-windows.ts";
 import { digestOfRows, encodeRows, groupOf, resultId, sameContent } from "./result-row.ts";
 import type { Results } from "./results.ts";
 
@@ -25,6 +26,9 @@ export interface JobRunnerOptions {
   readonly attempts: AttemptKeeper;
   readonly results: Results;
   readonly calendar: Calendar;
+  readonly windows: JobOpenWindows;
+  /** Readings before this instant may have been given up. */
+  readonly horizonMs: () => number;
   /** How far this gateway's clock is from its peers', where a majority of them is heard. */
   readonly clockDeviationMs: () => number | undefined;
 }
@@ -55,8 +59,6 @@ export class JobRunner {
   readonly #context: GatewayContext;
   readonly #running = new Set<string>();
   readonly #waitingToFire = new Set<string>();
-  /** All windows of the job before this instant are committed. */
-  readonly #doneUpToMs = new Map<string, number>();
   readonly #incompleteTries = new Map<string, number>();
   #lastSecondMs: number | undefined;
   #stopped = false;
@@ -99,6 +101,12 @@ export class JobRunner {
     const first = windowAt(this.#options.calendar, fromMs, job.windowMs);
     const last = windowAt(this.#options.calendar, toMs - 1, job.windowMs);
     const end = last.toMs <= nowMs ? last.toMs : last.fromMs;
+    const horizonMs = this.#options.horizonMs();
+    if (first.fromMs < horizonMs)
+      return failure(
+        "bad-request",
+        `the readings before ${new Date(horizonMs).toISOString()} were given up by retention, and with them some of the window from ${new Date(first.fromMs).toISOString()}: ask for a later range`,
+      );
     if ((end - first.fromMs) / job.windowMs > windowsPerRunMax)
       return failure("bad-request", `more than ${windowsPerRunMax} windows: ask for a shorter range`);
     this.#running.add(job.name);
@@ -186,7 +194,7 @@ export class JobRunner {
       if (!seen.ok) return seen;
       state = this.#options.state.job(job.name);
     }
-    const windows = this.#dueWindows(job, { sinceMs: state?.sinceMs ?? nowMs, nowMs });
+    const windows = this.#options.windows.due(job, { sinceMs: state?.sinceMs ?? nowMs, nowMs, max: windowsPerFiringMax });
     let failed: Result<void> = success(undefined);
     for (const stretch of contiguous(windows)) {
       // One stretch that fails must not keep the newer ones waiting.
@@ -194,21 +202,6 @@ export class JobRunner {
       if (!ran.ok) failed = ran;
     }
     return failed;
-  }
-
-  /** Closed windows without a committed run, oldest first. */
-  #dueWindows(job: JobSettings, { sinceMs, nowMs }: { readonly sinceMs: number; readonly nowMs: number }): Window[] {
-    const committed = this.#options.state.job(job.name)?.windows;
-    const windows: Window[] = [];
-    let at = Math.max(sinceMs, this.#doneUpToMs.get(job.name) ?? sinceMs);
-    while (windows.length < windowsPerFiringMax) {
-      const window = windowAt(this.#options.calendar, at, job.windowMs);
-      if (window.toMs > nowMs) break;
-      if ((committed?.get(window.fromMs)?.revision ?? 0) === 0) windows.push(window);
-      else if (windows.length === 0) this.#doneUpToMs.set(job.name, window.toMs);
-      at = window.toMs;
-    }
-    return windows;
   }
 
   /** Aggregates a stretch of whole windows with one question, and commits them in batches. */
@@ -235,10 +228,13 @@ export class JobRunner {
       else known.push(row);
     }
     const windows = this.#windowsToCommit(job, stretch, byWindow, options.again);
+    // Of a window that the horizon has passed, some readings may be gone: it is not said to be complete.
+    const horizonMs = this.#options.horizonMs();
+    const isComplete = (window: Window): boolean => complete && window.fromMs >= horizonMs;
     let committed = 0;
     const shown: ResultRow[] = [];
     for (const some of batchesOf(windows, (window) => byWindow.get(window.fromMs)?.length ?? 0)) {
-      const batch = await this.#commitBatch(job, some, { byWindow, complete });
+      const batch = await this.#commitBatch(job, some, { byWindow, isComplete });
       if (!batch.ok) return batch;
       committed += batch.value.committed;
       shown.push(...batch.value.rows.slice(0, rowsShownMax - shown.length));
@@ -261,7 +257,7 @@ export class JobRunner {
   async #commitBatch(
     job: JobSettings,
     windows: readonly Window[],
-    found: { readonly byWindow: ReadonlyMap<number, readonly GroupRow[]>; readonly complete: boolean },
+    found: { readonly byWindow: ReadonlyMap<number, readonly GroupRow[]>; readonly isComplete: (window: Window) => boolean },
   ): Promise<Result<{ committed: number; rows: ResultRow[] }>> {
     const { consensus, attempts, state } = this.#options;
     const claimed = await consensus.propose(
@@ -279,7 +275,7 @@ export class JobRunner {
       const claim = claimed.value.claims[at];
       if (claim === undefined) return failure("internal", "a claim lacks a window");
       const all = (found.byWindow.get(window.fromMs) ?? []).map((row) =>
-        resultRow(job, window, row, { revision: claim.baseRevision + 1, complete: found.complete }),
+        resultRow(job, window, row, { revision: claim.baseRevision + 1, complete: found.isComplete(window) }),
       );
       const changed = all.filter((row) => !sameAsStanding(row, standing.value.get(row.id)));
       const news = new Set(changed);

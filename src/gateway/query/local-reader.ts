@@ -14,6 +14,7 @@ import type { ChunkStats } from "../../series/chunk-stats.ts";
 import { addDigests, type Digest, digestRun, emptyDigest } from "../../series/digest.ts";
 import { profileOf, profileOfChunk } from "../../series/number-profile.ts";
 import { type SeriesRun, sliceRows } from "../../series/run.ts";
+import { horizonRanges, withRanges } from "../retention/horizons.ts";
 import type { UsRange } from "../series/rollup-plan.ts";
 import type { Rollups } from "../series/rollups.ts";
 import type { Series, SeriesIndex } from "../series/series-index.ts";
@@ -40,6 +41,10 @@ export interface LocalReaderOptions {
   readonly calendar: Calendar;
   readonly ring: () => RingState;
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
+  /** Raw readings of the partition below this instant (µs) are given up: nothing of them is answered. */
+  readonly rawHorizonUs: (partition: number) => number;
+  /** Likewise rollups, which may answer for what lies between the two horizons. */
+  readonly rollupHorizonUs: (partition: number) => number;
   readonly clock: Clock;
   /** `undefined`: every question is answered from the readings themselves. */
   readonly rollups: Rollups | undefined;
@@ -69,11 +74,14 @@ export class LocalReader {
   async page(request: PageRequest): Promise<Result<Page>> {
     const asked = this.#checked(request);
     if (!asked.ok) return asked;
+    const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
+    const horizons = horizonRanges(request.partitions, this.#options.rawHorizonUs);
+    const said = horizons === undefined ? {} : { horizons };
     const series: PageSeries[] = [];
     let left = request.limit;
     let bytesLeft = pageBytesMax;
     for (const candidate of this.#selected(request.selector, asked.value, request.after)) {
-      const fromUs = startOf(candidate, request);
+      const fromUs = Math.max(startOf(candidate, request), horizonUs(candidate.partition));
       const runs: SeriesRun[] = [];
       const scanned = await this.#options.reader.scan(candidate, { fromUs, toUs: request.toUs }, (run) => {
         const rows = Math.min(run.count, left, rowsWithin(run, bytesLeft));
@@ -86,9 +94,9 @@ export class LocalReader {
       if (!scanned.ok) return scanned;
       for (const run of runs) series.push({ device: candidate.device, metric: candidate.metric, run });
       // There may be nothing more; the next page then is empty and says so.
-      if (left <= 0 || bytesLeft <= 0) return success({ series, end: false });
+      if (left <= 0 || bytesLeft <= 0) return success({ series, end: false, ...said });
     }
-    return success({ series, end: true });
+    return success({ series, end: true, ...said });
   }
 
   /** Mapped and combined in place: partial states travel, not readings. */
@@ -99,13 +107,22 @@ export class LocalReader {
     const byPartition = new Map<Partition, Partial>();
     const cursor = new WindowCursor(this.#options.calendar, request);
     const turns = new LoopTurns(this.#options.clock);
+    const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
     let rows = 0;
     for (const series of this.#selected(request.selector, asked.value, undefined)) {
       const partial = byPartition.get(series.partition) ?? { table: new GroupTable(request.functions), digest: emptyDigest };
       const key = groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device));
       const group = partial.table.group(key);
       const before = group.rows.length;
-      const added = await this.#addSeries(series, request, { partial, key, group, cursor, turns, rowsMax: before + replyRowsMax - rows });
+      const added = await this.#addSeries(series, request, {
+        partial,
+        key,
+        group,
+        cursor,
+        turns,
+        rowsMax: before + replyRowsMax - rows,
+        fromUs: Math.max(request.fromUs, horizonUs(series.partition)),
+      });
       if (!added.ok) return added;
       rows += group.rows.length - before;
       if (rows > replyRowsMax) return failure("too-large", tooManyRows);
@@ -165,6 +182,8 @@ export class LocalReader {
       readonly cursor: WindowCursor;
       readonly turns: LoopTurns;
       readonly rowsMax: number;
+      /** What is asked for, as far as it is kept. */
+      readonly fromUs: number;
     },
   ): Promise<Result<void>> {
     const { partial, group, cursor, turns } = into;
@@ -173,7 +192,7 @@ export class LocalReader {
       const seeds = { count: 0, low: Math.imul(seed.low, digest.count) >>> 0, high: Math.imul(seed.high, digest.count) >>> 0 };
       partial.digest = addDigests(partial.digest, addDigests(digest, seeds));
     };
-    const whole: UsRange = { fromUs: request.fromUs, toUs: request.toUs };
+    const whole: UsRange = { fromUs: into.fromUs, toUs: request.toUs };
     const { rollups } = this.#options;
     const ranges =
       rollups === undefined
@@ -215,7 +234,9 @@ export class LocalReader {
     for (const series of this.#options.index.metricsOf(device)?.values() ?? []) {
       const run = await this.#options.reader.latest(series);
       if (!run.ok) return run;
-      if (run.value !== undefined) found.push({ device, metric: series.metric, run: run.value });
+      // The newest one there is may have been given up.
+      if (run.value !== undefined && (run.value.times[0] as number) >= this.#options.rawHorizonUs(series.partition))
+        found.push({ device, metric: series.metric, run: run.value });
     }
     return success(found);
   }

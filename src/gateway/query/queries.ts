@@ -12,8 +12,9 @@ import { isLiteralGlob } from "../../lib/glob.ts";
 import { type DeviceId, deviceId, type GatewayId, type Hash64, type Partition, partitionOf } from "../../lib/ids.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { mergeRuns } from "../../series/merge.ts";
-import { type SeriesRun, sliceRows } from "../../series/run.ts";
+import { type SeriesRun, sliceRange, sliceRows } from "../../series/run.ts";
 import type { Requests } from "../requests.ts";
+import { horizonRanges, withRanges } from "../retention/horizons.ts";
 import type { Asked, FanOut, FanOutAnswers } from "./fan-out.ts";
 import { type GroupRow, GroupTable } from "./group-table.ts";
 import { groupKeyOf, type LocalReader } from "./local-reader.ts";
@@ -39,6 +40,8 @@ export interface QueriesOptions {
   readonly fanOut: FanOut;
   readonly calendar: Calendar;
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
+  /** Raw readings of the partition below this instant are given up. */
+  readonly rawHorizonUs: (partition: number) => number;
 }
 
 export interface PageQuery {
@@ -93,7 +96,8 @@ export class Queries {
     if (answers.refused !== undefined) return answers.refused;
     if (answers.answers.length === 0) return unavailable(answers);
     const pages = answers.answers.map((answer) => answer.reply);
-    return success({ ...mergePages(pages, { limit: query.limit, complete: answers.complete }), missing: answers.missing });
+    const merged = mergePages(pages, { limit: query.limit, complete: answers.complete, horizonOf: this.#horizonOf(answers) });
+    return success({ ...merged, missing: answers.missing });
   }
 
   async aggregate(query: AggregateQuery): Promise<Result<AggregateAnswer>> {
@@ -143,7 +147,7 @@ export class Queries {
       if (answers.answers.length === 0) return unavailable(answers);
       const merged = mergePages(
         answers.answers.map((answer) => answer.reply),
-        { limit: repairPageLimit, complete: answers.complete },
+        { limit: repairPageLimit, complete: answers.complete, horizonOf: this.#horizonOf(answers) },
       );
       complete &&= merged.complete;
       for (const series of merged.series) {
@@ -161,9 +165,16 @@ export class Queries {
     return [partitionOf(deviceId(selector.device), this.#options.hash64)];
   }
 
+  /** What this gateway or any owner that answered knows to be given up: one that has just started may know of none yet. */
+  #horizonOf({ answers }: FanOutAnswers<Page>): (device: DeviceId) => number {
+    const horizonUs = withRanges(this.#options.rawHorizonUs, ...answers.map(({ reply }) => reply.horizons));
+    return (device) => horizonUs(partitionOf(device, this.#options.hash64));
+  }
+
   async #askPage(gateway: GatewayId, { epoch, partitions }: Asked, query: PageQuery): Promise<Result<Page>> {
     const { selector, fromUs, toUs, after, limit } = query;
-    const request: PageRequest = { epoch, partitions, selector, fromUs, toUs, after, limit };
+    const horizons = horizonRanges(partitions, this.#options.rawHorizonUs);
+    const request: PageRequest = { epoch, partitions, selector, fromUs, toUs, after, limit, horizons };
     if (gateway === this.#options.self) return this.#options.local.page(request);
     const reply = await this.#options.requests.call(gateway, "page", request, { timeoutMs: pageTimeoutMs, channel: "bulk" });
     return reply.ok ? unpackPage(reply.value) : reply;
@@ -182,7 +193,8 @@ export class Queries {
   }
 
   async #askAggregateOnce(gateway: GatewayId, asked: Asked, plan: AggregatePlan): Promise<Result<AggregateReply>> {
-    const request: AggregateRequest = { ...plan, ...asked, packed: true };
+    const horizons = horizonRanges(asked.partitions, this.#options.rawHorizonUs);
+    const request: AggregateRequest = { ...plan, ...asked, packed: true, horizons };
     if (gateway === this.#options.self) return this.#options.local.aggregate(request);
     const reply = await this.#options.requests.call(gateway, "aggregate", request, { timeoutMs: aggregateTimeoutMs, channel: "job" });
     if (!reply.ok) return reply;
@@ -223,7 +235,7 @@ function endOf(page: Page): PagePosition | undefined {
  */
 export function mergePages(
   pages: readonly Page[],
-  options: { readonly limit: number; readonly complete: boolean },
+  options: { readonly limit: number; readonly complete: boolean; readonly horizonOf?: (device: DeviceId) => number },
 ): Omit<PageAnswer, "missing"> {
   const bound = pages
     .map(endOf)
@@ -242,7 +254,9 @@ export function mergePages(
   let left = options.limit;
   let truncated = false;
   for (const { device, metric, runs } of ordered) {
-    const merged = withinBound({ device, metric, run: mergeRuns(runs).run }, bound);
+    const union = mergeRuns(runs).run;
+    const kept = options.horizonOf === undefined ? union : sliceRange(union, options.horizonOf(device), Number.POSITIVE_INFINITY);
+    const merged = withinBound({ device, metric, run: kept }, bound);
     if (merged.run.count === 0) continue;
     if (left === 0) {
       truncated = true;

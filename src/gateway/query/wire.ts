@@ -8,6 +8,7 @@ import { copyBytes } from "../../lib/bytes.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import { type DeviceId, deviceId } from "../../lib/ids.ts";
 import { compactTexts, type SeriesRun } from "../../series/run.ts";
+import type { HorizonRange } from "../retention/horizons.ts";
 
 /** Which series: `metric` undefined means all; `labels` all have to match. */
 export interface SeriesSelector {
@@ -26,6 +27,8 @@ export interface PageRequest {
   /** Only what is behind this position, in the order (device, metric, time). */
   readonly after: PagePosition | undefined;
   readonly limit: number;
+  /** Since level 3: what the asker knows to be given up. */
+  readonly horizons?: readonly HorizonRange[] | undefined;
 }
 
 export interface PagePosition {
@@ -38,6 +41,8 @@ export interface PagePosition {
 export interface Page {
   readonly series: readonly PageSeries[];
   readonly end: boolean;
+  /** Since level 3: what the owner knows to be given up. */
+  readonly horizons?: unknown;
 }
 
 export interface PageSeries {
@@ -58,6 +63,8 @@ export interface AggregateRequest {
   readonly groupBy: readonly GroupKey[];
   /** The asker reads `PartitionPartial.packed`. A version that does not know this answers with `groups`. */
   readonly packed?: boolean;
+  /** Since level 3: what the asker knows to be given up. */
+  readonly horizons?: readonly HorizonRange[] | undefined;
 }
 
 /** The partial state of each partition that has any reading, and the additive digest of exactly what went into it. */
@@ -88,6 +95,7 @@ export interface GroupPartial {
 export function packPage(page: Page): unknown {
   return {
     end: page.end,
+    ...(page.horizons === undefined ? {} : { h: page.horizons }),
     series: page.series.map(({ device, metric, run: rows }) => {
       // A run may share the texts of a whole head.
       const run = compactTexts(rows);
@@ -105,7 +113,7 @@ export function packPage(page: Page): unknown {
 }
 
 export function unpackPage(value: unknown): Result<Page> {
-  const page = value as { end?: unknown; series?: unknown };
+  const page = value as { end?: unknown; series?: unknown; h?: unknown };
   if (typeof page !== "object" || page === null || typeof page.end !== "boolean" || !Array.isArray(page.series)) return malformed();
   const series: PageSeries[] = [];
   for (const item of page.series as ({ d?: unknown; m?: unknown; t?: unknown; y?: unknown; v?: unknown; x?: unknown } | null)[]) {
@@ -125,7 +133,7 @@ export function unpackPage(value: unknown): Result<Page> {
     const types = y instanceof Uint8Array ? copyBytes(y) : undefined;
     series.push({ device: deviceId(d), metric: m, run: { count, times: floatsOf(t), types, numbers: floatsOf(v), texts: x as string[] } });
   }
-  return success({ series, end: page.end });
+  return success(page.h === undefined ? { series, end: page.end } : { series, end: page.end, horizons: page.h });
 }
 
 function malformed(): Result<never> {

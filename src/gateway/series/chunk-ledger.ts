@@ -18,6 +18,7 @@ export class ChunkLedger {
     this.#high = (this.#high + crc32c(key, 0x9e3779b9)) >>> 0;
   }
 
+  /** Of a chunk that was added. */
   remove(key: Uint8Array, readings: number): void {
     this.#chunks--;
     this.#readings -= readings;

@@ -2,7 +2,7 @@
 
 import type { Partition } from "../../lib/ids.ts";
 import type { Series } from "./series-index.ts";
-import { chunkKeyBytes } from "./store-keys.ts";
+import { type ChunkRef, chunkKeyBytes } from "./store-keys.ts";
 
 export interface PartitionUse {
   /** Of the oldest and the newest reading in chunks. */
@@ -33,8 +33,22 @@ export function partitionUses(all: readonly Series[]): Map<Partition, PartitionU
     for (const ref of chunks) {
       use.newestUs = Math.max(use.newestUs, ref.maxUs);
       use.readings += ref.count;
-      use.bytes += chunkKeyBytes * 2 + (ref.bytes || ref.count * readingBytes);
+      use.bytes += bytesOf(ref);
     }
   }
   return uses;
+}
+
+/** Bytes of the chunks that end before `us`, those left out that lie below their horizon anyway. */
+export function bytesBefore(all: readonly Series[], us: number, horizonOf: (series: Series) => number): number {
+  let bytes = 0;
+  for (const series of all) {
+    const horizonUs = horizonOf(series);
+    for (const ref of series.chunks) if (ref.maxUs < us && ref.maxUs >= horizonUs) bytes += bytesOf(ref);
+  }
+  return bytes;
+}
+
+function bytesOf(ref: ChunkRef): number {
+  return chunkKeyBytes * 2 + (ref.bytes || ref.count * readingBytes);
 }

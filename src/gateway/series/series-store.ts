@@ -17,9 +17,9 @@ import { Checkpointer } from "./checkpointer.ts";
 import { ChunkCache } from "./chunk-cache.ts";
 import { ChunkSource } from "./chunk-source.ts";
 import { Compactor } from "./compactor.ts";
-import { Horizons } from "./horizons.ts";
+import { DroppedRoom } from "./dropped-room.ts";
 import { Slicer } from "./pacing.ts";
-import { type PartitionUse, partitionUses } from "./partition-use.ts";
+import { bytesBefore, type PartitionUse, partitionUses } from "./partition-use.ts";
 import { Quarantine } from "./quarantine.ts";
 import { ScanPins } from "./scan-pins.ts";
 import { Scrubber } from "./scrubber.ts";
@@ -47,8 +47,6 @@ export interface ReadingParts {
 
 /** Readings that heads may hold while no checkpoint succeeds; about 16 bytes each. */
 const headReadingsMax = 8_000_000;
-/** Chunks that are dropped with one ledger step. */
-const dropChunksMax = 4_096;
 const retryMs = 5_000;
 const backgroundRetryMs = 30_000;
 /** Times `checkpointLogBytes`: so far the log may grow before heads of a few readings each are sealed. */
@@ -65,7 +63,9 @@ export class SeriesStore {
   readonly #checkpointer: Checkpointer;
   readonly #compactor: Compactor;
   readonly #scrubber: Scrubber;
-  readonly #horizons = new Horizons();
+  /** See `retain`. */
+  #horizonOf: (partition: Partition) => number = () => Number.NEGATIVE_INFINITY;
+  readonly #room: DroppedRoom;
   readonly #turns = new Turns();
   #log: ReadingsLog | undefined;
   #appliedSequence = 0;
@@ -98,6 +98,7 @@ export class SeriesStore {
       },
     });
     this.#compactor = new Compactor({ ...parts, source, pins, retire: (refs) => this.#retire(refs) });
+    this.#room = new DroppedRoom(store);
     this.#scrubber = new Scrubber({ context, index: this.index, source, pins, chunks: () => this.#ledger.chunks() });
   }
 
@@ -137,10 +138,16 @@ export class SeriesStore {
   apply(columns: ReadingColumns, sequence: number): void {
     if (sequence <= this.#appliedSequence) return;
     this.#appliedSequence = sequence;
-    const series = columns.seriesTable.map((name) => this.index.obtain(name.device, name.metric).head);
-    for (const head of series) if (head.count === 0) this.#filledHeads++;
+    const table = columns.seriesTable.map((name) => this.index.obtain(name.device, name.metric));
+    const series = table.map(({ head }) => head);
+    const empty = series.filter((head) => head.count === 0);
+    const horizons = table.map((each) => this.horizonOf(each));
     const { count, times, types, numbers, texts } = columns;
+    let taken = 0;
     for (let i = 0; i < count; i++) {
+      // What is below the horizon was given up, whoever brings it again.
+      if ((times[i] as number) < (horizons[columns.series[i] as number] as number)) continue;
+      taken++;
       const number = numbers[i] as number;
       const type = types[i] as ValueType;
       (series[columns.series[i] as number] as Head).append(
@@ -150,7 +157,8 @@ export class SeriesStore {
         type === ValueType.Text ? texts[number] : undefined,
       );
     }
-    this.#headReadings += count;
+    this.#headReadings += taken;
+    for (const head of empty) if (head.count > 0) this.#filledHeads++;
   }
 
   /** False when checkpoints have failed for so long that memory would be next. */
@@ -158,13 +166,13 @@ export class SeriesStore {
     return this.#headReadings < headReadingsMax;
   }
 
-  /** Readings of the partition before this time are gone from now on. It only grows. */
-  setHorizon(partition: Partition, us: number): void {
-    this.#horizons.raise(partition, us);
+  /** Tells below which instant (µs) the site gives up the readings of a partition. It may move up between two calls, never down. */
+  retain(horizonOf: (partition: Partition) => number): void {
+    this.#horizonOf = horizonOf;
   }
 
   horizonOf(series: Series): number {
-    return this.#horizons.of(series.partition);
+    return this.#horizonOf(series.partition);
   }
 
   /** Called once a second: starts a checkpoint when one is due, else what goes on in the background. */
@@ -198,37 +206,45 @@ export class SeriesStore {
   }
 
   /**
-   * Raises the horizons and deletes the chunks that end before them; scans that began before still read theirs. Fails as the
-   * store does: the horizons hold all the same, and the chunks go with a later step.
+   * Deletes up to `chunksMax` chunks that end below their horizon; scans that began before still read theirs. What it drops follows
+   * from the horizons, so that after a crash the next call goes on. Fails as the store does: then the chunks go with a later step.
    */
-  dropBefore(horizonOf: (partition: Partition) => number): Promise<Result<{ readonly chunks: number; readonly readings: number }>> {
+  dropBefore(chunksMax: number): Promise<Result<{ readonly chunks: number; readonly readings: number }>> {
     return this.#turns.take(async () => {
       const dropped = { chunks: 0, readings: 0 };
       const slicer = new Slicer(this.#context.clock);
-      let waiting = 0;
       try {
         for (const series of this.index.all()) {
-          if (this.#stopped) break;
-          this.setHorizon(series.partition, horizonOf(series.partition));
-          const refs = series.chunks.filter((ref) => ref.maxUs < this.horizonOf(series));
+          const left = chunksMax - dropped.chunks;
+          if (this.#stopped || left <= 0) break;
+          const horizonUs = this.horizonOf(series);
+          const refs = series.chunks.filter((ref) => ref.maxUs < horizonUs).slice(0, left);
           if (slicer.due(0)) await slicer.pause();
           if (refs.length === 0) continue;
           removeChunks(series, new Set(refs));
           this.#retire(refs);
+          this.#room.dropped(series, refs);
           dropped.chunks += refs.length;
           dropped.readings += refs.reduce((sum, ref) => sum + ref.count, 0);
-          waiting += refs.length;
-          if (waiting < dropChunksMax) continue;
-          waiting = 0;
-          await this.#ledger.step();
         }
-        if (waiting > 0) await this.#ledger.step();
+        // What an earlier call could not delete goes along.
+        if (dropped.chunks > 0 || this.#ledger.hasWork()) await this.#ledger.step();
         return success(dropped);
       } catch (cause) {
         if (cause instanceof FailureError) return cause.failure;
         return failure("store-failed", cause instanceof Error ? cause.message : String(cause)) satisfies Failure;
       }
     });
+  }
+
+  /** Lets the disk have the room of what was dropped, a piece at a time. True: there is more. Throws when the store fails. */
+  giveBack(): Promise<boolean> {
+    return this.#turns.take(() => this.#room.giveBack());
+  }
+
+  /** What the chunks take that a horizon at `us` would drop, those that are to be dropped anyway left out. */
+  bytesBefore(us: number): number {
+    return bytesBefore(this.index.all(), us, (series) => this.horizonOf(series));
   }
 
   /** What each partition holds in chunks. */

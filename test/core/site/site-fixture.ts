@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { encodeOwnerTable } from "../../../src/core/ring/owner-table.ts";
 import { planOwners } from "../../../src/core/ring/planner.ts";
 import type { BootstrapCommand, PlainCommand, SiteCommand } from "../../../src/core/site/commands.ts";
+import { partitionSet } from "../../../src/core/site/retention.ts";
 import { SiteState, type SiteStateOptions } from "../../../src/core/site/site-state.ts";
 import { clusterId, deviceId, type GatewayId, gatewayId, incarnation, type SessionId, sessionId } from "../../../src/lib/ids.ts";
 import { testHash64 } from "../ring/test-hash.ts";
@@ -36,7 +37,7 @@ export class LoggedSite {
   static founded(ids: readonly GatewayId[] = [a, b, c], factor = 3, options: SiteStateOptions = {}): LoggedSite {
     const site = new LoggedSite(options);
     site.apply(bootstrap(ids, factor));
-    site.apply({ t: "feature-level", level: 2 });
+    site.apply({ t: "feature-level", level: 3 });
     return site;
   }
 
@@ -135,6 +136,13 @@ export const plainCommand: fc.Arbitrary<PlainCommand> = fc.oneof(
   fc.record({ t: fc.constant("gateway-admit" as const), gateway, incarnation: digit.map(incarnationOf) }),
   fc.record({ t: fc.constant("gateway-replace" as const), gateway, force }),
   fc.record({ t: fc.constant("gateway-remove" as const), gateway, force }),
+  fc.record({
+    t: fc.constant("retention-advance" as const),
+    level: fc.constantFrom("raw" as const, "rollup" as const),
+    partitions: fc.array(fc.integer({ min: 0, max: 1_023 }), { maxLength: 5 }).map(partitionSet),
+    horizonUs: fc.integer({ min: 0, max: 9 }),
+    unprocessedWindows: fc.integer({ min: 0, max: 2 }),
+  }),
   fc.record({ t: fc.constant("results-stored" as const), gateway, ordinal: fc.integer({ min: 0, max: 20 }) }),
 );
 

@@ -13,7 +13,7 @@ import { a, anyCommand, b, bootstrap, c, LoggedSite, smallBounds } from "./site-
 const packing = new Packing();
 const pictureOf = (state: SiteState) => JSON.stringify(state.snapshot());
 const bytesOf = (capture: StateCapture) => Buffer.concat([...capture.blocks(packing)]);
-const founding: readonly SiteCommand[] = [bootstrap([a, b, c], 2), { t: "feature-level", level: 2 }];
+const founding: readonly SiteCommand[] = [bootstrap([a, b, c], 2), { t: "feature-level", level: 3 }];
 
 /** As it comes from a log: encoded and decoded. */
 function logged(command: SiteCommand | undefined): SiteCommand | undefined {
@@ -177,6 +177,7 @@ codec("each field is looked at", () => {
     { t: "gateway-replace", gateway, force: false },
     { t: "gateway-remove", gateway, force: true },
     { t: "results-stored", gateway, ordinal: 0 },
+    { t: "retention-advance", level: "raw", partitions: new Uint8Array(128), horizonUs: 0, unprocessedWindows: 0 },
   ];
   for (const command of good) {
     assert.ok(decodeCommand(packing.pack(command), packing).ok, String(command["t"]));

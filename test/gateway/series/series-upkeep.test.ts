@@ -190,7 +190,9 @@ test("what ends before the horizon is dropped, and what lies below it is neither
   assert.is(uses?.readings, 400);
   assert.ok((uses?.bytes ?? 0) > 400);
   // Of d1's partition only.
-  const dropped = await site.settle(open.store.dropBefore((at) => (at === partition ? 250_000 : 0)));
+  const horizonOf = (at: number) => (at === partition ? 250_000 : 0);
+  open.store.retain(horizonOf);
+  const dropped = await site.settle(open.store.dropBefore(100));
   assert.equal(dropped, { ok: true, value: { chunks: 2, readings: 200 } });
   const kept = async () =>
     [await scanned(site, open, "d1"), await scanned(site, open, "d2")].map((result) => (result.ok ? result.value : -1));
@@ -199,7 +201,7 @@ test("what ends before the horizon is dropped, and what lies below it is neither
   await site.settle(open.store.checkpoint());
   assert.equal(countsOf(open, "d1"), [100, 100], "the late reading below it was not sealed");
   open = await restarted(site);
-  open.store.setHorizon(partition, 250_000);
+  open.store.retain(horizonOf);
   assert.equal(await kept(), [150, 400]);
   assert.is((await stored(site, open, chunkPrefix)).length, 6);
 });
@@ -235,7 +237,8 @@ test("a damaged chunk is found by the scrub, costs its own stretch of one series
   assert.equal(countsOf(open, "d1"), [100, 100, 100]);
   assert.equal(countsOf(open, "d2"), [300]);
   // Dropped, it is forgotten.
-  await site.settle(open.store.dropBefore(() => 200_000));
+  open.store.retain(() => 200_000);
+  await site.settle(open.store.dropBefore(100));
   assert.is(open.store.stats().damagedChunks, 0);
   assert.equal(await scanned(site, open, "d1"), { ok: true, value: 100 });
   open = await restarted(site);
