@@ -15,9 +15,9 @@ import { addChunk, type Series, type SeriesIndex } from "./series-index.ts";
 import { chunkKeyBytes } from "./store-keys.ts";
 import type { NewChunk, StoreLedger } from "./store-ledger.ts";
 
-/** Written at once, with one sync. */
-const batchBytesMax = 1 << 20;
-const batchSeriesMax = 2_048;
+/** Written at once, with one sync: the store's own work on a batch is not to hold up the event loop either. */
+const batchBytesMax = 1 << 19;
+const batchSeriesMax = 256;
 
 export interface CheckpointerOptions {
   readonly context: GatewayContext;

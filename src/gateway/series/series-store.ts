@@ -47,8 +47,8 @@ export interface ReadingParts {
 
 /** Readings that heads may hold while no checkpoint succeeds; about 16 bytes each. */
 const headReadingsMax = 8_000_000;
-/** Chunks that are dropped with one ledger step. */
-const dropChunksMax = 4_096;
+/** Chunks that are dropped between two ledger steps. */
+const dropChunksMax = 1_024;
 const retryMs = 5_000;
 const backgroundRetryMs = 30_000;
 /** Times `checkpointLogBytes`: so far the log may grow before heads of a few readings each are sealed. */
@@ -316,7 +316,7 @@ export class SeriesStore {
 
   async #background(): Promise<void> {
     try {
-      if (this.#ledger.hasWork()) await this.#turns.take(() => this.#ledger.step());
+      while (!this.#stopped && this.#ledger.hasWork()) await this.#turns.take(() => this.#ledger.step());
       while (this.#mayCompact() && (await this.#turns.take(() => this.#compactor.round())));
       await this.#scrubber.run();
     } catch (cause) {
