@@ -17,7 +17,7 @@ import type { NewChunk, StoreLedger } from "./store-ledger.ts";
 
 /** Written at once, with one sync: the store's own work on a batch is not to hold up the event loop either. */
 const batchBytesMax = 1 << 19;
-const batchSeriesMax = 256;
+const batchSeriesMax = 128;
 
 export interface CheckpointerOptions {
   readonly context: GatewayContext;

@@ -57,7 +57,7 @@ const lookMax = 20_000;
 /** Bytes of chunks merged at once: where texts are long, fewer chunks than readings would allow. */
 const mergeBytesMax = 8 << 20;
 /** Chunks that a round takes: where they are tiny, deleting them is what costs. */
-const roundChunksMax = 512;
+const roundChunksMax = 256;
 const marks: Readonly<Record<CompactionUrge, number>> = { usual: 0, quiet: 1, all: 2 };
 
 export class Compactor {

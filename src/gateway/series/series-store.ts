@@ -5,7 +5,7 @@
  */
 
 import { type Failure, FailureError, failure, type Result, success } from "../../lib/errors.ts";
-import type { Partition } from "../../lib/ids.ts";
+import { type Partition, partition, partitionCount } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns } from "../../lib/reading-columns.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -48,7 +48,7 @@ export interface ReadingParts {
 /** Readings that heads may hold while no checkpoint succeeds; about 16 bytes each. */
 const headReadingsMax = 8_000_000;
 /** Chunks that are dropped between two ledger steps. */
-const dropChunksMax = 1_024;
+const dropChunksMax = 384;
 const retryMs = 5_000;
 const backgroundRetryMs = 30_000;
 /** Times `checkpointLogBytes`: so far the log may grow before heads of a few readings each are sealed. */
@@ -159,8 +159,8 @@ export class SeriesStore {
   }
 
   /** Readings of the partition before this time are gone from now on. It only grows. */
-  setHorizon(partition: Partition, us: number): void {
-    this.#horizons.raise(partition, us);
+  setHorizon(at: Partition, us: number): void {
+    this.#horizons.raise(at, us);
   }
 
   horizonOf(series: Series): number {
@@ -198,10 +198,11 @@ export class SeriesStore {
   }
 
   /**
-   * Raises the horizons and deletes the chunks that end before them; scans that began before still read theirs. Fails as the
+   * Raises the horizons, at once, and deletes the chunks that end before them; scans that began before still read theirs. Fails as the
    * store does: the horizons hold all the same, and the chunks go with a later step.
    */
-  dropBefore(horizonOf: (partition: Partition) => number): Promise<Result<{ readonly chunks: number; readonly readings: number }>> {
+  dropBefore(horizonOf: (at: Partition) => number): Promise<Result<{ readonly chunks: number; readonly readings: number }>> {
+    for (let at = 0; at < partitionCount; at++) this.setHorizon(partition(at), horizonOf(partition(at)));
     return this.#turns.take(async () => {
       const dropped = { chunks: 0, readings: 0 };
       const slicer = new Slicer(this.#context.clock);
@@ -209,7 +210,6 @@ export class SeriesStore {
       try {
         for (const series of this.index.all()) {
           if (this.#stopped) break;
-          this.setHorizon(series.partition, horizonOf(series.partition));
           const refs = series.chunks.filter((ref) => ref.maxUs < this.horizonOf(series));
           if (slicer.due(0)) await slicer.pause();
           if (refs.length === 0) continue;
@@ -237,10 +237,10 @@ export class SeriesStore {
   }
 
   /** Time of the oldest reading of a partition, or of all, that is not below its horizon. A chunk counts from its first reading on. */
-  oldestUs(partition?: Partition): number | undefined {
+  oldestUs(of?: Partition): number | undefined {
     let oldest = Number.POSITIVE_INFINITY;
     for (const series of this.index.all()) {
-      if (partition !== undefined && series.partition !== partition) continue;
+      if (of !== undefined && series.partition !== of) continue;
       const first = Math.min(
         series.head.minTimeUs,
         series.sealing?.minTimeUs ?? Number.POSITIVE_INFINITY,

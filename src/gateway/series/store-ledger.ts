@@ -46,7 +46,7 @@ export interface StoreLedgerOptions {
 }
 
 /** Chunks that one step deletes: what a store does with a batch is not to hold up the event loop. */
-const deletionsMax = 1_024;
+const deletionsMax = 384;
 
 export class StoreLedger {
   readonly #options: StoreLedgerOptions;

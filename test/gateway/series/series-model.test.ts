@@ -92,7 +92,6 @@ class ModelRun {
         this.#horizonUs = Math.max(this.#horizonUs, next.tick * tickUs);
         void store.dropBefore(() => this.#horizonUs);
         // Scans that begin from now on do not see it any more, whether it is deleted or not.
-        for (let at = 0; at < partitionCount; at++) store.setHorizon(partition(at), this.#horizonUs);
         for (const id of this.state.keys()) if (timeOf(id) < this.#horizonUs) this.state.delete(id);
         return;
       case "crash":
