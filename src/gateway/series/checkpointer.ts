@@ -24,6 +24,8 @@ export interface CheckpointerOptions {
   readonly index: SeriesIndex;
   readonly ledger: StoreLedger;
   readonly horizonOf: (series: Series) => number;
+  /** The gateway stops: what is not sealed yet stays in the log. */
+  readonly isStopped: () => boolean;
   /** So many heads were sealed, with so many readings, repeated ones included. */
   readonly sealed: (heads: number, readings: number) => void;
 }
@@ -62,6 +64,7 @@ export class Checkpointer {
     this.#batch = emptyBatch();
     try {
       for (let at = 0; at < count; at++) {
+        if (this.#options.isStopped()) throw new Error("the gateway stops");
         const series = all[at] as Series;
         if (series.head.count > 0) await this.#sealSeries(series, number);
       }

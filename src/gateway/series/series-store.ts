@@ -92,6 +92,7 @@ export class SeriesStore {
     const parts = { context, index: this.index, ledger: this.#ledger, horizonOf: (series: Series) => this.horizonOf(series) };
     this.#checkpointer = new Checkpointer({
       ...parts,
+      isStopped: () => this.#stopped,
       sealed: (heads, readings) => {
         this.#filledHeads -= heads;
         this.#headReadings -= readings;
@@ -184,7 +185,7 @@ export class SeriesStore {
       .catch((cause: unknown) => {
         this.#retryAtMs = this.#context.clock.monotonicMs() + retryMs;
         this.#recountHeads();
-        this.#failed("checkpoint-failed", cause, "the log keeps everything; tried again in 5 s");
+        if (!this.#stopped) this.#failed("checkpoint-failed", cause, "the log keeps everything; tried again in 5 s");
       })
       .finally(() => {
         this.#checkpointing = undefined;
