@@ -66,7 +66,7 @@ export interface RetentionView {
 /** Since this level a site can give up readings. */
 const featureLevel = 3;
 const clockDeviationMaxMs = 30_000;
-const chunksPerStep = 1_000;
+const chunksPerStep = 384;
 const stepPauseMs = 100;
 const proposeTimeoutMs = 10_000;
 /** A closed window that is not committed after this share of the time that it may hold a horizon back is late. */

@@ -15,15 +15,17 @@ import { addChunk, type Series, type SeriesIndex } from "./series-index.ts";
 import { chunkKeyBytes } from "./store-keys.ts";
 import type { NewChunk, StoreLedger } from "./store-ledger.ts";
 
-/** Written at once, with one sync. */
-const batchBytesMax = 1 << 20;
-const batchSeriesMax = 2_048;
+/** Written at once, with one sync: the store's own work on a batch is not to hold up the event loop either. */
+const batchBytesMax = 1 << 19;
+const batchSeriesMax = 128;
 
 export interface CheckpointerOptions {
   readonly context: GatewayContext;
   readonly index: SeriesIndex;
   readonly ledger: StoreLedger;
   readonly horizonOf: (series: Series) => number;
+  /** The gateway stops: what is not sealed yet stays in the log. */
+  readonly isStopped: () => boolean;
   /** So many heads were sealed, with so many readings, repeated ones included. */
   readonly sealed: (heads: number, readings: number) => void;
 }
@@ -62,6 +64,7 @@ export class Checkpointer {
     this.#batch = emptyBatch();
     try {
       for (let at = 0; at < count; at++) {
+        if (this.#options.isStopped()) throw new Error("the gateway stops");
         const series = all[at] as Series;
         if (series.head.count > 0) await this.#sealSeries(series, number);
       }

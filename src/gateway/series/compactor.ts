@@ -50,6 +50,7 @@ interface Round {
   readonly series: Set<Series>;
   readonly merges: Merge[];
   readings: number;
+  chunks: number;
   bytes: number;
 }
 
@@ -57,6 +58,8 @@ interface Round {
 const lookMax = 20_000;
 /** Bytes of chunks merged at once: where texts are long, fewer chunks than readings would allow. */
 const mergeBytesMax = 8 << 20;
+/** Chunks that a round takes: where they are tiny, deleting them is what costs. */
+const roundChunksMax = 256;
 const marks: Readonly<Record<CompactionUrge, number>> = { usual: 0, quiet: 1, all: 2 };
 
 export class Compactor {
@@ -93,8 +96,9 @@ export class Compactor {
   /** Has the store's turn. False: nothing was to be done. Throws when the store does; then nothing has changed. */
   async round(urge?: "all"): Promise<boolean> {
     const { ledger } = this.#options;
-    const round: Round = { series: new Set(), merges: [], readings: 0, bytes: 0 };
-    while (round.readings < this.#options.context.tuning.compactionReadingsMax && round.bytes < mergeBytesMax) {
+    const round: Round = { series: new Set(), merges: [], readings: 0, chunks: 0, bytes: 0 };
+    const { compactionReadingsMax } = this.#options.context.tuning;
+    while (round.readings < compactionReadingsMax && round.chunks < roundChunksMax && round.bytes < mergeBytesMax) {
       const found = this.#find(round, urge);
       if (found === undefined) break;
       round.series.add(found.series);
@@ -165,6 +169,7 @@ export class Compactor {
     const written = made.reduce((sum, { value }) => sum + value.length + chunkKeyBytes, 0);
     this.#pacer.spent(bytes + written);
     round.readings += merged.run.count;
+    round.chunks += taken.length;
     round.bytes += written;
     round.merges.push({ series, taken, made, conflicts: merged.conflicts });
   }

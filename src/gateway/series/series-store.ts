@@ -5,7 +5,7 @@
  */
 
 import { type Failure, FailureError, failure, type Result, success } from "../../lib/errors.ts";
-import type { Partition } from "../../lib/ids.ts";
+import { type Partition, partition, partitionCount } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns } from "../../lib/reading-columns.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -92,6 +92,7 @@ export class SeriesStore {
     const parts = { context, index: this.index, ledger: this.#ledger, horizonOf: (series: Series) => this.horizonOf(series) };
     this.#checkpointer = new Checkpointer({
       ...parts,
+      isStopped: () => this.#stopped,
       sealed: (heads, readings) => {
         this.#filledHeads -= heads;
         this.#headReadings -= readings;
@@ -192,7 +193,7 @@ export class SeriesStore {
       .catch((cause: unknown) => {
         this.#retryAtMs = this.#context.clock.monotonicMs() + retryMs;
         this.#recountHeads();
-        this.#failed("checkpoint-failed", cause, "the log keeps everything; tried again in 5 s");
+        if (!this.#stopped) this.#failed("checkpoint-failed", cause, "the log keeps everything; tried again in 5 s");
       })
       .finally(() => {
         this.#checkpointing = undefined;
@@ -253,10 +254,10 @@ export class SeriesStore {
   }
 
   /** Time of the oldest reading of a partition, or of all, that is not below its horizon. A chunk counts from its first reading on. */
-  oldestUs(partition?: Partition): number | undefined {
+  oldestUs(of?: Partition): number | undefined {
     let oldest = Number.POSITIVE_INFINITY;
     for (const series of this.index.all()) {
-      if (partition !== undefined && series.partition !== partition) continue;
+      if (of !== undefined && series.partition !== of) continue;
       const first = Math.min(
         series.head.minTimeUs,
         series.sealing?.minTimeUs ?? Number.POSITIVE_INFINITY,
@@ -332,7 +333,7 @@ export class SeriesStore {
 
   async #background(): Promise<void> {
     try {
-      if (this.#ledger.hasWork()) await this.#turns.take(() => this.#ledger.step());
+      while (!this.#stopped && this.#ledger.hasWork()) await this.#turns.take(() => this.#ledger.step());
       while (this.#mayCompact() && (await this.#turns.take(() => this.#compactor.round())));
       await this.#scrubber.run();
     } catch (cause) {

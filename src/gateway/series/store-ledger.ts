@@ -48,8 +48,8 @@ export interface StoreLedgerOptions {
   readonly quarantine: Quarantine;
 }
 
-/** Deletions of one step. */
-const deletionsMax = 16_384;
+/** Chunks that one step deletes: what a store does with a batch is not to hold up the event loop. */
+const deletionsMax = 384;
 
 export class StoreLedger {
   readonly #options: StoreLedgerOptions;

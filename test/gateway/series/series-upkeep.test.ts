@@ -333,6 +333,19 @@ test("a checkpoint of heads with a few readings each waits until the log has gro
   assert.is(open.store.stats().checkpoints, 2);
 });
 
+test("a stop ends what is under way, and loses nothing", async () => {
+  const site = new SeriesSite(11);
+  let open = opened(await site.open());
+  await site.appendDurably(open, [...readingsOf("d1", 0, 50), ...readingsOf("d2", 0, 50)]);
+  void open.store.checkpoint();
+  await site.settle(open.store.stop());
+  await site.settle(open.store.checkpoint());
+  assert.is(open.store.stats().checkpoints, 0, "none begins any more");
+  assert.equal(site.errors, []);
+  open = await restarted(site);
+  assert.is((await site.readAll(open)).size, 100);
+});
+
 const chunkNumber = ({ key }: { readonly key: Uint8Array }): number => parseChunkKey(key)?.checkpoint ?? -1;
 
 test.run();
