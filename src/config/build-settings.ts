@@ -31,7 +31,7 @@ export interface SiteParts {
 export function buildSettings({ site, profiles, inventories, jobs }: SiteParts): SiteSettings {
   const gateways = Object.entries(site.gateways).map(([id, gateway]) => buildGateway(id, gateway));
   const devices = inventories.flatMap((inventory) => Object.entries(inventory.devices));
-  const settings = {
+  const shared = {
     site: site.site,
     timeZone: site.timezone ?? "UTC",
     secret: site.secret,
@@ -42,10 +42,6 @@ export function buildSettings({ site, profiles, inventories, jobs }: SiteParts):
       read: site.replication?.read ?? "quorum",
     },
     raft: { preset: site.raft?.preset ?? "lan" },
-    store: {
-      engine: site.store?.engine ?? "level",
-      commitDelayMs: defined(parseDuration(site.store?.commitDelay ?? "0ms"), "a checked duration"),
-    },
     mqtt: buildMqtt(site, gateways, devices),
     http: { token: site.http?.token },
     profiles: profiles.map(buildProfile),
@@ -54,11 +50,15 @@ export function buildSettings({ site, profiles, inventories, jobs }: SiteParts):
     sinks: Object.entries(site.sinks ?? {}).map(([name, { type }]) => ({ name, type })),
     retention: buildRetention(site.retention ?? {}),
   } as const;
-  return { ...settings, digest: digestOf(settings), listDigest: listDigestOf(settings) };
+  const store = {
+    engine: site.store?.engine ?? "level",
+    commitDelayMs: defined(parseDuration(site.store?.commitDelay ?? "0ms"), "a checked duration"),
+  } as const;
+  return { ...shared, store, digest: digestOf(shared), listDigest: listDigestOf(shared) };
 }
 
-/** Without secrets, but with whether there are any: a gateway without the secret could not join. */
-function digestOf({ store: _, ...settings }: Omit<SiteSettings, "digest" | "listDigest">): string {
+/** Without the store, which is each gateway's own, and without secrets, but with whether there are any: a gateway without the secret could not join. */
+function digestOf(settings: Omit<SiteSettings, "digest" | "listDigest" | "store">): string {
   const { retention, ...others } = settings;
   return stableDigest({
     ...others,

@@ -93,7 +93,8 @@ export class Replication {
     this.#coordinator = new Coordinator({
       self: options.context.self,
       ackTimeoutMs: options.ackTimeoutMs,
-      resendMinMs: 500,
+      // An owner waits for company before its fsync; a resend before that would be for nothing.
+      resendMinMs: 500 + options.context.settings.store.commitDelayMs,
       resendMaxMs: 4_000,
       refusedRetryMs: 50,
       lagBytesMax: 16 << 20,

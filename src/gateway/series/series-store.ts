@@ -5,7 +5,7 @@
  */
 
 import { type Failure, FailureError, failure, type Result, success } from "../../lib/errors.ts";
-import { type Partition, partition, partitionCount } from "../../lib/ids.ts";
+import type { Partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns } from "../../lib/reading-columns.ts";
 import type { Clock } from "../../ports/clock.ts";
