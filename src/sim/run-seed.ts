@@ -7,6 +7,7 @@ import type { ResultRow } from "../gateway/service.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
 import { deviceId, partitionOf } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
+import { readBackup } from "./backup-check.ts";
 import { type HistoryEntry, judgeKeys } from "./linearizability.ts";
 import { Nemesis } from "./nemesis.ts";
 import type { SimulatedGateway, WrapDisk } from "./simulated-gateway.ts";
@@ -185,7 +186,20 @@ class SeedRun {
   async #check(): Promise<void> {
     for (const gateway of this.#site.gateways) await this.#checkReadings(gateway);
     await this.#checkResults();
+    await this.#checkBackup();
     this.#checkKv();
+  }
+
+  /** A backup has every acknowledged reading, and every result that was committed before it. */
+  async #checkBackup(): Promise<void> {
+    const gateway = this.#site.gateways.find(({ id }) => this.#site.settings.gateways.some((one) => one.id === id && one.role === "full"));
+    if (gateway === undefined) return;
+    const rows = await this.#resultsOf(gateway);
+    const backup = await readBackup(this.#site, gateway);
+    for (const device of this.devices) this.#compareDevice(gateway, device, backup.readings.get(device.id) ?? new Map());
+    for (const { id, revision } of rows)
+      if ((backup.results.get(id) ?? 0) < revision)
+        throw new SafetyViolation(`the backup of ${gateway.id} lacks ${id} revision ${revision}`);
   }
 
   /** Every acknowledged reading is there, once, with the value that its identity must have; none was invented. */
