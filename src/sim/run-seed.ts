@@ -190,13 +190,15 @@ class SeedRun {
     this.#checkKv();
   }
 
-  /** A backup has every acknowledged reading, and every result that was committed before it. */
+  /** A backup has every acknowledged reading that is kept, and every result that was committed before it. */
   async #checkBackup(): Promise<void> {
     const gateway = this.#site.gateways.find(({ id }) => this.#site.settings.gateways.some((one) => one.id === id && one.role === "full"));
     if (gateway === undefined) return;
     const rows = await this.#resultsOf(gateway);
+    const before = horizonsOf(gateway);
     const backup = await readBackup(this.#site, gateway);
-    for (const device of this.devices) this.#compareDevice(gateway, device, backup.readings.get(device.id) ?? new Map());
+    const horizons = { before, after: horizonsOf(gateway) };
+    for (const device of this.devices) this.#compareDevice(gateway, device, backup.readings.get(device.id) ?? new Map(), horizons);
     for (const { id, revision } of rows)
       if ((backup.results.get(id) ?? 0) < revision)
         throw new SafetyViolation(`the backup of ${gateway.id} lacks ${id} revision ${revision}`);

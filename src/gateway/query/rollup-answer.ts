@@ -45,6 +45,8 @@ export async function answerFromRollups(question: RollupQuestion): Promise<UsRan
   return answer.left;
 }
 
+const none: readonly Rollup[] = [];
+
 class Answer {
   readonly left: UsRange[] = [];
   readonly #question: RollupQuestion;
@@ -56,29 +58,29 @@ class Answer {
   }
 
   async take(stretches: readonly Stretch[]): Promise<void> {
-    const chunks: ChunkRef[] = [];
-    for (const { alone } of stretches) if (alone !== undefined) chunks.push(alone);
-    const rollups = await this.#rollupsFor(chunks);
-    for (const stretch of stretches) {
-      const found = stretch.alone === undefined ? undefined : rollups.get(stretch.alone);
-      if (found === undefined || found.length === 0) this.#leave(stretch);
-      else this.#takeRows(found, 0, stretch);
-    }
+    const rollups = await this.#rollupsFor(stretches);
+    for (const [at, stretch] of stretches.entries()) this.#takeRows(rollups[at] ?? none, 0, stretch);
   }
 
-  /** Of each chunk the levels that are needed and there, the coarser first. */
-  async #rollupsFor(chunks: readonly ChunkRef[]): Promise<Map<ChunkRef, Rollup[]>> {
+  /** Of each stretch's chunk the levels that are needed and there, the coarser first. */
+  async #rollupsFor(stretches: readonly Stretch[]): Promise<(readonly Rollup[])[]> {
     const { rollups, series, levels } = this.#question;
-    const found = new Map<ChunkRef, Rollup[]>(chunks.map((chunk) => [chunk, []]));
+    const found: (readonly Rollup[])[] = stretches.map(() => none);
     for (const level of levels) {
-      const needed = chunks.filter((chunk) => !this.#isWhole(found.get(chunk)?.at(-1)));
-      if (needed.length === 0) break;
-      const loading = rollups.load(series, level, needed);
+      const missing: ChunkRef[] = [];
+      const open: number[] = [];
+      for (let at = 0; at < stretches.length; at++) {
+        const chunk = stretches[at]?.alone;
+        if (chunk === undefined || !hasRollup(level, chunk) || this.#isWhole(found[at]?.at(-1))) continue;
+        open.push(at);
+        if (!rollups.isKnown(level, chunk)) missing.push(chunk);
+      }
       // Most often all are in memory: no reason to wait for a turn of the loop.
-      const loaded = Array.isArray(loading) ? loading : await loading;
-      for (const [at, chunk] of needed.entries()) {
-        const rollup = loaded[at];
-        if (rollup !== undefined) found.get(chunk)?.push(rollup);
+      const fetched = missing.length === 0 ? undefined : await rollups.fetch(series, level, missing);
+      for (const at of open) {
+        const chunk = stretches[at]?.alone as ChunkRef;
+        const rollup = fetched?.get(chunk) ?? rollups.known(level, chunk);
+        if (rollup !== undefined) found[at] = [...(found[at] ?? none), rollup];
       }
     }
     return found;

@@ -46,11 +46,12 @@ interface Entry {
   /** `undefined`: there is none that can be read. */
   readonly rollup: Rollup | undefined;
   readonly bytes: number;
+  isUsed: boolean;
 }
 
 export class Rollups {
   readonly #options: RollupsOptions;
-  /** By level, in the order of their last use. */
+  /** By level, the oldest first. */
   readonly #caches: Readonly<Record<RollupLevel, Map<ChunkRef, Entry>>> = {
     [RollupLevel.Minute]: new Map(),
     [RollupLevel.Hour]: new Map(),
@@ -61,18 +62,21 @@ export class Rollups {
     this.#options = options;
   }
 
-  /** In the order of the refs; `undefined` where the chunk itself must be read. Without a wait when all are in memory. */
-  load(series: Series, level: RollupLevel, refs: readonly ChunkRef[]): (Rollup | undefined)[] | Promise<(Rollup | undefined)[]> {
-    const missing = refs.filter((ref) => hasRollup(level, ref) && !this.#caches[level].has(ref));
-    if (missing.length === 0) return refs.map((ref) => this.#used(level, ref));
-    return this.#fetch(series, level, missing).then((fetched) => refs.map((ref) => fetched.get(ref) ?? this.#used(level, ref)));
+  /** Whether it is in memory what rollup a chunk has, if any. */
+  isKnown(level: RollupLevel, ref: ChunkRef): boolean {
+    return this.#caches[level].has(ref);
   }
 
-  stats(): { readonly rollups: number; readonly bytes: number } {
-    return { rollups: this.#caches[RollupLevel.Minute].size + this.#caches[RollupLevel.Hour].size, bytes: this.#bytes };
+  /** The rollup of a chunk that is known; `undefined` where the chunk itself must be read. */
+  known(level: RollupLevel, ref: ChunkRef): Rollup | undefined {
+    const entry = this.#caches[level].get(ref);
+    if (entry === undefined) return undefined;
+    entry.isUsed = true;
+    return entry.rollup;
   }
 
-  async #fetch(series: Series, level: RollupLevel, refs: readonly ChunkRef[]): Promise<Map<ChunkRef, Rollup>> {
+  /** Reads those of these chunks, and remembers them or that there is none. */
+  async fetch(series: Series, level: RollupLevel, refs: readonly ChunkRef[]): Promise<Map<ChunkRef, Rollup>> {
     const values = await this.#options.store.getMany(refs.map((ref) => rollupKey(level, ref)));
     const fetched = new Map<ChunkRef, Rollup>();
     for (const [at, ref] of refs.entries()) {
@@ -92,26 +96,27 @@ export class Rollups {
     return undefined;
   }
 
-  #used(level: RollupLevel, ref: ChunkRef): Rollup | undefined {
-    const cache = this.#caches[level];
-    const entry = cache.get(ref);
-    if (entry === undefined) return undefined;
-    cache.delete(ref);
-    cache.set(ref, entry);
-    return entry.rollup;
-  }
-
   #keep(level: RollupLevel, ref: ChunkRef, rollup: Rollup | undefined): void {
     const cache = this.#caches[level];
     const bytes = rollup === undefined ? absentBytes : rollupBytes(rollup);
     if (cache.has(ref) || bytes > cacheBytesMax / 4) return;
-    cache.set(ref, { rollup, bytes });
+    cache.set(ref, { rollup, bytes, isUsed: false });
     this.#bytes += bytes;
     // Minutes first: an hour answers for more, and takes less.
-    for (const each of levels) {
-      for (const [oldest, entry] of this.#caches[each]) {
-        if (this.#bytes <= cacheBytesMax) return;
-        this.#caches[each].delete(oldest);
+    for (const each of levels) if (this.#bytes > cacheBytesMax) this.#evict(this.#caches[each]);
+  }
+
+  /** The oldest go; what was used since it came, or since it was last spared, is spared once. */
+  #evict(cache: Map<ChunkRef, Entry>): void {
+    for (let left = cache.size * 2; left > 0 && this.#bytes > cacheBytesMax; left--) {
+      const [oldest] = cache;
+      if (oldest === undefined) return;
+      const [ref, entry] = oldest;
+      cache.delete(ref);
+      if (entry.isUsed) {
+        entry.isUsed = false;
+        cache.set(ref, entry);
+      } else {
         this.#bytes -= entry.bytes;
       }
     }

@@ -34,6 +34,7 @@ const ring = ringOf();
 
 class Asker {
   readonly damaged: string[] = [];
+  refused = "";
   /** Readings that the last question read. */
   read = 0;
   readonly #site: SeriesSite;
@@ -80,6 +81,7 @@ class Asker {
       ...question,
     };
     const reply = await this.#site.settle(local.aggregate(request));
+    if (!reply.ok) this.refused = reply.code;
     if (!reply.ok) throw new Error(`${reply.code}: ${reply.message}`);
     return reply.value;
   }
@@ -192,6 +194,27 @@ test("a checkpoint that was cut short leaves no rollup behind", async () => {
     for (const letter of [0x68, 0x6e]) for (const suffix of suffixes(letter)) assert.ok(chunks.has(suffix), `seed ${seed}`);
     assert.is(new Asker(site, open).damaged.length, 0);
     assert.ok((await new Asker(site, open).compare({})) <= 3_000);
+  }
+});
+
+test("what will be too much for one reply is refused before it is read, unless it is one partition's", async () => {
+  const site = new SeriesSite(4);
+  const open = await opened(site);
+  for (let device = 0; device < 6; device++) await site.appendDurably(open, regular(`d${device}`, startMs, 9_000, 2_000));
+  await site.settle(open.store.checkpoint());
+  const asker = new Asker(site, open);
+  const bySecond = { windowMs: 1_000, packed: true };
+  await asker.ask(bySecond, "UTC", { rollups: true }).then(
+    () => assert.unreachable(),
+    () => assert.is(asker.refused, "too-large"),
+  );
+  assert.is(asker.read, 0);
+  const partitions = (await asker.ask({}, "UTC", { rollups: true })).partitions.map(({ partition }) => partition);
+  assert.is(partitions.length, 6);
+  for (const partition of partitions) {
+    const reply = await asker.ask({ ...bySecond, partitions: [partition] }, "UTC", { rollups: true });
+    assert.is(reply.partitions[0]?.count, 9_000);
+    assert.ok((reply.partitions[0]?.packed?.length ?? 0) > 9_000 * 40);
   }
 });
 
