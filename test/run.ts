@@ -1,5 +1,5 @@
 // The project's test runner. `npm test` runs all of test/**/*.test.ts; `npm test -- raft lib/ids` those whose path contains one of the
-// words. Every file runs in a process of its own, on uvu's queue; test/e2e runs last, a file at a time. The run fails when anything
+// words. Every file runs in a process of its own, on uvu's queue; of test/e2e a file at a time. The run fails when anything
 // fails, and also for what uvu lets pass: see test/runner/. Its last line is always `N passed, N failed, N skipped`.
 import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";

@@ -346,7 +346,7 @@ export const brokenSites: readonly BrokenSite[] = [
     files: more("store: { commitDelay: 50 }\ncommitDelay: 50ms\n"),
     problems: [
       'site.yaml:3:23: "commitDelay" is 50, expected a duration from 0ms to 1s (in quotes)',
-      'site.yaml:4:1: unknown key "commitDelay", expected one of site, timezone, secret, gateways, replication, raft, mqtt, http, devices, jobs, sinks, store',
+      'site.yaml:4:1: unknown key "commitDelay", expected one of site, timezone, secret, gateways, replication, raft, mqtt, http, devices, jobs, sinks, retention, store',
     ],
   },
   {

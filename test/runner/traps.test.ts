@@ -234,8 +234,12 @@ runner("what a test starts ends with its file", async () => {
     onResult: () => {},
   });
   assert.is(result?.passed, 1);
-  const state = spawnSync("ps", ["-o", "stat=", "-p", readFileSync(note, "utf8")], { encoding: "utf8" }).stdout.trim();
-  assert.ok(state === "" || state.startsWith("Z"), `the leftover process is still there: ${state}`);
+  const stateOf = () => spawnSync("ps", ["-o", "stat=", "-p", readFileSync(note, "utf8")], { encoding: "utf8" }).stdout.trim();
+  const isGone = (found: string) => found === "" || found.startsWith("Z");
+  let state = stateOf();
+  // A process that was killed is there until the kernel has come to it.
+  for (let tries = 0; tries < 100 && !isGone(state); tries++) state = stateOf();
+  assert.ok(isGone(state), `the leftover process is still there: ${state}`);
 });
 
 runner("the command's exit status and its last line", () => {

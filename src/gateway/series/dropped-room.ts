@@ -6,7 +6,7 @@
 import { compareBytes } from "../../lib/bytes.ts";
 import type { Store } from "../../ports/store.ts";
 import type { Series } from "./series-index.ts";
-import { type ChunkRef, chunkKey } from "./store-keys.ts";
+import { type ChunkRef, chunkKey, chunkLetters } from "./store-keys.ts";
 
 /** Series with no more chunks than this have their room given back together with the next ones, so many at once. */
 const smallSeriesChunks = 64;
@@ -33,7 +33,7 @@ export class DroppedRoom {
   async giveBack(): Promise<boolean> {
     const range = this.#next();
     if (range === undefined || this.#store.compact === undefined) return false;
-    await this.#store.compact(range);
+    for (const letter of chunkLetters) await this.#store.compact({ from: under(letter, range.from), to: under(letter, range.to) });
     return this.#droppedTo.size > 0;
   }
 
@@ -51,4 +51,10 @@ export class DroppedRoom {
     }
     return range;
   }
+}
+
+function under(letter: number, chunkKey: Uint8Array): Uint8Array {
+  const key = chunkKey.slice();
+  key[0] = letter;
+  return key;
 }

@@ -38,6 +38,9 @@ export interface ChunkRef extends ChunkName {
   state: "live" | "retired" | "damaged";
 }
 
+/** Of what is kept of a chunk under keys that but for the first letter are the same: itself, its place in the index, its rollups. */
+export const chunkLetters: readonly number[] = [0x63, 0x69, 0x68, 0x6e];
+
 export const chunkKeyBytes = 1 + 4 + 8 + 8 + 4 + 4 + 2;
 
 export function metaKey(name: string): Uint8Array {

@@ -47,7 +47,7 @@ test("whole chunks go with the record that says so, those that reach above stay,
   open.store.retain(() => 15_000);
   assert.is(await site.settle(dropped(open, 100)), 1);
   assert.is(await site.settle(dropped(open, 100)), 0);
-  assert.equal(await extent(site, open), [10, 20], "the chunk of 10 to 19 reaches above");
+  assert.equal(await extent(site, open), [15, 15], "the chunk of 10 to 19 reaches above, and is not read below");
   assert.is(open.store.oldestUs(), 15_000, "below the horizon nothing counts");
   assert.is(open.store.stats().chunks, 2);
   open = await reopened(site);
