@@ -3,73 +3,30 @@
  * as a process it measures what standard input asks for: then nothing is decoded, and nothing compiled either.
  */
 
-import { LevelStoreDirectory } from "../../src/adapters/level-store.ts";
-import { SystemClock } from "../../src/adapters/system-clock.ts";
-import { loadHash64 } from "../../src/adapters/xxhash.ts";
 import { copiesRequired } from "../../src/core/replica/rules.ts";
 import { foundRing } from "../../src/core/ring/owner-changes.ts";
 import { encodeOwnerTable } from "../../src/core/ring/owner-table.ts";
 import { planOwners } from "../../src/core/ring/planner.ts";
-import { defaultTuning, type GatewayContext } from "../../src/gateway/context.ts";
-import { Inbox } from "../../src/gateway/inbox.ts";
+import { defaultTuning } from "../../src/gateway/context.ts";
 import { FanOut } from "../../src/gateway/query/fan-out.ts";
 import { LocalReader } from "../../src/gateway/query/local-reader.ts";
 import { type AggregateQuery, Queries } from "../../src/gateway/query/queries.ts";
-import type { ReadingsLog } from "../../src/gateway/readings-log.ts";
 import type { Requests } from "../../src/gateway/requests.ts";
 import { Rollups } from "../../src/gateway/series/rollups.ts";
 import { SeriesReader } from "../../src/gateway/series/series-reader.ts";
-import { SeriesStore } from "../../src/gateway/series/series-store.ts";
 import { parseAggregateFunction } from "../../src/lib/aggregate-function.ts";
 import { createCalendar } from "../../src/lib/calendar.ts";
-import { deviceId, gatewayId } from "../../src/lib/ids.ts";
-import { Packing } from "../../src/lib/packing.ts";
+import { deviceId } from "../../src/lib/ids.ts";
 import { ValueType } from "../../src/lib/reading.ts";
-import type { Store } from "../../src/ports/store.ts";
+import { type Engine, openEmptyEngine, openEngine, self } from "./engine.ts";
 import type { Measured, Question } from "./scan.ts";
 import { type DataSize, deviceOf, startUs, stepUs, Walk } from "./scan-data.ts";
 
-const self = gatewayId("gw-a");
 const functions = ["mean", "min", "max", "count"].map((name) => parseAggregateFunction(name)).filter((each) => each !== undefined);
-
-interface Engine {
-  readonly store: Store;
-  readonly series: SeriesStore;
-  readonly context: GatewayContext;
-}
-
-async function openEngine(folder: string): Promise<Engine> {
-  const opened = await new LevelStoreDirectory({ folder }).open("store");
-  if (!opened.ok) throw new Error(opened.message);
-  const say = (): void => undefined;
-  const used = {
-    self,
-    tuning: defaultTuning,
-    clock: new SystemClock(),
-    packing: new Packing(),
-    inbox: new Inbox((cause) => {
-      throw cause;
-    }),
-    ports: { hash64: await loadHash64() },
-    diagnostics: { debug: say, info: say, warn: console.error, error: console.error },
-  };
-  // Of a gateway's world, the engine uses no more than this.
-  const context = used as unknown as GatewayContext;
-  const series = new SeriesStore({ context, store: opened.value, reservedUs: () => 0, carryOver: () => true });
-  const loaded = await series.load();
-  if (!loaded.ok) throw new Error(loaded.message);
-  return { store: opened.value, series, context };
-}
 
 /** Fills the store as a gateway does: into heads, a checkpoint after every so many readings. */
 export async function fillFogbank(folder: string, size: DataSize): Promise<void> {
-  const { store, series } = await openEngine(folder);
-  const log = {
-    log: { stats: () => ({ bytes: 0, bytesWritten: 0 }), nextSequence: () => 1, trim: () => Promise.resolve() },
-    appendPacked: () => 1,
-  };
-  const attached = series.checkAgainstLog(undefined, log as unknown as ReadingsLog);
-  if (!attached.ok) throw new Error(attached.message);
+  const { store, series } = await openEmptyEngine(folder);
   const walks = Array.from({ length: size.series }, (_, at) => new Walk(at));
   const names = walks.map((_, at) => ({ device: deviceId(deviceOf(at)), metric: "value" }));
   const batch = Math.max(1, Math.floor(defaultTuning.checkpointReadings / size.series));
