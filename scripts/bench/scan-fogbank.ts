@@ -61,7 +61,6 @@ function queriesOf({ store, series, context }: Engine, rollups: boolean): Querie
   const shared = { self, calendar, labelsOf: () => ({}), ring: () => ring.value, clock: context.clock, rawHorizonUs: () => 0 };
   const local = new LocalReader({
     ...shared,
-    rollupHorizonUs: () => 0,
     index: series.index,
     reader: new SeriesReader(series),
     rollups: rollups ? new Rollups({ store, damaged: console.error }) : undefined,

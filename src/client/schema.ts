@@ -103,7 +103,6 @@ export const StatusSchema = Type.Object({
   retention: Type.Optional(
     Type.Object({
       raw: HorizonSchema,
-      rollup: HorizonSchema,
       chunksDropped: count("Chunks that this gateway dropped since its start"),
       unprocessedWindows: count("Windows of jobs with sinks whose readings were given up before they were committed"),
       heldBackBy: Type.Optional(text("The window of a job that keeps readings beyond their time")),

@@ -95,11 +95,9 @@ function retentionInDigest(retention: RetentionSettings): { readonly retention?:
   return stableDigest(retention) === stableDigest(buildRetention({})) ? {} : { retention };
 }
 
-function buildRetention({ raw, rollup, minFreeDisk }: NonNullable<SiteFile["retention"]>): RetentionSettings {
-  const durationOf = (text: string | undefined) => (text === undefined ? undefined : defined(parseDuration(text), "a checked duration"));
+function buildRetention({ raw, minFreeDisk }: NonNullable<SiteFile["retention"]>): RetentionSettings {
   return {
-    rawMs: durationOf(raw),
-    rollupMs: durationOf(rollup),
+    rawMs: raw === undefined ? undefined : defined(parseDuration(raw), "a checked duration"),
     minFreeDisk: minFreeDisk === undefined ? defaultFreeSpace : defined(parseFreeSpace(minFreeDisk), "a checked amount of space"),
   };
 }

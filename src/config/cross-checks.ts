@@ -17,7 +17,6 @@ export function checkSite(draft: SiteDraft, problems: ProblemList): void {
   checkSecret(draft.site, problems);
   checkMeshNames(draft.site, problems);
   checkUsers(draft, problems);
-  checkRetention(draft.site, problems);
   unique(draft.profiles, { what: "profile", key: "profile", nameOf: (profile) => profile.profile }, problems);
   unique(draft.jobs, { what: "job", key: "name", nameOf: (job) => job.name }, problems);
   for (const profile of draft.profiles) checkProfile(profile, problems);
@@ -69,18 +68,6 @@ function warnOfWitnesses({ places }: Located<SiteFile>, { gateways }: SiteSettin
 function awayMax(gateways: number): number {
   const voters = votersWanted(gateways);
   return voters - majorityOf(voters);
-}
-
-/** Rollups are made of readings, and outlive them. */
-function checkRetention({ draft, places }: Located<SiteFile>, problems: ProblemList): void {
-  const { raw, rollup } = draft.retention ?? {};
-  if (raw === undefined || rollup === undefined) return;
-  if ((parseDuration(rollup) ?? 0) >= (parseDuration(raw) ?? 0)) return;
-  problems.add(
-    places.value("retention", "rollup"),
-    `"rollup" is ${quote(rollup)}, which is shorter than "raw" (${quote(raw)})`,
-    `expected at least ${quote(raw)}`,
-  );
 }
 
 /** Readings stay until the windows of jobs with sinks are committed: a longer window makes the retention longer. */

@@ -66,8 +66,6 @@ export interface StoreSettings {
 export interface RetentionSettings {
   /** `undefined`: for ever, as far as the disk allows. */
   readonly rawMs: number | undefined;
-  /** Of rollups, which outlive the readings that they were made of. */
-  readonly rollupMs: number | undefined;
   /** Below it the oldest raw readings go. */
   readonly minFreeDisk: FreeSpace;
 }

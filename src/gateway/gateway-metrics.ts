@@ -70,11 +70,9 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   for (const state of ["ok", "low", "disk-full"]) add("disk_state", "1 for the state of the disk", disk === state ? 1 : 0, { state });
   add("disk_takes_readings", "0 while the disk is too full for readings", serving.spaceWatch.mayTake() ? 1 : 0);
   const retention = serving.retention.view();
-  for (const level of ["raw", "rollup"] as const) {
-    const help = "Epoch seconds before which readings are given up: lowest in every partition, highest in some";
-    add("retention_horizon_seconds", help, retention[level].lowestMs / 1_000, { level, bound: "lowest" });
-    add("retention_horizon_seconds", help, retention[level].highestMs / 1_000, { level, bound: "highest" });
-  }
+  const help = "Epoch seconds before which readings are given up: lowest in every partition, highest in some";
+  add("retention_horizon_seconds", help, retention.raw.lowestMs / 1_000, { level: "raw", bound: "lowest" });
+  add("retention_horizon_seconds", help, retention.raw.highestMs / 1_000, { level: "raw", bound: "highest" });
   add("retention_chunks_dropped_total", "Chunks that this gateway dropped below the horizons", retention.chunksDropped);
   add(
     "retention_held_back",

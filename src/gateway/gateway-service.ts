@@ -574,7 +574,6 @@ function expectCode(expect: KvExpectation): number {
 
 const noRetention: RetentionView = {
   raw: { lowestMs: 0, highestMs: 0 },
-  rollup: { lowestMs: 0, highestMs: 0 },
   chunksDropped: 0,
   unprocessedWindows: 0,
   heldBackBy: undefined,

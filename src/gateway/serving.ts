@@ -253,7 +253,6 @@ export class Serving {
           })
         : undefined,
       rawHorizonUs,
-      rollupHorizonUs: (at) => this.state.horizonUs("rollup", at),
     });
     const fanOut = new FanOut({
       self: context.self,
@@ -296,6 +295,7 @@ export class Serving {
       },
     });
     const windows = new JobOpenWindows({ jobs: settings.jobs, state: this.state, calendar: this.calendar });
+    const clocksWithin = (deviationMaxMs: number) => ({ near: router.clocksWithin(deviationMaxMs), gateways: this.#membersThere() });
     this.jobs = new JobRunner({
       context,
       consensus: this.consensus,
@@ -306,7 +306,7 @@ export class Serving {
       calendar: this.calendar,
       windows,
       horizonMs: () => Math.ceil(this.retention.view().raw.highestMs),
-      clockDeviationMs: () => router.clockDeviationMs(gateways().length),
+      clocksWithin,
     });
     const { consensus, state, results, queries, attempts } = this;
     this.backups = new Backups({
@@ -346,7 +346,7 @@ export class Serving {
       space: this.spaceWatch,
       ownPartitions: () => partitionsOf(this.replication.table(), context.self),
       windows,
-      clocksWithin: (deviationMaxMs) => ({ near: router.clocksWithin(deviationMaxMs), gateways: this.#membersThere() }),
+      clocksWithin,
     });
   }
 

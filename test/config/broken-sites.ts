@@ -147,20 +147,20 @@ export const brokenSites: readonly BrokenSite[] = [
   },
   {
     name: "retention that cannot be",
-    files: more("retention: { raw: 90, rollup: 1d12h, minFreeDisk: 95%, keep: 1 }\n"),
+    files: more("retention: { raw: 90, minFreeDisk: 95%, keep: 1 }\n"),
     problems: [
       'site.yaml:3:19: "raw" is 90, expected a duration such as 90d (in quotes)',
-      'site.yaml:3:31: "rollup" is "1d12h", expected a duration such as 30s, 5m, 1h or 7d',
-      'site.yaml:3:51: "minFreeDisk" is "95%", expected a share of the disk from 0% to 90%, or bytes such as 500MiB or 2GiB',
-      'site.yaml:3:56: unknown key "keep", expected one of raw, rollup, minFreeDisk',
+      'site.yaml:3:36: "minFreeDisk" is "95%", expected a share of the disk from 0% to 90%, or bytes such as 500MiB or 2GiB',
+      'site.yaml:3:41: unknown key "keep", expected one of raw, minFreeDisk',
     ],
   },
   {
-    name: "rollups that go before the readings",
-    files: more("retention: { raw: 2y, rollup: 90d, minFreeDisk: 2 gb }\n"),
+    name: "rollups with a time of their own",
+    files: more("retention: { raw: 1d12h, rollup: 2y, minFreeDisk: 2 gb }\n"),
     problems: [
-      'site.yaml:3:31: "rollup" is "90d", which is shorter than "raw" ("2y"), expected at least "2y"',
-      'site.yaml:3:49: "minFreeDisk" is "2 gb", did you mean "2GiB"?',
+      'site.yaml:3:19: "raw" is "1d12h", expected a duration such as 30s, 5m, 1h or 7d',
+      'site.yaml:3:26: "rollup" is not supported yet, remove it',
+      'site.yaml:3:51: "minFreeDisk" is "2 gb", did you mean "2GiB"?',
     ],
   },
   {

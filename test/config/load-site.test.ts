@@ -93,16 +93,15 @@ good("the defaults", () => {
     inventory: [],
     jobs: [],
     sinks: [],
-    retention: { rawMs: undefined, rollupMs: undefined, minFreeDisk: { kind: "share", share: 0.1 } },
+    retention: { rawMs: undefined, minFreeDisk: { kind: "share", share: 0.1 } },
   });
 });
 
 good("retention, and a digest that only tells of it where it is said", () => {
   const plain = settingsOf({ "site.yaml": minimalSite });
-  const said = settingsOf({ "site.yaml": `${minimalSite}retention: { raw: 90d, rollup: 2y, minFreeDisk: 1.5GiB }\n` });
+  const said = settingsOf({ "site.yaml": `${minimalSite}retention: { raw: 90d, minFreeDisk: 1.5GiB }\n` });
   assert.equal(said.retention, {
     rawMs: 90 * 86_400_000,
-    rollupMs: 730 * 86_400_000,
     minFreeDisk: { kind: "bytes", bytes: 1.5 * 2 ** 30 },
   });
   assert.is.not(said.digest, plain.digest);

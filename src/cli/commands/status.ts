@@ -74,9 +74,9 @@ function diskLines({ disk, retention }: Status): (readonly [string, string])[] {
     lines.push(["disk", `${plain(disk.state)}${free}${kept}`]);
   }
   if (retention !== undefined) {
-    const { raw, rollup, unprocessedWindows } = retention;
+    const { raw, unprocessedWindows } = retention;
     const lost = unprocessedWindows === 0 ? "" : `; ${unprocessedWindows} windows of jobs went before they were committed`;
-    lines.push(["kept", `readings ${keptSince(raw)}, rollups ${keptSince(rollup)}${lost}`]);
+    lines.push(["kept", `readings ${keptSince(raw)}${lost}`]);
   }
   return lines;
 }

@@ -8,6 +8,7 @@ import type { JobSettings } from "../../config/settings.ts";
 import type { SiteState } from "../../core/site/site-state.ts";
 import { type Calendar, windowAt } from "../../lib/calendar.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
+import { majorityOf } from "../../lib/voters.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { GatewayContext } from "../context.ts";
 import type { GroupRow } from "../query/group-table.ts";
@@ -29,8 +30,8 @@ export interface JobRunnerOptions {
   readonly windows: JobOpenWindows;
   /** Readings before this instant may have been given up. */
   readonly horizonMs: () => number;
-  /** How far this gateway's clock is from its peers', where a majority of them is heard. */
-  readonly clockDeviationMs: () => number | undefined;
+  /** How many gateways' clocks, the own one included, are no further from it than that, and how many gateways there are. */
+  readonly clocksWithin: (deviationMaxMs: number) => { readonly near: number; readonly gateways: number };
 }
 
 interface Window {
@@ -145,14 +146,11 @@ export class JobRunner {
 
   #fire(job: JobSettings): void {
     if (this.#stopped || this.#running.has(job.name) || !this.#options.consensus.isLeader()) return;
-    const deviationMs = this.#options.clockDeviationMs();
-    if (deviationMs === undefined || deviationMs > clockDeviationMaxMs) {
-      // A clock that is ahead would close windows before their readings have come.
-      const text =
-        deviationMs === undefined
-          ? "too few gateways are heard"
-          : `this clock is ${Math.round(deviationMs / 1_000)} s away from the others'`;
-      this.#context.diagnostics.warn("job-not-fired", { job: job.name, why: text, next: "tried again in 10 s" });
+    const { near, gateways } = this.#options.clocksWithin(clockDeviationMaxMs);
+    if (near < majorityOf(gateways)) {
+      // A clock that is ahead would close windows before their readings have come; the middle one of clocks that all differ is no better.
+      const why = `of ${gateways} gateways' clocks only ${near}, this one included, agree within ${clockDeviationMaxMs / 1_000} s`;
+      this.#context.diagnostics.warn("job-not-fired", { job: job.name, why, next: "tried again in 10 s" });
       this.#fireLater(job);
       return;
     }

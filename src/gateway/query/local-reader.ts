@@ -43,8 +43,6 @@ export interface LocalReaderOptions {
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
   /** Raw readings of the partition below this instant (µs) are given up: nothing of them is answered. */
   readonly rawHorizonUs: (partition: number) => number;
-  /** Likewise rollups, which may answer for what lies between the two horizons. */
-  readonly rollupHorizonUs: (partition: number) => number;
   readonly clock: Clock;
   /** `undefined`: every question is answered from the readings themselves. */
   readonly rollups: Rollups | undefined;

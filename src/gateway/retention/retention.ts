@@ -57,7 +57,6 @@ export interface HorizonView {
 
 export interface RetentionView {
   readonly raw: HorizonView;
-  readonly rollup: HorizonView;
   readonly chunksDropped: number;
   readonly unprocessedWindows: number;
   readonly heldBackBy: string | undefined;
@@ -122,7 +121,6 @@ export class Retention {
   view(): RetentionView {
     return {
       raw: this.#viewOf("raw"),
-      rollup: this.#viewOf("rollup"),
       chunksDropped: this.#chunksDropped,
       unprocessedWindows: this.#options.state.unprocessedWindows(),
       heldBackBy: this.#heldBy === undefined ? undefined : describe(this.#heldBy),
@@ -145,7 +143,7 @@ export class Retention {
       warnings.push(
         `less is free on the disk than retention.minFreeDisk asks for, and no readings older than ${formatDuration(this.#context.tuning.keepNewestMs)} are left to drop`,
       );
-    const isAsked = retention.rawMs !== undefined || retention.rollupMs !== undefined || this.#pressure.isLow();
+    const isAsked = retention.rawMs !== undefined || this.#pressure.isLow();
     if (isAsked && this.#clockTrouble !== undefined) warnings.push(`nothing is dropped: ${this.#clockTrouble}`);
     return warnings;
   }
@@ -222,17 +220,11 @@ export class Retention {
     const windows = this.#options.windows.oldest(nowMs);
     const commands: RetentionAdvanceCommand[] = [];
     this.#heldBy = undefined;
-    const { rawMs, rollupMs } = this.#context.settings.retention;
-    if (consensus.isLeader()) {
-      for (const [level, keepMs] of [
-        ["raw", rawMs],
-        ["rollup", rollupMs],
-      ] as const) {
-        if (keepMs === undefined) continue;
-        const held = heldHorizon(ageHorizonUs(nowMs, keepMs), windows, this.#holdMaxMs());
-        if (level === "raw") this.#heldBy = held.by;
-        commands.push(...this.#advance(level, held.horizonUs, this.#everywhere));
-      }
+    const { rawMs } = this.#context.settings.retention;
+    if (consensus.isLeader() && rawMs !== undefined) {
+      const held = heldHorizon(ageHorizonUs(nowMs, rawMs), windows, this.#holdMaxMs());
+      this.#heldBy = held.by;
+      commands.push(...this.#advance("raw", held.horizonUs, this.#everywhere));
     }
     if (low.low) commands.push(...this.#relieve(nowMs, low.missingBytes, windows));
     return commands;

@@ -65,7 +65,6 @@ class Asker {
       ring: () => ring,
       labelsOf: () => ({}),
       rawHorizonUs: () => 0,
-      rollupHorizonUs: () => 0,
       clock: { schedule: (ms: number, fire: () => void) => this.#site.scheduler.schedule(ms, "turn", fire) } as unknown as Clock,
       rollups: options.rollups ? this.#rollups : undefined,
     });

@@ -42,7 +42,7 @@ class Played {
     const say = (event: string) => void this.errors.push(event);
     const context = {
       self: gatewayId("gw-a"),
-      settings: { retention: { rawMs: undefined, rollupMs: undefined, minFreeDisk: { kind: "share", share: 0.1 }, ...settings } },
+      settings: { retention: { rawMs: undefined, minFreeDisk: { kind: "share", share: 0.1 }, ...settings } },
       tuning: { retentionEveryMs: everyMs, keepNewestMs: hour, retentionHoldMs: 7 * day, reserveBytes: 10 },
       clock: {
         wallMs: () => this.nowMs,
@@ -111,24 +111,24 @@ class Played {
     return this.proposed.slice(before);
   }
 
-  horizonMs(level: "raw" | "rollup" = "raw"): number {
-    return this.state.horizonUs(level, 0) / 1_000;
+  horizonMs(): number {
+    return this.state.horizonUs("raw", 0) / 1_000;
   }
 }
 
-test("the leader moves both horizons by age, once for each step, and only a leader does", async () => {
-  const played = new Played({ rawMs: 90 * day, rollupMs: 730 * day });
+test("the leader moves the horizon by age, once for each step, and only a leader does", async () => {
+  const played = new Played({ rawMs: 90 * day });
   assert.equal(
     (await played.look()).map(({ level }) => level),
-    ["raw", "rollup"],
+    ["raw"],
   );
-  assert.equal([played.horizonMs(), played.horizonMs("rollup")], [910 * day, 270 * day]);
+  assert.is(played.horizonMs(), 910 * day);
   assert.equal(await played.look(), [], "nothing moved");
   played.nowMs += hour;
   played.leads = false;
   assert.equal(await played.look(), []);
   played.leads = true;
-  assert.is((await played.look()).length, 2);
+  assert.is((await played.look()).length, 1);
 });
 
 test("below level 3 nobody proposes, and nobody does by a clock that too few confirm", async () => {
