@@ -58,6 +58,8 @@ const healMs = 40_000;
 const sinkMs = 5_000;
 const calmMs = 2_000;
 const settledMs = 10_000;
+/** Until all results are there, where a message in ten is lost. */
+const resultsMs = 30_000;
 const writeMs = 10_000;
 const writeAgainMs = 200;
 
@@ -295,9 +297,15 @@ class SeedRun {
   async #resultsOf(gateway: SimulatedGateway): Promise<readonly ResultRow[]> {
     const service = gateway.running()?.service;
     if (service === undefined) throw new SafetyViolation(`${gateway.id} is not running`);
-    const answer = await this.#site.answer(service.results({ job: "mean", fromMs: undefined, toMs: undefined }));
-    if (!answer.ok) throw new SafetyViolation(`${gateway.id} cannot answer results: ${answer.message}`);
-    return answer.value;
+    const endMs = this.#site.nowMs() + resultsMs;
+    for (;;) {
+      const answer = await this.#site.answer(service.results({ job: "mean", fromMs: undefined, toMs: undefined }));
+      if (answer.ok) return answer.value;
+      // It may say that it is not there yet, while the network goes on losing what it fetches; but not for ever.
+      if (answer.code !== "not-ready") throw new SafetyViolation(`${gateway.id} cannot answer results: ${answer.message}`);
+      if (this.#site.nowMs() > endMs)
+        throw new LivenessViolation(`${gateway.id} has no results ${resultsMs} ms after the faults: ${answer.message}`);
+    }
   }
 
   async #checkSink(gateway: SimulatedGateway, rows: readonly ResultRow[]): Promise<void> {

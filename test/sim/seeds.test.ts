@@ -10,6 +10,7 @@ const test = suite("sim: seeds that once failed");
 for (const [seed, faultsMs, found] of [
   [21, 30_000, "a duplicated frame of a proposal was proposed twice: the kv space was not linearizable"],
   [40, 30_000, "the same, on another key"],
+  [100_991, 30_000, "a page of results that was lost held up those who asked for results for ten seconds"],
 ] as const) {
   test(`seed ${seed}: ${found}`, async () => {
     const report = await runSeed({ seed, world: await simulatorWorld(), faultsMs });

@@ -35,7 +35,8 @@ interface Pass {
 
 type Outcome = "done" | "failed" | "behind";
 
-const pageTimeoutMs = 10_000;
+/** For a quarter of a megabyte: an answer that was lost must not hold up who asks for results for longer than that one waits. */
+const pageTimeoutMs = 3_000;
 
 export class ResultsBackfill {
   readonly #options: ResultsBackfillOptions;
