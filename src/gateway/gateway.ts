@@ -227,6 +227,7 @@ export class Gateway {
       bootstrap: identity.bootstrap,
       rememberedStarts: this.#peerStarts,
       roll: () => this.#roll(),
+      isSilent: (peer) => router.isSilent(peer),
       featureMax: context.tuning.featureMax,
       mesh: { host: this.own.host, port: this.own.listen.mesh.port },
       mint: (incarnations) => this.#mint(incarnations),

@@ -60,7 +60,7 @@ export class MeshRouter {
 
   /** Linked, admitted and not silent: questions to this peer make sense. */
   reachable(peer: GatewayId): boolean {
-    return this.#admittedTags.has(peer) && this.#context.ports.transport.isUp(peer) && !this.#silent(peer);
+    return this.#admittedTags.has(peer) && this.#context.ports.transport.isUp(peer) && !this.isSilent(peer);
   }
 
   /** Sends a sign of life to every admitted peer and tells those that gave none for a while: frozen ones keep their links for long. */
@@ -68,7 +68,7 @@ export class MeshRouter {
     const body = new Uint8Array(8);
     new DataView(body.buffer).setFloat64(0, this.#context.clock.wallMs(), true);
     for (const peer of this.#admittedTags.keys()) this.send(peer, "replica", FrameKind.Ping, body);
-    return [...this.#admittedTags.keys()].filter((peer) => this.#silent(peer));
+    return [...this.#admittedTags.keys()].filter((peer) => this.isSilent(peer));
   }
 
   /** This process itself stood still: what the others sent meanwhile is still in the sockets. */
@@ -106,7 +106,8 @@ export class MeshRouter {
     if (Number.isFinite(wallMs)) this.#peerClockMs.set(from, wallMs - this.#context.clock.monotonicMs());
   }
 
-  #silent(peer: GatewayId): boolean {
+  /** Whether the admitted session of the peer has not been heard for so long that it is not there, or stands still. */
+  isSilent(peer: GatewayId): boolean {
     return this.#context.clock.monotonicMs() - (this.#heardMs.get(peer) ?? 0) > silenceMaxMs;
   }
 

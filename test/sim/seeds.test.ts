@@ -3,14 +3,15 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { simulatorWorld } from "../../scripts/sim-world.ts";
-import { runSeed } from "../../src/sim/run-seed.ts";
+import { faultsMsDefault, runSeed } from "../../src/sim/run-seed.ts";
 
 const test = suite("sim: seeds that once failed");
 
 for (const [seed, faultsMs, found] of [
   [21, 30_000, "a duplicated frame of a proposal was proposed twice: the kv space was not linearizable"],
   [40, 30_000, "the same, on another key"],
-  [100_991, 30_000, "a page of results that was lost held up those who asked for results for ten seconds"],
+  [100_991, faultsMsDefault, "a page of results that was lost held up those who asked for results for ten seconds"],
+  [101_948, faultsMsDefault, "a late hello of a process that was gone kept out the process behind it"],
 ] as const) {
   test(`seed ${seed}: ${found}`, async () => {
     const report = await runSeed({ seed, world: await simulatorWorld(), faultsMs });

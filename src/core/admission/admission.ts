@@ -33,6 +33,8 @@ export interface AdmissionOptions {
   readonly roll: () => Roll | undefined;
   /** The newest start of each peer that this gateway has admitted, kept on its own disk. */
   readonly rememberedStarts?: ReadonlyMap<GatewayId, KnownStart>;
+  /** Whether the admitted session of a peer has given no sign of life for longer than a live process ever does. */
+  readonly isSilent: (peer: GatewayId) => boolean;
   /** The highest feature level that this version can apply. */
   readonly featureMax: number;
   /** Where this gateway's mesh is reached. */
@@ -305,8 +307,9 @@ export class Admission {
     const admitted = this.#admitted.get(from);
     if (verdict.kind === "refuse") {
       this.#refuse(from, hello, verdict.code, verdict.explanation, effects);
-    } else if (admitted !== undefined && admitted !== hello.session && this.#steady.has(from)) {
-      // A restart breaks the link first. This is a second process on a copy of the folder, and the first is alive.
+    } else if (admitted !== undefined && admitted !== hello.session && this.#steady.has(from) && !this.#options.isSilent(from)) {
+      // A restart breaks the link first. This is a second process on a copy of the folder, and the first is alive: one that is not
+      // may have been admitted by a late hello, which came over the link of the process behind it.
       this.#warn(
         from,
         `another process with a copy of the data folder of ${from} says that it is ${from}: stop it; the first one stays`,

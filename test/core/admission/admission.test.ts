@@ -63,6 +63,7 @@ function admissionOf(id: GatewayId, changes: Partial<AdmissionOptions> = {}): Ad
     gateways: ids,
     bootstrap: undefined,
     roll: () => undefined,
+    isSilent: () => false,
     featureMax: 2,
     mint: (incarnations) => bootstrapOf(incarnations),
     ...changes,
@@ -387,6 +388,18 @@ members("two processes with copies of one folder: the registered one stays, the 
   assert.equal(kinds(effectsOf((effects) => machine.rollChanged(effects))), ["refusal", "peer-refused"]);
   assert.is(machine.admittedSession(b), undefined);
   assert.equal(kinds(hear(machine, b, { startCount: 4, session: sessionOf(b, 2) })), ["admitted"]);
+});
+
+members("a late hello of a process that is gone does not keep out the one behind it for longer than silence is borne", () => {
+  let silent = false;
+  const machine = admissionOf(a, { bootstrap: founded, isSilent: () => silent });
+  effectsOf((effects) => machine.linkUp(b, effects));
+  assert.equal(kinds(hear(machine, b, { startCount: 4, session: sessionOf(b, 1) })).at(-1), "admitted");
+  const behind = { startCount: 5, session: sessionOf(b, 2) };
+  assert.equal(kinds(hear(machine, b, behind)), ["warning"], "the first may be alive, and this one a copy");
+  silent = true;
+  assert.equal(kinds(hear(machine, b, behind)).at(-1), "admitted");
+  assert.is(machine.admittedSession(b), sessionOf(b, 2));
 });
 
 members("another protocol is refused without stopping anybody; other settings are a warning", () => {
