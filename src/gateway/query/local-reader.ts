@@ -56,6 +56,18 @@ interface Partial {
   digest: Digest;
 }
 
+/** What a `PartitionPartial` says, not encoded. */
+export interface PartitionTable {
+  readonly partition: number;
+  readonly digest: string;
+  readonly count: number;
+  readonly table: GroupTable;
+}
+
+export interface OwnReply {
+  readonly partitions: readonly PartitionTable[];
+}
+
 /** Rows of one reply to an aggregate; an owner that would exceed it says so, and is asked in halves. */
 const replyRowsMax = 50_000;
 const replyBytesMax = 8 << 20;
@@ -101,6 +113,26 @@ export class LocalReader {
 
   /** Mapped and combined in place: partial states travel, not readings. */
   async aggregate(request: AggregateRequest): Promise<Result<AggregateReply>> {
+    const own = await this.aggregateTables(request);
+    if (!own.ok) return own;
+    const turns = new LoopTurns(this.#options.clock);
+    const partitions: PartitionPartial[] = [];
+    let bytes = 0;
+    for (const { partition: at, digest, count, table } of own.value.partitions) {
+      const groups = request.packed === true ? [] : table.encode();
+      const packed = request.packed === true ? { packed: table.encodePacked() } : {};
+      bytes += packed.packed?.length ?? 0;
+      for (const group of groups) bytes += group.state.length + 48;
+      if (bytes > replyBytesMax) return failure("too-large", tooManyRows);
+      partitions.push({ partition: at, digest, count, groups, ...packed });
+      turns.worked({ rows: table.size });
+      if (turns.isDue()) await turns.end();
+    }
+    return success({ partitions });
+  }
+
+  /** The same for this gateway's own use: the tables themselves, which are the caller's from then on. */
+  async aggregateTables(request: AggregateRequest): Promise<Result<OwnReply>> {
     const asked = this.#checked(request);
     if (!asked.ok) return asked;
     if (request.partitions.length > 1 && this.#willExceed(request, asked.value)) return failure("too-large", tooManyRows);
@@ -113,7 +145,7 @@ export class LocalReader {
       const partial = byPartition.get(series.partition) ?? { table: new GroupTable(request.functions), digest: emptyDigest };
       const key = groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device));
       const group = partial.table.group(key);
-      const before = group.rows.length;
+      const before = group.size;
       const added = await this.#addSeries(series, request, {
         partial,
         key,
@@ -124,23 +156,14 @@ export class LocalReader {
         fromUs: Math.max(request.fromUs, horizonUs(series.partition)),
       });
       if (!added.ok) return added;
-      rows += group.rows.length - before;
+      rows += group.size - before;
       if (rows > replyRowsMax) return failure("too-large", tooManyRows);
       if (partial.digest.count > 0) byPartition.set(series.partition, partial);
       if (turns.isDue()) await turns.end();
     }
-    const partitions: PartitionPartial[] = [];
-    let bytes = 0;
-    for (const [at, { table, digest }] of byPartition) {
-      const groups = request.packed === true ? [] : table.encode();
-      const packed = request.packed === true ? { packed: table.encodePacked() } : {};
-      bytes += packed.packed?.length ?? 0;
-      for (const group of groups) bytes += group.state.length + 48;
-      if (bytes > replyBytesMax) return failure("too-large", tooManyRows);
-      partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, groups, ...packed });
-      turns.worked({ rows: table.size });
-      if (turns.isDue()) await turns.end();
-    }
+    const partitions: PartitionTable[] = [];
+    for (const [at, { table, digest }] of byPartition)
+      partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, table });
     return success({ partitions });
   }
 
@@ -205,18 +228,18 @@ export class LocalReader {
             cursor,
             add: ({ rows, digests }, row) => {
               digested({ count: rows.counts[row] as number, low: digests[row * 2] as number, high: digests[row * 2 + 1] as number });
-              group.stateOf(cursor.fromMs, cursor.toMs).addRow(rows, row);
+              group.addRow(cursor.fromMs, cursor.toMs, rows, row);
               turns.worked({ rows: 1 });
             },
-            isFull: () => group.rows.length > into.rowsMax,
+            isFull: () => group.size > into.rowsMax,
           });
     for (const range of ranges) {
-      if (group.rows.length > into.rowsMax) break;
+      if (group.size > into.rowsMax) break;
       const scanned = await this.#options.reader.scan(series, range, (run, stats) => {
         digested(stats?.digest ?? digestRun(series.hash, run));
         addRun(group, cursor, run, stats);
         turns.worked({ readings: run.count });
-        return group.rows.length <= into.rowsMax;
+        return group.size <= into.rowsMax;
       });
       if (!scanned.ok) return scanned;
     }
@@ -278,7 +301,7 @@ function addRun(group: Group, cursor: WindowCursor, run: SeriesRun, stats: Chunk
   const profile = stats === undefined ? profileOf(run) : profileOfChunk(run, stats);
   for (let row = 0; row < run.count; ) {
     const end = cursor.endOfWindow(run, row);
-    group.stateOf(cursor.fromMs, cursor.toMs).add(run, row, end, profile);
+    group.add(cursor.fromMs, cursor.toMs, run, row, end, profile);
     row = end;
   }
 }
