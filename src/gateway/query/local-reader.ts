@@ -140,6 +140,7 @@ export class LocalReader {
     const cursor = new WindowCursor(this.#options.calendar, request);
     const turns = new LoopTurns(this.#options.clock);
     const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
+    const streams = this.#isLarge(request);
     let rows = 0;
     for (const series of this.#selected(request.selector, asked.value, undefined)) {
       const partial = byPartition.get(series.partition) ?? { table: new GroupTable(request.functions), digest: emptyDigest };
@@ -153,6 +154,7 @@ export class LocalReader {
         cursor,
         turns,
         rowsMax: before + replyRowsMax - rows,
+        streams,
         fromUs: Math.max(request.fromUs, horizonUs(series.partition)),
       });
       if (!added.ok) return added;
@@ -194,6 +196,16 @@ export class LocalReader {
     return false;
   }
 
+  /** Whether a question may read more chunks than the cache holds: of all partitions, since this may be a part of it only. */
+  #isLarge({ selector, fromUs, toUs }: AggregateRequest): boolean {
+    let readings = 0;
+    for (const series of this.#selected(selector, undefined, undefined)) {
+      for (const { minUs, maxUs, count } of series.chunks) if (maxUs >= fromUs && minUs < toUs) readings += count;
+      if (this.#options.reader.isLarge(readings)) return true;
+    }
+    return false;
+  }
+
   /** Adds the readings of a series to its group and to its partition's digest: from rollups where they serve. */
   async #addSeries(
     series: Series,
@@ -205,6 +217,7 @@ export class LocalReader {
       readonly cursor: WindowCursor;
       readonly turns: LoopTurns;
       readonly rowsMax: number;
+      readonly streams: boolean;
       /** What is asked for, as far as it is kept. */
       readonly fromUs: number;
     },
@@ -235,12 +248,17 @@ export class LocalReader {
           });
     for (const range of ranges) {
       if (group.size > into.rowsMax) break;
-      const scanned = await this.#options.reader.scan(series, range, (run, stats) => {
-        digested(stats?.digest ?? digestRun(series.hash, run));
-        addRun(group, cursor, run, stats);
-        turns.worked({ readings: run.count });
-        return group.size <= into.rowsMax;
-      });
+      const scanned = await this.#options.reader.scan(
+        series,
+        range,
+        (run, stats) => {
+          digested(stats?.digest ?? digestRun(series.hash, run));
+          addRun(group, cursor, run, stats);
+          turns.worked({ readings: run.count });
+          return group.size <= into.rowsMax;
+        },
+        { streams: into.streams },
+      );
       if (!scanned.ok) return scanned;
     }
     return success(undefined);
@@ -275,7 +293,7 @@ export class LocalReader {
     return success(asked);
   }
 
-  *#selected(selector: SeriesSelector, partitions: ReadonlySet<Partition>, after: PagePosition | undefined): Iterable<Series> {
+  *#selected(selector: SeriesSelector, partitions: ReadonlySet<Partition> | undefined, after: PagePosition | undefined): Iterable<Series> {
     const { index } = this.#options;
     const devices = isLiteralGlob(selector.device) ? [deviceId(selector.device)] : index.devicesAscending();
     for (const device of devices) {
@@ -289,7 +307,7 @@ export class LocalReader {
       if (metrics === undefined) continue;
       for (const metric of selector.metric === undefined ? [...metrics.keys()].sort() : [selector.metric]) {
         const series = metrics.get(metric);
-        if (series === undefined || !partitions.has(series.partition)) continue;
+        if (series === undefined || partitions?.has(series.partition) === false) continue;
         if (after !== undefined && device === after.device && metric < after.metric) continue;
         yield series;
       }
