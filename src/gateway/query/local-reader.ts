@@ -77,6 +77,9 @@ const tooManyRows = `more than ${replyRowsMax} groups and windows in one partiti
 
 export class LocalReader {
   readonly #options: LocalReaderOptions;
+  #lastChecked:
+    | { readonly partitions: readonly number[]; readonly table: RingState["table"]; readonly asked: ReadonlySet<Partition> }
+    | undefined;
 
   constructor(options: LocalReaderOptions) {
     this.#options = options;
@@ -230,6 +233,10 @@ export class LocalReader {
     };
     const whole: UsRange = { fromUs: into.fromUs, toUs: request.toUs };
     const { rollups } = this.#options;
+    // Of what rollups answer.
+    let count = 0;
+    let low = 0;
+    let high = 0;
     const ranges =
       rollups === undefined
         ? [whole]
@@ -240,12 +247,15 @@ export class LocalReader {
             levels: levelsFor(request, request.functions),
             cursor,
             add: ({ rows, digests }, row) => {
-              digested({ count: rows.counts[row] as number, low: digests[row * 2] as number, high: digests[row * 2 + 1] as number });
+              count += rows.counts[row] as number;
+              low = (low + (digests[row * 2] as number)) >>> 0;
+              high = (high + (digests[row * 2 + 1] as number)) >>> 0;
               group.addRow(cursor.fromMs, cursor.toMs, rows, row);
               turns.worked({ rows: 1 });
             },
             isFull: () => group.size > into.rowsMax,
           });
+    digested({ count, low, high });
     for (const range of ranges) {
       if (group.size > into.rowsMax) break;
       const scanned = await this.#options.reader.scan(
@@ -287,9 +297,13 @@ export class LocalReader {
     // Of the two the one that is behind hears of the change within a moment: the asker asks again.
     if (request.epoch !== table.epoch)
       return failure("ring-changed", `${this.#options.self} is at ring epoch ${table.epoch}, the question at ${request.epoch}`);
+    // Own questions come with the same list time and again.
+    const last = this.#lastChecked;
+    if (last?.partitions === request.partitions && last.table === table) return success(last.asked);
     const asked = new Set(request.partitions.map(partition));
     for (const at of asked)
       if (!isOwner(table, at, this.#options.self)) return failure("not-ready", `${this.#options.self} does not own partition ${at}`);
+    this.#lastChecked = { partitions: request.partitions, table, asked };
     return success(asked);
   }
 

@@ -121,7 +121,10 @@ export class Queries {
       answer,
       byPartition: new Map(answer.reply.partitions.map((partial) => [partial.partition, partial])),
     }));
+    // Of the others nobody has any reading.
+    const found = new Set<number>(answers.answers.flatMap(({ reply }) => reply.partitions.map((partial) => partial.partition)));
     for (const at of this.#partitions(query.selector)) {
+      if (!found.has(at)) continue;
       const partials = answersWithIndex.filter(({ answer }) => answer.partitions.has(at)).map(({ byPartition }) => byPartition.get(at));
       const first = partials[0];
       if (partials.some((partial) => partial?.digest !== first?.digest)) {
