@@ -13,6 +13,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { ChunkStats } from "../../series/chunk-stats.ts";
 import { addDigests, type Digest, digestRun, emptyDigest } from "../../series/digest.ts";
 import { profileOf, profileOfChunk } from "../../series/number-profile.ts";
+import { hasRollup } from "../../series/rollup.ts";
 import { type SeriesRun, sliceRows } from "../../series/run.ts";
 import { horizonRanges, withRanges } from "../retention/horizons.ts";
 import type { UsRange } from "../series/rollup-plan.ts";
@@ -199,12 +200,20 @@ export class LocalReader {
     return false;
   }
 
-  /** Whether a question may read more chunks than the cache holds: of all partitions, since this may be a part of it only. */
-  #isLarge({ selector, fromUs, toUs }: AggregateRequest): boolean {
+  /**
+   * Whether a question will read more readings than the cache holds, beside those of chunks that rollups may answer for: of all
+   * partitions, since this may be a part of it only.
+   */
+  #isLarge(request: AggregateRequest): boolean {
+    const { reader, rollups } = this.#options;
+    const levels = rollups === undefined ? [] : levelsFor(request, request.functions);
     let readings = 0;
-    for (const series of this.#selected(selector, undefined, undefined)) {
-      for (const { minUs, maxUs, count } of series.chunks) if (maxUs >= fromUs && minUs < toUs) readings += count;
-      if (this.#options.reader.isLarge(readings)) return true;
+    for (const series of this.#selected(request.selector, undefined, undefined)) {
+      for (const chunk of series.chunks) {
+        const isInside = chunk.maxUs >= request.fromUs && chunk.minUs < request.toUs;
+        if (isInside && !levels.some((level) => hasRollup(level, chunk))) readings += chunk.count;
+      }
+      if (reader.isLarge(readings)) return true;
     }
     return false;
   }
