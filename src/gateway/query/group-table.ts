@@ -281,7 +281,8 @@ export class GroupTable {
       return ofGroup;
     });
     for (let place = 1; place < next.length; place++) (next[place] as number) += next[place - 1] as number;
-    const rows = new Array<GroupRow>(this.size);
+    const rows: GroupRow[] = [];
+    rows.length = this.size;
     for (const [at, group] of groups.entries()) {
       const ofGroup = places[at] as Uint32Array;
       for (let row = 0; row < ofGroup.length; row++) {
