@@ -22,10 +22,10 @@ import { runTypeAt, runValueAt, type SeriesRun } from "./run.ts";
 import { QuantileSketch } from "./sketch.ts";
 
 const version = 1;
-const partSum = 1;
-const partExtremes = 2;
-const partEnds = 4;
-const partSketch = 8;
+export const partSum = 1;
+export const partExtremes = 2;
+export const partEnds = 4;
+export const partSketch = 8;
 /** Those that look at the numbers. */
 const partsNumeric = partSum | partExtremes | partSketch;
 
@@ -55,6 +55,27 @@ export class AggregateState {
     this.#parts = parts;
     this.#sum = (parts & partSum) === 0 ? undefined : new ExactSum();
     this.#sketch = (parts & partSketch) === 0 ? undefined : new QuantileSketch();
+  }
+
+  /** The state of finite numbers (of any readings, where the functions look at none): their sum is `high` + `low`. */
+  static ofNumbers(
+    functions: readonly AggregateFunction[],
+    parts: number,
+    {
+      count,
+      high,
+      low,
+      min,
+      max,
+    }: { readonly count: number; readonly high: number; readonly low: number; readonly min: number; readonly max: number },
+  ): AggregateState {
+    const state = new AggregateState(functions, parts);
+    state.#count = count;
+    if ((parts & partsNumeric) !== 0) state.#numericCount = count;
+    state.#sum?.addPair(high, low);
+    state.#min = min;
+    state.#max = max;
+    return state;
   }
 
   /** Readings added, of any type. */

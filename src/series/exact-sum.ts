@@ -41,6 +41,31 @@ export function sumGrid(bound: number, count: number): SumGrid | undefined {
   return { addends: 2 ** (countExponent - 1), coarse: roundToWhole * coarseUnit, fine: roundToWhole * fineUnit };
 }
 
+/**
+ * Adds `high` + `low`, both finite and below 2^900 in magnitude, to the exact sum that `pairs[at]` + `pairs[at + 1]` is, as `ExactSum` does;
+ * false, and nothing is changed, when two doubles do not hold the result.
+ */
+export function addPairTo(pairs: Float64Array, at: number, high: number, low: number): boolean {
+  // Two-sums (Knuth): each gives the rounded sum and, exactly, its error.
+  const a = pairs[at] as number;
+  const sum = a + high;
+  const virtual = sum - a;
+  const error = a - (sum - virtual) + (high - virtual);
+  const b = pairs[at + 1] as number;
+  const lows = b + low;
+  const virtualLows = lows - b;
+  const lostLow = b - (lows - virtualLows) + (low - virtualLows);
+  const rest = error + lows;
+  const virtualRest = rest - error;
+  const lostRest = error - (rest - virtualRest) + (lows - virtualRest);
+  if (lostLow !== 0 || lostRest !== 0 || sum >= hugeFrom || sum <= -hugeFrom) return false;
+  const whole = sum + rest;
+  const virtualWhole = whole - sum;
+  pairs[at] = whole;
+  pairs[at + 1] = sum - (whole - virtualWhole) + (rest - virtualWhole);
+  return true;
+}
+
 export class ExactSum {
   // The sum, and what rounding left of it: with `#wide` undefined their exact sum is the whole.
   #high = 0;

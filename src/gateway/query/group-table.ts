@@ -5,7 +5,11 @@ import { ByteReader } from "../../lib/byte-reader.ts";
 import { ByteWriter } from "../../lib/byte-writer.ts";
 import { type Failure, failure, type Result, success } from "../../lib/errors.ts";
 import { AggregateState, decodeAggregateState, partsOf } from "../../series/aggregate.ts";
+import { AggregateColumns, type StateShape } from "../../series/aggregate-columns.ts";
+import type { AggregateRows } from "../../series/aggregate-rows.ts";
 import { type SeriesHash, seriesHashOf } from "../../series/digest.ts";
+import { type NumberProfile, profileOf } from "../../series/number-profile.ts";
+import type { SeriesRun } from "../../series/run.ts";
 import type { GroupPartial } from "./wire.ts";
 
 const packedVersion = 1;
@@ -20,100 +24,174 @@ export interface GroupRow {
   readonly state: AggregateState;
 }
 
+/** Rows of all groups of a table. */
+interface Counter {
+  rows: number;
+}
+
 /** The windows of one group. They are mostly asked for in ascending order: then nothing is looked up. */
 export class Group {
   readonly key: readonly string[];
-  readonly rows: GroupRow[] = [];
-  readonly #newState: () => AggregateState;
-  readonly #added: () => void;
+  readonly #columns: AggregateColumns;
+  readonly #fromMs: number[] = [];
+  readonly #toMs: number[] = [];
+  #counter: Counter;
   /** Made when a window is asked for that is neither the next one nor behind the last. */
-  #byStart: Map<number, GroupRow> | undefined;
+  #byStart: Map<number, number> | undefined;
   #cursor = -1;
   #lastFromMs = Number.NEGATIVE_INFINITY;
+  #isAscending = true;
 
-  /** `added` is called for each row that is new. */
-  constructor(key: readonly string[], newState: () => AggregateState, added: () => void) {
+  constructor(key: readonly string[], shape: StateShape, counter: Counter) {
     this.key = key;
-    this.#newState = newState;
-    this.#added = added;
+    this.#columns = new AggregateColumns(shape);
+    this.#counter = counter;
   }
 
-  /** The state of a window, which is made when it is new. */
-  stateOf(fromMs: number, toMs: number): AggregateState {
-    const { rows } = this;
-    const current = rows[this.#cursor];
-    if (current !== undefined && current.fromMs === fromMs) return current.state;
-    const next = rows[this.#cursor + 1];
-    if (next !== undefined && next.fromMs === fromMs) {
-      this.#cursor++;
-      return next.state;
-    }
-    if (fromMs > this.#lastFromMs) {
-      this.#lastFromMs = fromMs;
-      this.#cursor = rows.length;
-      return this.#append(fromMs, toMs);
-    }
-    // Series after series begins with the first window again.
-    const first = rows[0];
-    if (first !== undefined && first.fromMs === fromMs) {
-      this.#cursor = 0;
-      return first.state;
-    }
-    this.#byStart ??= new Map(rows.map((row) => [row.fromMs, row]));
-    return this.#byStart.get(fromMs)?.state ?? this.#append(fromMs, toMs);
+  /** Rows so far. */
+  get size(): number {
+    return this.#fromMs.length;
+  }
+
+  /** The rows' windows are in ascending order. */
+  get isAscending(): boolean {
+    return this.#isAscending;
+  }
+
+  fromMsAt(row: number): number {
+    return this.#fromMs[row] as number;
+  }
+
+  toMsAt(row: number): number {
+    return this.#toMs[row] as number;
+  }
+
+  /** Not to be changed. */
+  stateAt(row: number): AggregateState {
+    return this.#columns.stateOf(row);
+  }
+
+  /** Adds rows [from, to) of a sorted unique run, of which there is one at least, to a window. */
+  add(fromMs: number, toMs: number, run: SeriesRun, from = 0, to = run.count, profile: NumberProfile = profileOf(run, from, to)): void {
+    this.#columns.add(this.#rowOf(fromMs, toMs), run, from, to, profile);
+  }
+
+  /** Adds what was aggregated before. */
+  addRow(fromMs: number, toMs: number, rows: AggregateRows, row: number): void {
+    this.#columns.addRow(this.#rowOf(fromMs, toMs), rows, row);
   }
 
   /** Takes in a state, which belongs to the group from now on. */
   merge(fromMs: number, toMs: number, state: AggregateState): void {
-    if (fromMs > this.#lastFromMs) {
-      this.#lastFromMs = fromMs;
-      this.#cursor = this.rows.length;
-      this.#append(fromMs, toMs, state);
-    } else {
-      this.stateOf(fromMs, toMs).merge(state);
-    }
+    if (fromMs > this.#lastFromMs) this.#append(fromMs, toMs, state);
+    else this.#columns.merge(this.#rowOf(fromMs, toMs), state);
   }
 
-  #append(fromMs: number, toMs: number, state = this.#newState()): AggregateState {
-    const row = { key: this.key, fromMs, toMs, state };
-    this.rows.push(row);
-    this.#added();
+  /** Takes in the rows of a group of the same functions, which is not to be used any more. */
+  absorb(other: Group): void {
+    for (let row = 0; row < other.size; row++)
+      this.#columns.mergeRow(this.#rowOf(other.fromMsAt(row), other.toMsAt(row)), other.#columns, row);
+  }
+
+  /** Its rows count there from now on. */
+  countIn(counter: Counter): void {
+    this.#counter = counter;
+    counter.rows += this.size;
+  }
+
+  #rowOf(fromMs: number, toMs: number): number {
+    const starts = this.#fromMs;
+    const cursor = this.#cursor;
+    if (cursor >= 0 && starts[cursor] === fromMs) return cursor;
+    if (fromMs > this.#lastFromMs) return this.#append(fromMs, toMs);
+    if (starts[cursor + 1] === fromMs) {
+      this.#cursor++;
+      return cursor + 1;
+    }
+    // Series after series begins with the first window again.
+    if (starts[0] === fromMs) {
+      this.#cursor = 0;
+      return 0;
+    }
+    this.#byStart ??= new Map(starts.map((start, row) => [start, row]));
+    const row = this.#byStart.get(fromMs) ?? this.#append(fromMs, toMs);
+    this.#cursor = row;
+    return row;
+  }
+
+  #append(fromMs: number, toMs: number, state?: AggregateState): number {
+    const row = this.#fromMs.push(fromMs) - 1;
+    this.#toMs.push(toMs);
+    this.#columns.append(state);
+    this.#counter.rows++;
     this.#byStart?.set(fromMs, row);
-    return row.state;
+    this.#cursor = row;
+    if (fromMs > this.#lastFromMs) this.#lastFromMs = fromMs;
+    else this.#isAscending = false;
+    return row;
+  }
+}
+
+/** A row of a group that is finished. */
+class RowOfGroup implements GroupRow {
+  readonly #group: Group;
+  readonly #row: number;
+  readonly fromMs: number;
+
+  constructor(group: Group, row: number, fromMs: number) {
+    this.#group = group;
+    this.#row = row;
+    this.fromMs = fromMs;
+  }
+
+  get key(): readonly string[] {
+    return this.#group.key;
+  }
+
+  get toMs(): number {
+    return this.#group.toMsAt(this.#row);
+  }
+
+  get state(): AggregateState {
+    return this.#group.stateAt(this.#row);
   }
 }
 
 export class GroupTable {
-  readonly #functions: readonly AggregateFunction[];
-  readonly #parts: number;
-  readonly #newState: () => AggregateState;
-  readonly #counted: () => void;
-  #size = 0;
+  readonly #shape: StateShape;
+  readonly #counter: Counter = { rows: 0 };
   readonly #groups = new Map<string, Group>();
 
   constructor(functions: readonly AggregateFunction[]) {
-    const parts = partsOf(functions);
-    this.#functions = functions;
-    this.#parts = parts;
-    this.#newState = () => new AggregateState(functions, parts);
-    this.#counted = () => {
-      this.#size++;
-    };
+    this.#shape = { functions, parts: partsOf(functions) };
   }
 
   /** Groups times windows so far: what bounds the memory of a question. */
   get size(): number {
-    return this.#size;
+    return this.#counter.rows;
   }
 
   group(key: readonly string[]): Group {
     const name = JSON.stringify(key);
     let group = this.#groups.get(name);
     if (group === undefined) {
-      group = new Group(key, this.#newState, this.#counted);
+      group = new Group(key, this.#shape, this.#counter);
       this.#groups.set(name, group);
     }
     return group;
+  }
+
+  /** Takes in a table of the same functions, which is not to be used any more. */
+  absorb(other: GroupTable): void {
+    for (const [name, group] of other.#groups) {
+      const known = this.#groups.get(name);
+      if (known !== undefined) {
+        known.absorb(group);
+        continue;
+      }
+      group.countIn(this.#counter);
+      this.#groups.set(name, group);
+    }
   }
 
   /** Mixed into a partition's digest for each reading, so that owners with other labels do not agree by chance. */
@@ -124,7 +202,7 @@ export class GroupTable {
   merge(partials: readonly GroupPartial[]): Result<void> {
     let group: Group | undefined;
     for (const { key, fromMs, toMs, state } of partials) {
-      const decoded = decodeAggregateState(this.#functions, state);
+      const decoded = decodeAggregateState(this.#shape.functions, state);
       if (!decoded.ok) return malformed(decoded.message);
       if (group === undefined || !sameKey(group.key, key)) group = this.group(key);
       group.merge(fromMs, toMs, decoded.value);
@@ -144,8 +222,9 @@ export class GroupTable {
 
   encode(): GroupPartial[] {
     const partials: GroupPartial[] = [];
-    for (const { rows } of this.#groups.values())
-      for (const { key, fromMs, toMs, state } of rows) partials.push({ key, fromMs, toMs, state: state.encode() });
+    for (const group of this.#groups.values())
+      for (let row = 0; row < group.size; row++)
+        partials.push({ key: group.key, fromMs: group.fromMsAt(row), toMs: group.toMsAt(row), state: group.stateAt(row).encode() });
     return partials;
   }
 
@@ -158,14 +237,16 @@ export class GroupTable {
     const writer = new ByteWriter(1_024);
     writer.u8(packedVersion);
     writer.varint(this.#groups.size);
-    for (const { key, rows } of this.#groups.values()) {
-      writer.varint(key.length);
-      for (const part of key) writer.text(part);
-      writer.varint(rows.length);
-      const isWhole = rows.every(({ fromMs, toMs }) => Number.isSafeInteger(fromMs) && Number.isSafeInteger(toMs) && fromMs <= toMs);
+    for (const group of this.#groups.values()) {
+      writer.varint(group.key.length);
+      for (const part of group.key) writer.text(part);
+      writer.varint(group.size);
+      const isWhole = areWindowsWhole(group);
       writer.u8(isWhole ? wholeForm : exactForm);
       let before = 0;
-      for (const { fromMs, toMs, state } of rows) {
+      for (let row = 0; row < group.size; row++) {
+        const fromMs = group.fromMsAt(row);
+        const toMs = group.toMsAt(row);
         if (isWhole) {
           writer.signedVarint(fromMs - before);
           writer.varint(toMs - fromMs);
@@ -174,24 +255,44 @@ export class GroupTable {
           writer.f64(fromMs);
           writer.f64(toMs);
         }
-        state.encodeTo(writer);
+        group.stateAt(row).encodeTo(writer);
       }
     }
     return writer.finish();
   }
 
-  /** In the order of window, then group. */
+  /** In the order of window, then group. The table is not to be used any more. */
   rows(): GroupRow[] {
-    const groups = [...this.#groups].sort((a, b) => (a[0] < b[0] ? -1 : 1));
-    const byWindow = new Map<number, GroupRow[]>();
-    for (const [, { rows }] of groups) {
-      for (const row of rows) {
-        const window = byWindow.get(row.fromMs);
-        if (window === undefined) byWindow.set(row.fromMs, [row]);
-        else window.push(row);
+    const groups = [...this.#groups].sort((a, b) => (a[0] < b[0] ? -1 : 1)).map(([, group]) => group);
+    const starts = startsOf(groups);
+    const placeOf = starts.length === 0 ? undefined : new Map(starts.map((start, place) => [start, place]));
+    // How many rows are in windows before each window; afterwards, where the next row of it goes.
+    const next = new Uint32Array(starts.length + 1);
+    const places = groups.map((group) => {
+      const ofGroup = new Uint32Array(group.size);
+      let place = -1;
+      for (let row = 0; row < ofGroup.length; row++) {
+        const start = group.fromMsAt(row);
+        // Mostly the one behind the last: nothing is looked up.
+        place = starts[place + 1] === start ? place + 1 : (placeOf?.get(start) as number);
+        ofGroup[row] = place;
+        (next[place + 1] as number)++;
+      }
+      return ofGroup;
+    });
+    for (let place = 1; place < next.length; place++) (next[place] as number) += next[place - 1] as number;
+    const rows: GroupRow[] = [];
+    rows.length = this.size;
+    for (const [at, group] of groups.entries()) {
+      const ofGroup = places[at] as Uint32Array;
+      for (let row = 0; row < ofGroup.length; row++) {
+        const place = ofGroup[row] as number;
+        const to = next[place] as number;
+        next[place] = to + 1;
+        rows[to] = new RowOfGroup(group, row, group.fromMsAt(row));
       }
     }
-    return [...byWindow.keys()].sort((a, b) => a - b).flatMap((fromMs) => byWindow.get(fromMs) as GroupRow[]);
+    return rows;
   }
 
   #mergeGroup(reader: ByteReader): void {
@@ -211,10 +312,39 @@ export class GroupTable {
         fromMs = reader.f64();
         toMs = reader.f64();
       }
-      const state = AggregateState.read(reader, this.#functions, this.#parts);
+      const state = AggregateState.read(reader, this.#shape.functions, this.#shape.parts);
       if (reader.problem === undefined) group.merge(fromMs, toMs, state);
     }
   }
+}
+
+/** The starts of all windows, each once, in ascending order. */
+function startsOf(groups: readonly Group[]): number[] {
+  let starts: number[] = [];
+  let known: Set<number> | undefined;
+  for (const group of groups) {
+    if (known === undefined && starts.length === 0 && group.isAscending) {
+      for (let row = 0; row < group.size; row++) starts.push(group.fromMsAt(row));
+      continue;
+    }
+    // Mostly all groups have the same windows.
+    let row = 0;
+    while (known === undefined && row < group.size && group.fromMsAt(row) === starts[row]) row++;
+    if (row === group.size) continue;
+    known ??= new Set(starts);
+    for (; row < group.size; row++) known.add(group.fromMsAt(row));
+  }
+  if (known !== undefined) starts = [...known].sort((a, b) => a - b);
+  return starts;
+}
+
+function areWindowsWhole(group: Group): boolean {
+  for (let row = 0; row < group.size; row++) {
+    const fromMs = group.fromMsAt(row);
+    const toMs = group.toMsAt(row);
+    if (!Number.isSafeInteger(fromMs) || !Number.isSafeInteger(toMs) || fromMs > toMs) return false;
+  }
+  return true;
 }
 
 function malformed(why: string): Failure {

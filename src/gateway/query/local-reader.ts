@@ -13,6 +13,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { ChunkStats } from "../../series/chunk-stats.ts";
 import { addDigests, type Digest, digestRun, emptyDigest } from "../../series/digest.ts";
 import { profileOf, profileOfChunk } from "../../series/number-profile.ts";
+import { hasRollup } from "../../series/rollup.ts";
 import { type SeriesRun, sliceRows } from "../../series/run.ts";
 import { horizonRanges, withRanges } from "../retention/horizons.ts";
 import type { UsRange } from "../series/rollup-plan.ts";
@@ -54,6 +55,18 @@ interface Partial {
   digest: Digest;
 }
 
+/** What a `PartitionPartial` says, not encoded. */
+export interface PartitionTable {
+  readonly partition: number;
+  readonly digest: string;
+  readonly count: number;
+  readonly table: GroupTable;
+}
+
+export interface OwnReply {
+  readonly partitions: readonly PartitionTable[];
+}
+
 /** Rows of one reply to an aggregate; an owner that would exceed it says so, and is asked in halves. */
 const replyRowsMax = 50_000;
 const replyBytesMax = 8 << 20;
@@ -63,6 +76,9 @@ const tooManyRows = `more than ${replyRowsMax} groups and windows in one partiti
 
 export class LocalReader {
   readonly #options: LocalReaderOptions;
+  #lastChecked:
+    | { readonly partitions: readonly number[]; readonly table: RingState["table"]; readonly asked: ReadonlySet<Partition> }
+    | undefined;
 
   constructor(options: LocalReaderOptions) {
     this.#options = options;
@@ -99,6 +115,26 @@ export class LocalReader {
 
   /** Mapped and combined in place: partial states travel, not readings. */
   async aggregate(request: AggregateRequest): Promise<Result<AggregateReply>> {
+    const own = await this.aggregateTables(request);
+    if (!own.ok) return own;
+    const turns = new LoopTurns(this.#options.clock);
+    const partitions: PartitionPartial[] = [];
+    let bytes = 0;
+    for (const { partition: at, digest, count, table } of own.value.partitions) {
+      const groups = request.packed === true ? [] : table.encode();
+      const packed = request.packed === true ? { packed: table.encodePacked() } : {};
+      bytes += packed.packed?.length ?? 0;
+      for (const group of groups) bytes += group.state.length + 48;
+      if (bytes > replyBytesMax) return failure("too-large", tooManyRows);
+      partitions.push({ partition: at, digest, count, groups, ...packed });
+      turns.worked({ rows: table.size });
+      if (turns.isDue()) await turns.end();
+    }
+    return success({ partitions });
+  }
+
+  /** The same for this gateway's own use: the tables themselves, which are the caller's from then on. */
+  async aggregateTables(request: AggregateRequest): Promise<Result<OwnReply>> {
     const asked = this.#checked(request);
     if (!asked.ok) return asked;
     if (request.partitions.length > 1 && this.#willExceed(request, asked.value)) return failure("too-large", tooManyRows);
@@ -106,12 +142,13 @@ export class LocalReader {
     const cursor = new WindowCursor(this.#options.calendar, request);
     const turns = new LoopTurns(this.#options.clock);
     const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
+    const streams = this.#isLarge(request);
     let rows = 0;
     for (const series of this.#selected(request.selector, asked.value, undefined)) {
       const partial = byPartition.get(series.partition) ?? { table: new GroupTable(request.functions), digest: emptyDigest };
       const key = groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device));
       const group = partial.table.group(key);
-      const before = group.rows.length;
+      const before = group.size;
       const added = await this.#addSeries(series, request, {
         partial,
         key,
@@ -119,26 +156,18 @@ export class LocalReader {
         cursor,
         turns,
         rowsMax: before + replyRowsMax - rows,
+        streams,
         fromUs: Math.max(request.fromUs, horizonUs(series.partition)),
       });
       if (!added.ok) return added;
-      rows += group.rows.length - before;
+      rows += group.size - before;
       if (rows > replyRowsMax) return failure("too-large", tooManyRows);
       if (partial.digest.count > 0) byPartition.set(series.partition, partial);
       if (turns.isDue()) await turns.end();
     }
-    const partitions: PartitionPartial[] = [];
-    let bytes = 0;
-    for (const [at, { table, digest }] of byPartition) {
-      const groups = request.packed === true ? [] : table.encode();
-      const packed = request.packed === true ? { packed: table.encodePacked() } : {};
-      bytes += packed.packed?.length ?? 0;
-      for (const group of groups) bytes += group.state.length + 48;
-      if (bytes > replyBytesMax) return failure("too-large", tooManyRows);
-      partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, groups, ...packed });
-      turns.worked({ rows: table.size });
-      if (turns.isDue()) await turns.end();
-    }
+    const partitions: PartitionTable[] = [];
+    for (const [at, { table, digest }] of byPartition)
+      partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, table });
     return success({ partitions });
   }
 
@@ -169,6 +198,24 @@ export class LocalReader {
     return false;
   }
 
+  /**
+   * Whether a question will read more readings than the cache holds, beside those of chunks that rollups may answer for: of all
+   * partitions, since this may be a part of it only.
+   */
+  #isLarge(request: AggregateRequest): boolean {
+    const { reader, rollups } = this.#options;
+    const levels = rollups === undefined ? [] : levelsFor(request, request.functions);
+    let readings = 0;
+    for (const series of this.#selected(request.selector, undefined, undefined)) {
+      for (const chunk of series.chunks) {
+        const isInside = chunk.maxUs >= request.fromUs && chunk.minUs < request.toUs;
+        if (isInside && !levels.some((level) => hasRollup(level, chunk))) readings += chunk.count;
+      }
+      if (reader.isLarge(readings)) return true;
+    }
+    return false;
+  }
+
   /** Adds the readings of a series to its group and to its partition's digest: from rollups where they serve. */
   async #addSeries(
     series: Series,
@@ -180,6 +227,7 @@ export class LocalReader {
       readonly cursor: WindowCursor;
       readonly turns: LoopTurns;
       readonly rowsMax: number;
+      readonly streams: boolean;
       /** What is asked for, as far as it is kept. */
       readonly fromUs: number;
     },
@@ -192,6 +240,10 @@ export class LocalReader {
     };
     const whole: UsRange = { fromUs: into.fromUs, toUs: request.toUs };
     const { rollups } = this.#options;
+    // Of what rollups answer.
+    let count = 0;
+    let low = 0;
+    let high = 0;
     const ranges =
       rollups === undefined
         ? [whole]
@@ -202,20 +254,28 @@ export class LocalReader {
             levels: levelsFor(request, request.functions),
             cursor,
             add: ({ rows, digests }, row) => {
-              digested({ count: rows.counts[row] as number, low: digests[row * 2] as number, high: digests[row * 2 + 1] as number });
-              group.stateOf(cursor.fromMs, cursor.toMs).addRow(rows, row);
+              count += rows.counts[row] as number;
+              low = (low + (digests[row * 2] as number)) >>> 0;
+              high = (high + (digests[row * 2 + 1] as number)) >>> 0;
+              group.addRow(cursor.fromMs, cursor.toMs, rows, row);
               turns.worked({ rows: 1 });
             },
-            isFull: () => group.rows.length > into.rowsMax,
+            isFull: () => group.size > into.rowsMax,
           });
+    digested({ count, low, high });
     for (const range of ranges) {
-      if (group.rows.length > into.rowsMax) break;
-      const scanned = await this.#options.reader.scan(series, range, (run, stats) => {
-        digested(stats?.digest ?? digestRun(series.hash, run));
-        addRun(group, cursor, run, stats);
-        turns.worked({ readings: run.count });
-        return group.rows.length <= into.rowsMax;
-      });
+      if (group.size > into.rowsMax) break;
+      const scanned = await this.#options.reader.scan(
+        series,
+        range,
+        (run, stats) => {
+          digested(stats?.digest ?? digestRun(series.hash, run));
+          addRun(group, cursor, run, stats);
+          turns.worked({ readings: run.count });
+          return group.size <= into.rowsMax;
+        },
+        { streams: into.streams },
+      );
       if (!scanned.ok) return scanned;
     }
     return success(undefined);
@@ -244,13 +304,17 @@ export class LocalReader {
     // Of the two the one that is behind hears of the change within a moment: the asker asks again.
     if (request.epoch !== table.epoch)
       return failure("ring-changed", `${this.#options.self} is at ring epoch ${table.epoch}, the question at ${request.epoch}`);
+    // Own questions come with the same list time and again.
+    const last = this.#lastChecked;
+    if (last?.partitions === request.partitions && last.table === table) return success(last.asked);
     const asked = new Set(request.partitions.map(partition));
     for (const at of asked)
       if (!isOwner(table, at, this.#options.self)) return failure("not-ready", `${this.#options.self} does not own partition ${at}`);
+    this.#lastChecked = { partitions: request.partitions, table, asked };
     return success(asked);
   }
 
-  *#selected(selector: SeriesSelector, partitions: ReadonlySet<Partition>, after: PagePosition | undefined): Iterable<Series> {
+  *#selected(selector: SeriesSelector, partitions: ReadonlySet<Partition> | undefined, after: PagePosition | undefined): Iterable<Series> {
     const { index } = this.#options;
     const devices = isLiteralGlob(selector.device) ? [deviceId(selector.device)] : index.devicesAscending();
     for (const device of devices) {
@@ -264,7 +328,7 @@ export class LocalReader {
       if (metrics === undefined) continue;
       for (const metric of selector.metric === undefined ? [...metrics.keys()].sort() : [selector.metric]) {
         const series = metrics.get(metric);
-        if (series === undefined || !partitions.has(series.partition)) continue;
+        if (series === undefined || partitions?.has(series.partition) === false) continue;
         if (after !== undefined && device === after.device && metric < after.metric) continue;
         yield series;
       }
@@ -276,7 +340,7 @@ function addRun(group: Group, cursor: WindowCursor, run: SeriesRun, stats: Chunk
   const profile = stats === undefined ? profileOf(run) : profileOfChunk(run, stats);
   for (let row = 0; row < run.count; ) {
     const end = cursor.endOfWindow(run, row);
-    group.stateOf(cursor.fromMs, cursor.toMs).add(run, row, end, profile);
+    group.add(cursor.fromMs, cursor.toMs, run, row, end, profile);
     row = end;
   }
 }

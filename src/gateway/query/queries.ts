@@ -17,7 +17,7 @@ import type { Requests } from "../requests.ts";
 import { horizonRanges, withRanges } from "../retention/horizons.ts";
 import type { Asked, FanOut, FanOutAnswers } from "./fan-out.ts";
 import { type GroupRow, GroupTable } from "./group-table.ts";
-import { groupKeyOf, type LocalReader } from "./local-reader.ts";
+import { groupKeyOf, type LocalReader, type PartitionTable } from "./local-reader.ts";
 import { LoopTurns } from "./loop-turns.ts";
 import {
   type AggregateReply,
@@ -26,6 +26,7 @@ import {
   type PagePosition,
   type PageRequest,
   type PageSeries,
+  type PartitionPartial,
   packPage,
   type SeriesSelector,
   unpackPage,
@@ -67,6 +68,11 @@ export interface PageAnswer {
 export type AggregateQuery = Omit<AggregateRequest, "epoch" | "partitions"> & { readonly level: ConsistencyLevel };
 
 type AggregatePlan = Omit<AggregateRequest, "epoch" | "partitions">;
+
+/** Another owner's reply is from the wire, this gateway's own is the tables. */
+interface AnyReply {
+  readonly partitions: readonly (PartitionPartial | PartitionTable)[];
+}
 
 export interface AggregateAnswer {
   readonly rows: readonly GroupRow[];
@@ -115,13 +121,17 @@ export class Queries {
       answer,
       byPartition: new Map(answer.reply.partitions.map((partial) => [partial.partition, partial])),
     }));
+    // Of the others nobody has any reading.
+    const found = new Set<number>(answers.answers.flatMap(({ reply }) => reply.partitions.map((partial) => partial.partition)));
     for (const at of this.#partitions(query.selector)) {
+      if (!found.has(at)) continue;
       const partials = answersWithIndex.filter(({ answer }) => answer.partitions.has(at)).map(({ byPartition }) => byPartition.get(at));
       const first = partials[0];
       if (partials.some((partial) => partial?.digest !== first?.digest)) {
         unequal.push(at);
       } else if (first !== undefined) {
-        const merged = first.packed instanceof Uint8Array ? table.mergePacked(first.packed) : table.merge(first.groups);
+        // They all say the same: what is not encoded costs least.
+        const merged = mergeInto(table, partials.find((partial) => partial !== undefined && "table" in partial) ?? first);
         if (!merged.ok) return merged;
         const { size } = table;
         if (size > answerRowsMax) return tooManyRows();
@@ -181,7 +191,7 @@ export class Queries {
   }
 
   /** Asks in halves where the whole answer would be too large for one frame, or for the memory of the owner. */
-  async #askAggregate(gateway: GatewayId, asked: Asked, plan: AggregatePlan): Promise<Result<AggregateReply>> {
+  async #askAggregate(gateway: GatewayId, asked: Asked, plan: AggregatePlan): Promise<Result<AnyReply>> {
     const { epoch, partitions } = asked;
     const whole = await this.#askAggregateOnce(gateway, asked, plan);
     if (whole.ok || whole.code !== "too-large" || partitions.length === 1) return whole;
@@ -192,16 +202,24 @@ export class Queries {
     return second.ok ? success({ partitions: [...first.value.partitions, ...second.value.partitions] }) : second;
   }
 
-  async #askAggregateOnce(gateway: GatewayId, asked: Asked, plan: AggregatePlan): Promise<Result<AggregateReply>> {
+  async #askAggregateOnce(gateway: GatewayId, asked: Asked, plan: AggregatePlan): Promise<Result<AnyReply>> {
     const horizons = horizonRanges(asked.partitions, this.#options.rawHorizonUs);
     const request: AggregateRequest = { ...plan, ...asked, packed: true, horizons };
-    if (gateway === this.#options.self) return this.#options.local.aggregate(request);
+    if (gateway === this.#options.self) return this.#options.local.aggregateTables(request);
     const reply = await this.#options.requests.call(gateway, "aggregate", request, { timeoutMs: aggregateTimeoutMs, channel: "job" });
     if (!reply.ok) return reply;
     const value = reply.value as Partial<AggregateReply> | null;
     if (!Array.isArray(value?.partitions)) return failure("internal", `${gateway} answered an aggregate with something else`);
     return success(value as AggregateReply);
   }
+}
+
+function mergeInto(table: GroupTable, partial: PartitionPartial | PartitionTable): Result<void> {
+  if ("table" in partial) {
+    table.absorb(partial.table);
+    return success(undefined);
+  }
+  return partial.packed instanceof Uint8Array ? table.mergePacked(partial.packed) : table.merge(partial.groups);
 }
 
 function tooManyRows(): Result<never> {

@@ -11,6 +11,7 @@ import type { ChunkRef } from "./store-keys.ts";
 const seenOnceMax = 8_192;
 /** Of the objects around the columns. */
 const entryBytes = 600;
+const bytesPerReading = 16;
 
 interface Entry {
   readonly chunk: Chunk;
@@ -40,6 +41,16 @@ export class ChunkCache {
     this.#entries.delete(ref);
     this.#entries.set(ref, entry);
     return entry.chunk;
+  }
+
+  /** Whether it can be kept and nothing has to leave for it, as far as can be told before it is decoded. */
+  hasRoomFor(ref: ChunkRef): boolean {
+    return ref.state === "live" && this.#bytes + entryBytes + ref.count * bytesPerReading <= this.#bytesMax;
+  }
+
+  /** Whether so many readings are more than it holds. */
+  isExceededBy(readings: number): boolean {
+    return readings * bytesPerReading > this.#bytesMax;
   }
 
   /** Offers what was decoded. Chunks that are no longer live are not kept. */
@@ -75,7 +86,7 @@ export class ChunkCache {
 }
 
 function bytesOf({ run }: Chunk): number {
-  let bytes = entryBytes + run.count * 16 + (run.types?.length ?? 0);
+  let bytes = entryBytes + run.count * bytesPerReading + (run.types?.length ?? 0);
   for (const text of run.texts) bytes += 24 + text.length * 2;
   return bytes;
 }

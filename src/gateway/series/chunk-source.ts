@@ -5,7 +5,7 @@
 
 import { type Failure, FailureError, failure, type Result, success } from "../../lib/errors.ts";
 import type { Store } from "../../ports/store.ts";
-import { decodeChunk } from "../../series/chunk.ts";
+import { type ChunkColumns, chunkReadingsMax, decodeChunk } from "../../series/chunk.ts";
 import type { Chunk } from "../../series/chunk-stats.ts";
 import type { ChunkCache } from "./chunk-cache.ts";
 import { describe, type Quarantine } from "./quarantine.ts";
@@ -21,8 +21,12 @@ export interface ChunkSourceOptions {
 /** What came of looking at one chunk's bytes. */
 type Judged<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly message: string };
 
+type Judge<T> = (value: Uint8Array, ref: ChunkRef) => Judged<T>;
+
 export class ChunkSource {
   readonly #options: ChunkSourceOptions;
+  /** What chunks are decoded into that nobody keeps: they hold nothing from one turn of the event loop to the next. */
+  readonly #columns: ChunkColumns = { times: new Float64Array(chunkReadingsMax), numbers: new Float64Array(chunkReadingsMax) };
 
   constructor(options: ChunkSourceOptions) {
     this.#options = options;
@@ -32,6 +36,11 @@ export class ChunkSource {
   refusal(series: Series, refs: readonly ChunkRef[]): Failure | undefined {
     for (const ref of refs) if (ref.state === "damaged") return this.#damaged(series, ref);
     return undefined;
+  }
+
+  /** Whether so many readings are more than the cache holds. */
+  isLarge(readings: number): boolean {
+    return this.#options.cache.isExceededBy(readings);
   }
 
   /** The chunks in the order of the refs; whoever asks holds a pin. Fails with `data-damaged` or as the store does. */
@@ -53,6 +62,43 @@ export class ChunkSource {
     return success(chunks as Chunk[]);
   }
 
+  /**
+   * Hands the chunks out in the order of the refs, one at a time, until one is answered with false; gives whether none was. For what
+   * reads more than the cache holds: nothing leaves the cache for it, and a run is worth something until `take` returns only.
+   */
+  async stream(series: Series, refs: readonly ChunkRef[], take: (at: number, chunk: Chunk) => boolean): Promise<Result<boolean>> {
+    const { cache } = this.#options;
+    const known = refs.map((ref) => cache.get(ref));
+    const missing = refs.filter((_, at) => known[at] === undefined);
+    let next = 0;
+    let goesOn = true;
+    const takeKnown = (): void => {
+      for (; goesOn && next < refs.length; next++) {
+        const chunk = known[next];
+        if (chunk === undefined) return;
+        goesOn = take(next, chunk);
+      }
+    };
+    const judge = (value: Uint8Array, ref: ChunkRef): Judged<undefined> => {
+      takeKnown();
+      if (!goesOn) return success(undefined);
+      // One that is damaged is not taken: the next one is not in its place.
+      next = refs.indexOf(ref, next);
+      const keeps = cache.hasRoomFor(ref);
+      const decoded = decodeChunk(series.hash, value, keeps ? undefined : this.#columns);
+      if (!decoded.ok) return decoded;
+      if (keeps) cache.offer(ref, decoded.value);
+      goesOn = take(next++, decoded.value);
+      return success(undefined);
+    };
+    if (missing.length > 0) {
+      const found = await this.judged(series, missing, judge);
+      if (!found.ok) return found;
+    }
+    takeKnown();
+    return success(goesOn);
+  }
+
   /** A chunk from the store, past the cache, with the length of its value. */
   async fresh(series: Series, ref: ChunkRef): Promise<Result<{ readonly chunk: Chunk; readonly bytes: number }>> {
     const judge = (value: Uint8Array): Judged<{ readonly chunk: Chunk; readonly bytes: number }> => {
@@ -64,14 +110,14 @@ export class ChunkSource {
   }
 
   /** Reads values and judges each; what fails twice goes into quarantine. Whoever asks holds a pin. */
-  async judged<T>(series: Series, refs: readonly ChunkRef[], judge: (value: Uint8Array) => Judged<T>): Promise<Result<T[]>> {
+  async judged<T>(series: Series, refs: readonly ChunkRef[], judge: Judge<T>): Promise<Result<T[]>> {
     const values = await this.#values(refs);
     if (!values.ok) return values;
     const found: T[] = [];
     let damaged: ChunkRef | undefined;
     for (const [at, ref] of refs.entries()) {
       const value = values.value[at];
-      const first = value === undefined ? undefined : judge(value);
+      const first = value === undefined ? undefined : judge(value, ref);
       const judged = first?.ok === true ? success(first) : await this.#again(ref, judge);
       if (!judged.ok) return judged;
       if (judged.value.ok) {
@@ -85,10 +131,10 @@ export class ChunkSource {
     return damaged === undefined ? success(found) : this.#damaged(series, damaged);
   }
 
-  async #again<T>(ref: ChunkRef, judge: (value: Uint8Array) => Judged<T>): Promise<Result<Judged<T>>> {
+  async #again<T>(ref: ChunkRef, judge: Judge<T>): Promise<Result<Judged<T>>> {
     try {
       const value = await this.#options.store.get(chunkKey(ref));
-      return success(value === undefined ? { ok: false, message: "it is missing from the store" } : judge(value));
+      return success(value === undefined ? { ok: false, message: "it is missing from the store" } : judge(value, ref));
     } catch (error) {
       const failed = asFailure(error);
       return failed.code === "store-damaged" ? success({ ok: false, message: failed.message }) : failed;

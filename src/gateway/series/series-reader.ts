@@ -8,6 +8,7 @@ import type { Chunk, ChunkStats } from "../../series/chunk-stats.ts";
 import type { Head } from "../../series/head.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRange } from "../../series/run.ts";
+import type { ChunkSource } from "./chunk-source.ts";
 import { spansOf } from "./chunk-spans.ts";
 import type { Series } from "./series-index.ts";
 import type { SeriesStore } from "./series-store.ts";
@@ -30,6 +31,14 @@ export interface TimeRange {
  */
 export type RunVisitor = (run: SeriesRun, whole: ChunkStats | undefined) => boolean;
 
+export interface ScanOptions {
+  /**
+   * It is part of a question that reads more than the cache holds: nothing leaves the cache for it, and a run is worth something
+   * until the visitor returns only.
+   */
+  readonly streams?: boolean;
+}
+
 /** Chunks whose times overlap, and the stretch of time that is theirs alone. */
 interface Cluster {
   readonly refs: readonly ChunkRef[];
@@ -48,7 +57,7 @@ export class SeriesReader {
    * Sorted unique runs of [fromUs, toUs) in ascending order. What is read is the state at the time of the call, whatever is
    * sealed, compacted or dropped meanwhile; what is below the horizon is not read.
    */
-  async scan(series: Series, range: TimeRange, visit: RunVisitor): Promise<Result<void>> {
+  async scan(series: Series, range: TimeRange, visit: RunVisitor, { streams = false }: ScanOptions = {}): Promise<Result<void>> {
     const { pins, source, clock } = this.#store.reading;
     const fromUs = Math.max(range.fromUs, this.#store.horizonOf(series));
     const { toUs } = range;
@@ -57,23 +66,20 @@ export class SeriesReader {
     const refusal = source.refusal(series, refs);
     if (refusal !== undefined) return refusal;
     let handedOut = 0;
+    const take = (cluster: Cluster, chunks: readonly Chunk[]): boolean => {
+      for (const run of runsOf(cluster, chunks, heads)) {
+        handedOut += run.count;
+        if (!visit(run, chunks.find((chunk) => chunk.run === run)?.stats)) return false;
+      }
+      return true;
+    };
     const pin = pins.begin();
     try {
       for (const group of grouped(clusters(refs, { fromUs, toUs }))) {
-        const read = await source.chunks(
-          series,
-          group.flatMap((cluster) => cluster.refs),
-        );
+        const isStreamed = streams && group.every((cluster) => cluster.refs.length === 1);
+        const read = isStreamed ? await streamed(source, series, group, take) : await collected(source, series, group, take);
         if (!read.ok) return read;
-        let next = 0;
-        for (const cluster of group) {
-          const chunks = read.value.slice(next, next + cluster.refs.length);
-          next += cluster.refs.length;
-          for (const run of runsOf(cluster, chunks, heads)) {
-            handedOut += run.count;
-            if (!visit(run, chunks.find((chunk) => chunk.run === run)?.stats)) return success(undefined);
-          }
-        }
+        if (!read.value) return success(undefined);
         if (handedOut < sliceReadingsMax) continue;
         handedOut = 0;
         await new Promise<void>((resolve) => {
@@ -84,6 +90,11 @@ export class SeriesReader {
     } finally {
       pins.end(pin);
     }
+  }
+
+  /** Whether a question that reads so many readings should stream them. */
+  isLarge(readings: number): boolean {
+    return this.#store.reading.source.isLarge(readings);
   }
 
   /** The reading with the greatest time. */
@@ -98,6 +109,31 @@ export class SeriesReader {
     });
     return scanned.ok ? success(found) : scanned;
   }
+}
+
+/** Takes a cluster with its chunks; false stops the scan. */
+type TakeCluster = (cluster: Cluster, chunks: readonly Chunk[]) => boolean;
+
+/** All chunks of the clusters are there before the first is taken; gives whether the scan goes on. */
+async function collected(source: ChunkSource, series: Series, group: readonly Cluster[], take: TakeCluster): Promise<Result<boolean>> {
+  const read = await source.chunks(
+    series,
+    group.flatMap((cluster) => cluster.refs),
+  );
+  if (!read.ok) return read;
+  let next = 0;
+  for (const cluster of group) {
+    const chunks = read.value.slice(next, next + cluster.refs.length);
+    next += cluster.refs.length;
+    if (!take(cluster, chunks)) return success(false);
+  }
+  return success(true);
+}
+
+/** Likewise, of clusters of one chunk each: a chunk is decoded when the one before has been taken. */
+function streamed(source: ChunkSource, series: Series, group: readonly Cluster[], take: TakeCluster): Promise<Result<boolean>> {
+  const refs = group.flatMap((cluster) => cluster.refs);
+  return source.stream(series, refs, (at, chunk) => take(group[at] as Cluster, [chunk]));
 }
 
 /** What heads hold of the range, as it is now. */

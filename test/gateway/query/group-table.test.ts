@@ -5,6 +5,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { GroupTable } from "../../../src/gateway/query/group-table.ts";
 import { type AggregateFunction, parseAggregateFunction } from "../../../src/lib/aggregate-function.ts";
+import { AggregateState } from "../../../src/series/aggregate.ts";
 import { runOf } from "../page-fixtures.ts";
 
 const functions = ["mean", "min", "last", "quantile(0.5)"].map((name) => parseAggregateFunction(name) as AggregateFunction);
@@ -29,11 +30,7 @@ const anyAdded: fc.Arbitrary<Added[]> = fc.array(
 
 function tableOf(added: readonly Added[]): GroupTable {
   const table = new GroupTable(functions);
-  for (const [at, { key, fromMs, value }] of added.entries())
-    table
-      .group(key)
-      .stateOf(fromMs, fromMs + 60_000)
-      .add(runOf([[at, value]]));
+  for (const [at, { key, fromMs, value }] of added.entries()) table.group(key).add(fromMs, fromMs + 60_000, runOf([[at, value]]));
   return table;
 }
 
@@ -57,6 +54,51 @@ test("both forms give the same table, and merging does not depend on the order",
       assert.equal(shown(packed), shown(plain));
       assert.equal(shown(turned), shown(plain));
       assert.is(packed.size, packed.rows().length);
+    }),
+  );
+});
+
+// Numbers alone are kept as columns, with whatever else as states: functions and values of both kinds.
+const plainFunctions = ["sum", "min", "count"].map((name) => parseAggregateFunction(name) as AggregateFunction);
+const anyNumber = fc.oneof(
+  fc.integer({ min: -9, max: 9 }).map((tenths) => tenths / 10),
+  fc.double(),
+  fc.constantFrom(-0, 1e300, -1e300, 1e16, 1, 2 ** -600),
+);
+const anyPlain = fc.array(
+  fc.record({
+    key: fc.constantFrom(["a"], ["b"]),
+    fromMs: fc.integer({ min: 0, max: 4 }),
+    values: fc.array(anyNumber, { minLength: 1, maxLength: 6 }),
+  }),
+  { maxLength: 20 },
+);
+
+function filled(added: readonly { key: readonly string[]; fromMs: number; values: number[] }[]): GroupTable {
+  const table = new GroupTable(plainFunctions);
+  for (const { key, fromMs, values } of added) table.group(key).add(fromMs, fromMs + 1, runOf(values.map((value, at) => [at, value])));
+  return table;
+}
+
+test("a table taken over is the table sent, and its rows are the states of the same readings", () => {
+  fc.assert(
+    fc.property(anyPlain, anyPlain, (one, other) => {
+      const own = new GroupTable(plainFunctions);
+      const sent = new GroupTable(plainFunctions);
+      for (const added of [one, other]) {
+        own.absorb(filled(added));
+        assert.ok(sent.mergePacked(filled(added).encodePacked()).ok);
+      }
+      const expected = [...one, ...other].reduce((states, { key, fromMs, values }) => {
+        const state = states.get(`${fromMs} ${key}`) ?? new AggregateState(plainFunctions);
+        state.add(runOf(values.map((value, at) => [at, value])));
+        return states.set(`${fromMs} ${key}`, state);
+      }, new Map<string, AggregateState>());
+      assert.equal(shown(own), shown(sent));
+      assert.is(own.size, sent.size);
+      const rows = own.rows();
+      assert.is(rows.length, expected.size);
+      for (const { key, fromMs, state } of rows) assert.equal(state.encode(), expected.get(`${fromMs} ${key}`)?.encode());
     }),
   );
 });

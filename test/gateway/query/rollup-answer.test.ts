@@ -51,16 +51,22 @@ class Asker {
     const reader = new SeriesReader(this.#open.store);
     this.read = 0;
     const counting = {
-      scan: (...[series, range, visit]: Parameters<SeriesReader["scan"]>) =>
-        reader.scan(series, range, (run, whole) => {
-          this.read += run.count;
-          return visit(run, whole);
-        }),
+      isLarge: () => !options.rollups,
+      scan: (...[series, range, visit, how]: Parameters<SeriesReader["scan"]>) =>
+        reader.scan(
+          series,
+          range,
+          (run, whole) => {
+            this.read += run.count;
+            return visit(run, whole);
+          },
+          how,
+        ),
     };
     const local = new LocalReader({
       self,
       index: this.#open.store.index,
-      reader: counting as SeriesReader,
+      reader: counting as unknown as SeriesReader,
       calendar: createCalendar(timeZone),
       ring: () => ring,
       labelsOf: () => ({}),
@@ -82,6 +88,14 @@ class Asker {
     const reply = await this.#site.settle(local.aggregate(request));
     if (!reply.ok) this.refused = reply.code;
     if (!reply.ok) throw new Error(`${reply.code}: ${reply.message}`);
+    const { read } = this;
+    const own = await this.#site.settle(local.aggregateTables(request));
+    if (!own.ok) throw new Error(own.code);
+    const encoded = own.value.partitions.map(({ table, ...said }) => {
+      return request.packed === true ? { ...said, groups: [], packed: table.encodePacked() } : { ...said, groups: table.encode() };
+    });
+    assert.is(asText(encoded), asText(reply.value.partitions), "what a gateway takes from itself is what it sends");
+    this.read = read;
     return reply.value;
   }
 
@@ -92,6 +106,14 @@ class Asker {
     assert.equal(ordered(rolled), ordered(raw), JSON.stringify({ question, timeZone }));
     return this.read;
   }
+}
+
+function asText(partitions: AggregateReply["partitions"]): string {
+  const bytesAsText = (_: string, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value);
+  return JSON.stringify(
+    partitions.map(({ partition, digest, count, groups, packed }) => [partition, digest, count, groups, packed]),
+    bytesAsText,
+  );
 }
 
 /** Rows of a group in the order of time: rows and readings are not taken in the same order. */

@@ -1,0 +1,197 @@
+/**
+ * Aggregate states as columns, a row for each window of a group, which grow. A row of numbers alone is five doubles; an `AggregateState` is
+ * made of it only when it gets what needs more: texts, NaN, infinities, sums of more than two doubles. States with ends or
+ * sketches are kept as such. A row and the state with the same readings are the same, to the last bit.
+ */
+
+import type { AggregateFunction } from "../lib/aggregate-function.ts";
+import { AggregateState, partEnds, partExtremes, partSketch, partSum } from "./aggregate.ts";
+import type { AggregateRows } from "./aggregate-rows.ts";
+import { addPairTo, type SumGrid } from "./exact-sum.ts";
+import type { NumberProfile } from "./number-profile.ts";
+import type { SeriesRun } from "./run.ts";
+
+/** What the states of all rows have in common. */
+export interface StateShape {
+  readonly functions: readonly AggregateFunction[];
+  /** `partsOf` the functions. */
+  readonly parts: number;
+}
+
+// A row: count, sum (high and low), minimum, maximum.
+const cellsPerRow = 5;
+const highCell = 1;
+const minCell = 3;
+const maxCell = 4;
+const rowsAtFirst = 4;
+
+export class AggregateColumns {
+  readonly #shape: StateShape;
+  /** Whether rows can be without a state. */
+  readonly #isPlain: boolean;
+  readonly #isNumeric: boolean;
+  readonly #hasSum: boolean;
+  #cells: Float64Array = noCells;
+  /** Of the rows that have one: then it is the row. */
+  readonly #states: (AggregateState | undefined)[] = [];
+
+  constructor(shape: StateShape) {
+    this.#shape = shape;
+    this.#isPlain = (shape.parts & (partEnds | partSketch)) === 0;
+    this.#isNumeric = (shape.parts & (partSum | partExtremes)) !== 0;
+    this.#hasSum = (shape.parts & partSum) !== 0;
+  }
+
+  /** A new row of no readings, or of this state, which belongs to it from now on. */
+  append(state?: AggregateState): void {
+    const row = this.#states.push(state ?? (this.#isPlain ? undefined : this.#newState())) - 1;
+    if (!this.#isPlain) return;
+    const at = row * cellsPerRow;
+    if (at === this.#cells.length) {
+      const grown = new Float64Array(Math.max(rowsAtFirst * cellsPerRow, at * 2));
+      grown.set(this.#cells);
+      this.#cells = grown;
+    }
+    this.#cells[at + minCell] = Number.POSITIVE_INFINITY;
+    this.#cells[at + maxCell] = Number.NEGATIVE_INFINITY;
+  }
+
+  /** As `AggregateState.add`. */
+  add(row: number, run: SeriesRun, from: number, to: number, profile: NumberProfile): void {
+    const state = this.#states[row];
+    if (state !== undefined) {
+      state.add(run, from, to, profile);
+    } else if (!this.#isNumeric) {
+      (this.#cells[row * cellsPerRow] as number) += to - from;
+    } else if (profile.grid === undefined) {
+      this.#stateFor(row).add(run, from, to, profile);
+    } else {
+      const { addends } = profile.grid;
+      for (let start = from; start < to; start += addends) {
+        if (this.#addPlain(row, run.numbers, start, Math.min(to, start + addends), profile.grid)) continue;
+        this.#stateFor(row).add(run, start, to, profile);
+        return;
+      }
+    }
+  }
+
+  /** As `AggregateState.addRow`. */
+  addRow(row: number, rows: AggregateRows, from: number): void {
+    const count = rows.counts[from] as number;
+    const isPlain =
+      this.#states[row] === undefined &&
+      (!this.#isNumeric ||
+        (rows.numericCounts[from] === count &&
+          rows.negativeInfinities[from] === 0 &&
+          rows.positiveInfinities[from] === 0 &&
+          !rows.wideSums.has(from)));
+    const { sums } = rows;
+    if (
+      !isPlain ||
+      !this.#addFigures(
+        row,
+        count,
+        sums[from * 2] as number,
+        sums[from * 2 + 1] as number,
+        rows.mins[from] as number,
+        rows.maxes[from] as number,
+      )
+    )
+      this.#stateFor(row).addRow(rows, from);
+  }
+
+  /** As `AggregateState.merge`. */
+  merge(row: number, state: AggregateState): void {
+    this.#stateFor(row).merge(state);
+  }
+
+  /** Merges a row of columns of the same functions. */
+  mergeRow(row: number, other: AggregateColumns, from: number): void {
+    const cells = other.#cells;
+    const at = from * cellsPerRow;
+    if (
+      this.#states[row] !== undefined ||
+      other.#states[from] !== undefined ||
+      !this.#addFigures(
+        row,
+        cells[at] as number,
+        cells[at + highCell] as number,
+        cells[at + highCell + 1] as number,
+        cells[at + minCell] as number,
+        cells[at + maxCell] as number,
+      )
+    )
+      this.#stateFor(row).merge(other.stateOf(from));
+  }
+
+  /** What the row is now; not to be changed. */
+  stateOf(row: number): AggregateState {
+    return this.#states[row] ?? this.#stateOfCells(row);
+  }
+
+  /** Of finite numbers, no more than the grid's addends; false, and nothing is added, where the sum takes more than two doubles. */
+  #addPlain(row: number, numbers: Float64Array, from: number, to: number, { coarse, fine }: SumGrid): boolean {
+    let min = Number.POSITIVE_INFINITY;
+    let max = Number.NEGATIVE_INFINITY;
+    let high = 0;
+    let low = 0;
+    let fits = true;
+    if (this.#hasSum) {
+      for (let i = from; i < to; i++) {
+        const value = numbers[i] as number;
+        if (value < min) min = value;
+        if (value > max) max = value;
+        const part = value + coarse - coarse;
+        const rest = value - part;
+        high += part;
+        low += rest;
+        if (rest + fine - fine !== rest) fits = false;
+      }
+    } else {
+      for (let i = from; i < to; i++) {
+        const value = numbers[i] as number;
+        if (value < min) min = value;
+        if (value > max) max = value;
+      }
+    }
+    return fits && this.#addFigures(row, to - from, high, low, min, max);
+  }
+
+  #addFigures(row: number, count: number, high: number, low: number, min: number, max: number): boolean {
+    const cells = this.#cells;
+    const at = row * cellsPerRow;
+    if (this.#hasSum && !addPairTo(cells, at + highCell, high, low)) return false;
+    cells[at] = (cells[at] as number) + count;
+    // −0 counts as 0.
+    if (min < (cells[at + minCell] as number)) cells[at + minCell] = min + 0;
+    if (max > (cells[at + maxCell] as number)) cells[at + maxCell] = max + 0;
+    return true;
+  }
+
+  /** The state of a row, which from now on is the row. */
+  #stateFor(row: number): AggregateState {
+    const known = this.#states[row];
+    if (known !== undefined) return known;
+    const state = this.#stateOfCells(row);
+    this.#states[row] = state;
+    return state;
+  }
+
+  #stateOfCells(row: number): AggregateState {
+    const cells = this.#cells;
+    const at = row * cellsPerRow;
+    return AggregateState.ofNumbers(this.#shape.functions, this.#shape.parts, {
+      count: cells[at] as number,
+      high: cells[at + highCell] as number,
+      low: cells[at + highCell + 1] as number,
+      min: cells[at + minCell] as number,
+      max: cells[at + maxCell] as number,
+    });
+  }
+
+  #newState(): AggregateState {
+    return new AggregateState(this.#shape.functions, this.#shape.parts);
+  }
+}
+
+const noCells = new Float64Array(0);
