@@ -5,7 +5,6 @@
  * Pure: the same question gives the same answer.
  */
 import type { MemberId } from "../../lib/ids.ts";
-import { majorityOf } from "../../lib/voters.ts";
 import type { ConfigurationRecord } from "./configuration.ts";
 
 export interface PlannedMember {
@@ -33,22 +32,6 @@ const votersMin = 3;
  * a commit is then on two disks, where a single voter's would be on one.
  */
 export function nextConfiguration(question: VoterQuestion): ConfigurationRecord | undefined {
-  const next = wantedConfiguration(question);
-  return next === undefined || isCarried(next, question) ? next : undefined;
-}
-
-/**
- * Whether those whose acknowledgements count now are a quorum of what is left. One that heals from a damaged log answers and
- * has nothing yet: a quorum that needs it could neither commit nor, should the leader go, elect another.
- */
-function isCarried(next: ConfigurationRecord, { self, current, members }: VoterQuestion): boolean {
-  if (next.voters.length >= current.voters.length) return true;
-  const known = new Map(members.map((member) => [member.id, member]));
-  const counts = (id: MemberId): boolean => id === self || (known.get(id)?.healthy === true && known.get(id)?.caughtUp === true);
-  return next.voters.filter(counts).length >= majorityOf(next.voters.length);
-}
-
-function wantedConfiguration(question: VoterQuestion): ConfigurationRecord | undefined {
   const { current, members } = question;
   const known = new Map(members.map((member) => [member.id, member]));
   const witnesses = (ids: readonly MemberId[]) => ids.filter((id) => known.get(id)?.witness === true).sort();
