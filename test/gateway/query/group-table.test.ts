@@ -90,15 +90,15 @@ test("a table taken over is the table sent, and its rows are the states of the s
         assert.ok(sent.mergePacked(filled(added).encodePacked()).ok);
       }
       const expected = [...one, ...other].reduce((states, { key, fromMs, values }) => {
-        const state = states.get(`${fromMs} ${key}`) ?? new AggregateState(plainFunctions);
+        const state = states.get(`${fromMs} ${key.join()}`) ?? new AggregateState(plainFunctions);
         state.add(runOf(values.map((value, at) => [at, value])));
-        return states.set(`${fromMs} ${key}`, state);
+        return states.set(`${fromMs} ${key.join()}`, state);
       }, new Map<string, AggregateState>());
       assert.equal(shown(own), shown(sent));
       assert.is(own.size, sent.size);
       const rows = own.rows();
       assert.is(rows.length, expected.size);
-      for (const { key, fromMs, state } of rows) assert.equal(state.encode(), expected.get(`${fromMs} ${key}`)?.encode());
+      for (const { key, fromMs, state } of rows) assert.equal(state.encode(), expected.get(`${fromMs} ${key.join()}`)?.encode());
     }),
   );
 });
