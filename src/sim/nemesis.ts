@@ -9,6 +9,7 @@ import { FaultBudget } from "./faults/budget.ts";
 import { faultFamilies, faults, faultsOf } from "./faults/families.ts";
 import { type Fault, Strike, type Watcher } from "./faults/strike.ts";
 import { Operator } from "./operator.ts";
+import type { SimulatedGateway } from "./simulated-gateway.ts";
 import type { SimulatedSite } from "./site.ts";
 
 export interface NemesisOptions {
@@ -46,7 +47,11 @@ export class Nemesis {
   constructor(options: NemesisOptions) {
     this.#options = options;
     this.#site = options.site;
-    this.#budget = new FaultBudget(options.site.gateways.map((gateway) => gateway.id));
+    const { gateways } = options.site;
+    this.#budget = new FaultBudget(
+      gateways.map((gateway) => gateway.id),
+      () => fewestVoters(gateways),
+    );
     const { random } = options;
     this.#operator = new Operator({ site: options.site, random: random.fork() });
     this.#faults = options.only === undefined ? drawFaults(random) : faultsOf(options.only);
@@ -143,6 +148,16 @@ export class Nemesis {
   #startAll(): void {
     for (const gateway of this.#site.gateways) if (gateway.running() === undefined && !this.#budget.isClaimed(gateway.id)) gateway.start();
   }
+}
+
+/** Of the configurations that are in effect anywhere. */
+function fewestVoters(gateways: readonly SimulatedGateway[]): number {
+  let fewest = gateways.length;
+  for (const gateway of gateways) {
+    const view = gateway.running()?.gateway.serving()?.consensus.view();
+    if (view !== undefined) fewest = Math.min(fewest, view.configuration.voters.length);
+  }
+  return fewest;
 }
 
 /** A seed has some families of faults and not others: what is rare among all of them is common where it is one of few. */

@@ -45,6 +45,18 @@ budgets("who wants all of them waits for those that are taken, and nobody else g
   assert.ok(budget.claim(b, third));
 });
 
+budgets("where fewer gateways vote, fewer disks may break", () => {
+  const gateways = ids(5);
+  const [a, b, c] = gateways as [GatewayId, GatewayId, GatewayId];
+  let voters = 3;
+  const budget = new FaultBudget(gateways, () => voters);
+  assert.ok(budget.breakDisk(a));
+  assert.not(budget.breakDisk(b));
+  voters = 5;
+  assert.ok(budget.breakDisk(b));
+  assert.not(budget.breakDisk(c));
+});
+
 budgets("a majority of the disks stays intact", () => {
   for (const [count, broken] of [
     [1, 0],

@@ -12,6 +12,8 @@ for (const [seed, faultsMs, found] of [
   [40, 30_000, "the same, on another key"],
   [100_991, faultsMsDefault, "a page of results that was lost held up those who asked for results for ten seconds"],
   [101_948, faultsMsDefault, "a late hello of a process that was gone kept out the process behind it"],
+  [200_707, faultsMsDefault, "the simulator wiped a second of three disks before the first one's gateway had its vote back"],
+  [200_944, faultsMsDefault, "a dead voter was taken out before its place was taken: the quorum hung on a damaged log"],
 ] as const) {
   test(`seed ${seed}: ${found}`, async () => {
     const report = await runSeed({ seed, world: await simulatorWorld(), faultsMs });

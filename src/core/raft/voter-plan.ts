@@ -1,10 +1,11 @@
 /**
  * Which change of the membership a leader should make next: one step at a time towards the largest odd number, up to five,
  * of healthy voters, everybody else a learner. It never shrinks below three where the site has three (or below what it has),
- * and never gives up a dead voter unless a healthy learner takes its place or the rest is an odd quorum by itself.
+ * and never gives up a dead voter unless a healthy learner has taken its place or the rest is an odd quorum by itself.
  * Pure: the same question gives the same answer.
  */
 import type { MemberId } from "../../lib/ids.ts";
+import { majorityOf, votersMax } from "../../lib/voters.ts";
 import type { ConfigurationRecord } from "./configuration.ts";
 
 export interface PlannedMember {
@@ -24,7 +25,6 @@ export interface VoterQuestion {
   readonly members: readonly PlannedMember[];
 }
 
-const votersMax = 5;
 const votersMin = 3;
 
 /**
@@ -61,10 +61,13 @@ function changedVoters(question: VoterQuestion, known: ReadonlyMap<MemberId, Pla
     .sort();
   const promoted = ready[0];
   const buried = [...dead].sort()[0];
-  // A dead voter goes first, so that the quorum never has to reach over it; the living must be a quorum of what is left.
-  if (buried !== undefined && (alive >= target || (promoted !== undefined && alive >= current.voters.length - 1)))
+  const voters = current.voters.length;
+  if (buried !== undefined && (alive >= target || (voters > target && alive >= majorityOf(voters - 1))))
     return current.voters.filter((id) => id !== buried);
-  if (promoted !== undefined && current.voters.length < target) return [...current.voters, promoted];
+  // Its place is taken first, even by a sixth voter. The other way round the quorum could come to hang on a voter whose log turns
+  // out to be damaged, which heals only under a leader; so it can be had with the dead one too, if that comes back.
+  const isReplaced = buried !== undefined && voters <= votersMax && alive + 1 >= majorityOf(voters + 1);
+  if (promoted !== undefined && (voters < target || isReplaced)) return [...current.voters, promoted];
   if (current.voters.length > target && dead.length === 0) return withoutSurplus(question);
   return undefined;
 }

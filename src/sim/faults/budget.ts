@@ -11,6 +11,8 @@ export type Holder = object;
 
 export class FaultBudget {
   readonly #gateways: readonly GatewayId[];
+  /** How many gateways vote at present: where fewer do than there are, fewer disks may break. */
+  readonly #voters: () => number;
   readonly #claims = new Map<GatewayId, Holder>();
   /** Gateways whose disk does not hold what it promised, and whether it does again by itself. */
   readonly #broken = new Map<GatewayId, () => boolean>();
@@ -21,8 +23,9 @@ export class FaultBudget {
   /** Who has changed how the whole network behaves. */
   #weather: Holder | undefined;
 
-  constructor(gateways: readonly GatewayId[]) {
+  constructor(gateways: readonly GatewayId[], voters: () => number = () => gateways.length) {
     this.#gateways = gateways;
+    this.#voters = voters;
   }
 
   /** A gateway whose process, disk and clock are the holder's to break, and to mend. */
@@ -52,12 +55,13 @@ export class FaultBudget {
   }
 
   /**
-   * May this gateway's disk lose what it promised? Only while a majority of the disks keeps it. `healed` tells when the
+   * May this gateway's disk lose what it promised? Only while a majority of the voters' disks keeps it. `healed` tells when the
    * gateway has got it back by itself; otherwise somebody says `diskMended`.
    */
   breakDisk(gateway: GatewayId, healed: () => boolean = () => false): boolean {
     for (const [broken, isWhole] of this.#broken) if (isWhole()) this.#broken.delete(broken);
-    if (this.#broken.has(gateway) || this.#broken.size >= Math.floor((this.#gateways.length - 1) / 2)) return false;
+    const survivable = Math.floor((Math.min(this.#gateways.length, this.#voters()) - 1) / 2);
+    if (this.#broken.has(gateway) || this.#broken.size >= survivable) return false;
     this.#broken.set(gateway, healed);
     return true;
   }

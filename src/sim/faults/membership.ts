@@ -1,5 +1,6 @@
 /** Members come, go and come back with empty disks, and the leadership moves, under everything else that goes wrong. */
 
+import { votersWanted } from "../../lib/voters.ts";
 import type { SimulatedGateway } from "../simulated-gateway.ts";
 import type { Fault, Strike } from "./strike.ts";
 
@@ -7,11 +8,17 @@ const family = "membership";
 /** The feature level from which on members change (`core/site/features.ts`). */
 const membersLevel = 2;
 
-/** All gateways are members, and each has all readings that it should have, in the eyes of all of them. */
+/**
+ * All gateways are members, as many vote as should, and each has all readings that it should have, in the eyes of all of
+ * them: before that, those that are left may be the only ones who vote.
+ */
 function isWhole(strike: Strike): boolean {
+  const voters = votersWanted(strike.gateways.length);
   return strike.gateways.every((gateway) => {
     const serving = gateway.running()?.gateway.serving();
     if (serving === undefined) return false;
+    const { configuration, configurationIndex, commitIndex } = serving.consensus.view();
+    if (configuration.voters.length < voters || configurationIndex > commitIndex) return false;
     const members = strike.gateways.map((other) => serving.state.members().get(other.id));
     return serving.state.ring()?.filling.size === 0 && members.every((member) => member?.memberId !== undefined);
   });
