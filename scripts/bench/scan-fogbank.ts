@@ -59,11 +59,14 @@ function queriesOf({ store, series, context }: Engine, rollups: boolean): Querie
   if (!ring.ok) throw new Error(ring.message);
   const calendar = createCalendar("UTC");
   const shared = { self, calendar, labelsOf: () => ({}), ring: () => ring.value, clock: context.clock, rawHorizonUs: () => 0 };
+  const blocks = new Rollups({ store, damaged: console.error });
   const local = new LocalReader({
     ...shared,
     index: series.index,
     reader: new SeriesReader(series),
-    rollups: rollups ? new Rollups({ store, damaged: console.error }) : undefined,
+    rollups: rollups ? blocks : undefined,
+    blocks,
+    rollupHorizonUs: () => 0,
   });
   const fanOut = new FanOut({ ...shared, reachable: () => false, copiesRequired });
   return new Queries({

@@ -13,7 +13,7 @@ import { defaultTuning, type GatewayContext } from "../../src/gateway/context.ts
 import { ChunkLedger } from "../../src/gateway/series/chunk-ledger.ts";
 import { packSealed } from "../../src/gateway/series/sealed-value.ts";
 import { SeriesStore } from "../../src/gateway/series/series-store.ts";
-import { chunkIndexKey, chunkIndexValue, chunkKey, metaKey, seriesKey } from "../../src/gateway/series/store-keys.ts";
+import { type ChunkName, chunkIndexKey, chunkIndexValue, chunkKey, metaKey, seriesKey } from "../../src/gateway/series/store-keys.ts";
 import { Packing } from "../../src/lib/packing.ts";
 import type { Store, StoreOperation } from "../../src/ports/store.ts";
 import { chunkReadingsMax, encodeChunk } from "../../src/series/chunk.ts";
@@ -79,7 +79,7 @@ async function make(folder: string): Promise<number> {
     for (let chunk = 0; chunk < chunksOfSeries; chunk++) {
       const minUs = chunk * chunkReadingsMax * periodUs;
       const maxUs = minUs + (chunkReadingsMax - 1) * periodUs;
-      const name = { series, minUs, maxUs, count: chunkReadingsMax, checkpoint: 1, part: 0 };
+      const name: ChunkName = { kind: "chunk", series, minUs, maxUs, count: chunkReadingsMax, checkpoint: 1, part: 0 };
       const key = chunkKey(name);
       ledger.add(key, chunkReadingsMax);
       operations.push({ type: "put", key, value }, { type: "put", key: chunkIndexKey(name), value: chunkIndexValue(value.length) });

@@ -103,6 +103,7 @@ export const StatusSchema = Type.Object({
   retention: Type.Optional(
     Type.Object({
       raw: HorizonSchema,
+      rollup: Type.Optional(HorizonSchema),
       chunksDropped: count("Chunks that this gateway dropped since its start"),
       unprocessedWindows: count("Windows of jobs with sinks whose readings were given up before they were committed"),
       heldBackBy: Type.Optional(text("The window of a job that keeps readings beyond their time")),

@@ -95,9 +95,11 @@ function retentionInDigest(retention: RetentionSettings): { readonly retention?:
   return stableDigest(retention) === stableDigest(buildRetention({})) ? {} : { retention };
 }
 
-function buildRetention({ raw, minFreeDisk }: NonNullable<SiteFile["retention"]>): RetentionSettings {
+function buildRetention({ raw, rollup, minFreeDisk }: NonNullable<SiteFile["retention"]>): RetentionSettings {
   return {
     rawMs: raw === undefined ? undefined : defined(parseDuration(raw), "a checked duration"),
+    // Left out where it is not said: a version that did not know it has the same digest for the same file.
+    ...(rollup === undefined ? {} : { rollupMs: defined(parseDuration(rollup), "a checked duration") }),
     minFreeDisk: minFreeDisk === undefined ? defaultFreeSpace : defined(parseFreeSpace(minFreeDisk), "a checked amount of space"),
   };
 }

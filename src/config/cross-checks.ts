@@ -37,7 +37,7 @@ export function findWarnings(draft: SiteDraft, settings: SiteSettings, warnings:
     );
   }
   warnOfWitnesses(site, settings, warnings);
-  warnOfLongWindows(draft, settings, warnings);
+  warnOfRetention(draft, settings, warnings);
   const labels = new Set(settings.inventory.flatMap((entry) => Object.keys(entry.labels)));
   for (const job of draft.jobs) {
     for (const [index, key] of (job.draft.groupBy ?? []).entries()) {
@@ -70,10 +70,19 @@ function awayMax(gateways: number): number {
   return voters - majorityOf(voters);
 }
 
-/** Readings stay until the windows of jobs with sinks are committed: a longer window makes the retention longer. */
-function warnOfLongWindows(draft: SiteDraft, settings: SiteSettings, warnings: ProblemList): void {
-  const { rawMs } = settings.retention;
+/**
+ * Readings stay until the windows of jobs with sinks are committed: a longer window makes the retention longer. Rollups that are to
+ * go before their readings would never be read.
+ */
+function warnOfRetention(draft: SiteDraft, settings: SiteSettings, warnings: ProblemList): void {
+  const { rawMs, rollupMs } = settings.retention;
   if (rawMs === undefined) return;
+  if (rollupMs !== undefined && rollupMs <= rawMs)
+    warnings.add(
+      draft.site.places.value("retention", "rollup"),
+      `rollups are kept for ${formatDuration(rollupMs)}, the readings that they are made of for ${formatDuration(rawMs)}: they go with them`,
+      'more than "retention.raw"',
+    );
   for (const job of draft.jobs) {
     const windowMs = parseDuration(job.draft.window ?? "") ?? 0;
     if (windowMs > rawMs && (job.draft.sinks ?? []).length > 0)

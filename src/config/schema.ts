@@ -141,7 +141,7 @@ export const siteSchema = Type.Object(
       Type.Object(
         {
           raw: Type.Optional(text("duration", "a duration such as 90d")),
-          rollup: later(),
+          rollup: Type.Optional(text("duration", "a duration such as 2y")),
           minFreeDisk: Type.Optional(text("freeSpace", "a share of the disk such as 10%, or bytes such as 2GiB")),
         },
         closed,

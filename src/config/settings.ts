@@ -67,6 +67,8 @@ export interface RetentionSettings {
   /** `undefined`: for ever, as far as the disk allows. */
   readonly rawMs: number | undefined;
   /** Below it the oldest raw readings go. */
+  /** How long their rollups by the hour are kept; `undefined`: as long as the readings. */
+  readonly rollupMs?: number;
   readonly minFreeDisk: FreeSpace;
 }
 

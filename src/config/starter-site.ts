@@ -42,7 +42,7 @@ gateways:
 # replication: { factor: 3, write: quorum, read: quorum }    # the defaults
 
 # Without ages everything is kept, and the oldest readings go where less than minFreeDisk is free.
-# retention: { raw: 90d, minFreeDisk: 10% }
+# retention: { raw: 90d, rollup: 2y, minFreeDisk: 10% }
 
 # Beyond loopback, devices need a password: here, or one each in devices/inventory.yaml (the device id is the user name).
 # mqtt:

@@ -20,25 +20,24 @@ export class SpaceWatch {
   readonly #options: SpaceWatchOptions;
   #space: Space | undefined;
   #full = false;
-  #asking = false;
+  #asking: Promise<void> | undefined;
 
   constructor(options: SpaceWatchOptions) {
     this.#options = options;
   }
 
   /** Asks the disk, one question at a time: while a disk does not answer, what it said last holds. */
-  look(): void {
-    if (this.#asking) return;
-    this.#asking = true;
-    this.#options.space.space().then(
+  look(): Promise<void> {
+    this.#asking ??= this.#options.space.space().then(
       (space) => {
-        this.#asking = false;
+        this.#asking = undefined;
         this.#judge(space);
       },
       () => {
-        this.#asking = false;
+        this.#asking = undefined;
       },
     );
+    return this.#asking;
   }
 
   /** Whether readings may be written. */

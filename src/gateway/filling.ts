@@ -44,6 +44,11 @@ export interface FillingOptions {
   readonly roundVersion: () => RoundVersion;
   /** Raw readings of the partition below this instant are given up: they are not fetched. */
   readonly rawHorizonUs: (partition: number) => number;
+  /** Gets what an owner has of readings that were given up, and may be repeated. */
+  readonly fetchRolled: (
+    owner: GatewayId,
+    asked: { readonly epoch: number; readonly partitions: readonly number[] },
+  ) => Promise<Result<void>>;
   /** A durable round's readings join the heads. */
   readonly store: (columns: ReadingColumns, sequence: number) => void;
   /** Resolves once the command is applied here, so that `ring` tells of it, or with a failure. */
@@ -136,6 +141,8 @@ export class Filling {
     for (const owner of batch.from) {
       const fetched = await this.#fetchAll(owner, batch);
       if (!fetched.ok) return fetched;
+      const rolled = await this.#options.fetchRolled(owner, batch);
+      if (!rolled.ok) return rolled;
     }
     const { epoch, partitions } = batch;
     return this.#options.propose({ gateway: this.#context.self, incarnation: this.#context.incarnation, epoch, partitions });

@@ -71,8 +71,12 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("disk_takes_readings", "0 while the disk is too full for readings", serving.spaceWatch.mayTake() ? 1 : 0);
   const retention = serving.retention.view();
   const help = "Epoch seconds before which readings are given up: lowest in every partition, highest in some";
-  add("retention_horizon_seconds", help, retention.raw.lowestMs / 1_000, { level: "raw", bound: "lowest" });
-  add("retention_horizon_seconds", help, retention.raw.highestMs / 1_000, { level: "raw", bound: "highest" });
+  for (const level of ["raw", "rollup"] as const) {
+    const view = retention[level];
+    if (view === undefined) continue;
+    add("retention_horizon_seconds", help, view.lowestMs / 1_000, { level, bound: "lowest" });
+    add("retention_horizon_seconds", help, view.highestMs / 1_000, { level, bound: "highest" });
+  }
   add("retention_chunks_dropped_total", "Chunks that this gateway dropped below the horizons", retention.chunksDropped);
   add(
     "retention_held_back",
@@ -87,6 +91,7 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   const store = serving.seriesStore.stats();
   add("series", "Series kept here", store.series);
   add("chunks", "Chunks in the store", store.chunks);
+  add("rollup_blocks", "Blocks of rollups by the hour that stand for readings that were given up", store.blocks);
   add("head_readings", "Readings in memory that no chunk holds yet", store.headReadings);
   add("checkpoints_total", "Checkpoints since the data folder was made", store.checkpoints);
   add("conflicts_total", "Different values at one identity, found at checkpoints and compactions", store.conflicts);

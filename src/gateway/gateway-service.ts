@@ -574,6 +574,7 @@ function expectCode(expect: KvExpectation): number {
 
 const noRetention: RetentionView = {
   raw: { lowestMs: 0, highestMs: 0 },
+  rollup: undefined,
   chunksDropped: 0,
   unprocessedWindows: 0,
   heldBackBy: undefined,

@@ -20,6 +20,7 @@ export type RequestType =
   | "snapshot"
   | "read-index"
   | "page"
+  | "rolled-page"
   | "aggregate"
   | "latest"
   | "keep-rows"

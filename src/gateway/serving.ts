@@ -50,6 +50,7 @@ import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
 import { Retention } from "./retention/retention.ts";
 import { RingGate } from "./ring-gate.ts";
+import { RolledPages } from "./rolled-pages.ts";
 import { Rollups } from "./series/rollups.ts";
 import { SeriesReader } from "./series/series-reader.ts";
 import type { SeriesStore } from "./series/series-store.ts";
@@ -110,6 +111,7 @@ export class Serving {
   readonly filling: Filling;
   readonly registrar: Registrar;
   readonly localReader: LocalReader;
+  readonly rolledPages: RolledPages;
   readonly queries: Queries;
   readonly attempts: AttemptKeeper;
   readonly results: Results;
@@ -136,7 +138,8 @@ export class Serving {
     this.bootstrap = bootstrap;
     this.seriesStore = options.seriesStore;
     const rawHorizonUs = (at: number) => this.state.horizonUs("raw", at);
-    this.seriesStore.retain(rawHorizonUs);
+    const rollupHorizonUs = (at: number) => this.state.horizonUs("rollup", at);
+    this.seriesStore.retain(rawHorizonUs, rollupHorizonUs);
     this.readingsLog = options.readingsLog;
     this.raftLog = options.raftLog;
     this.logWatch = new LogWatch({
@@ -219,6 +222,7 @@ export class Serving {
       rawHorizonUs,
       roundNumber: () => this.replication.roundNumber(),
       roundVersion: () => this.#roundVersion(),
+      fetchRolled: (owner, asked) => this.rolledPages.fetchAll(owner, asked),
       store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
       propose: (filled) => this.#ownerFilled(filled),
     });
@@ -238,21 +242,34 @@ export class Serving {
     });
     this.replication.attach(this.ingest);
     const currentRing = () => this.replication.ring();
+    const rollups = new Rollups({
+      store: options.store,
+      damaged: (where, why) =>
+        context.diagnostics.warn("rollup-damaged", { where, why, next: "readings are read in its place, if there are any" }),
+    });
+    const reader = new SeriesReader(this.seriesStore);
     this.localReader = new LocalReader({
       self: context.self,
       index: this.seriesStore.index,
-      reader: new SeriesReader(this.seriesStore),
+      reader,
       calendar: this.calendar,
       ring: currentRing,
       labelsOf,
       clock,
-      rollups: context.tuning.rollups
-        ? new Rollups({
-            store: options.store,
-            damaged: (where, why) => context.diagnostics.warn("rollup-damaged", { where, why, next: "the readings themselves are read" }),
-          })
-        : undefined,
+      rollups: context.tuning.rollups ? rollups : undefined,
+      blocks: rollups,
       rawHorizonUs,
+      rollupHorizonUs,
+    });
+    this.rolledPages = new RolledPages({
+      index: this.seriesStore.index,
+      reader,
+      blocks: rollups,
+      requests,
+      hash64: ports.hash64,
+      horizonUs: (series) => this.seriesStore.horizonOf(series),
+      checked: (request) => this.localReader.checked(request),
+      adopt: (series, parts) => this.seriesStore.adoptBlocks(series, parts),
     });
     const fanOut = new FanOut({
       self: context.self,
@@ -331,16 +348,16 @@ export class Serving {
       consensus: this.consensus,
       state: this.state,
       store: {
-        dropBefore: async (chunksMax) => {
-          const dropped = await this.seriesStore.dropBefore(chunksMax);
+        dropBefore: async (chunksMax, lagUs) => {
+          const dropped = await this.seriesStore.dropBefore(chunksMax, lagUs);
           if (!dropped.ok) throw new Error(dropped.message);
           return dropped.value.chunks;
         },
         giveBack: () => this.seriesStore.giveBack(),
       },
       stock: {
-        oldestUs: () => this.seriesStore.oldestUs(),
-        bytesBefore: (us) => this.seriesStore.bytesBefore(us),
+        raw: { oldestUs: () => this.seriesStore.oldestUs(), bytesBefore: (us) => this.seriesStore.bytesBefore(us) },
+        rollup: { oldestUs: () => this.seriesStore.oldestBlockUs(), bytesBefore: (us) => this.seriesStore.blockBytesBefore(us) },
       },
       storeBytes: () => this.#storeBytes,
       space: this.spaceWatch,
@@ -365,7 +382,7 @@ export class Serving {
     serving.membership.start();
     serving.jobs.start();
     serving.retention.start();
-    serving.spaceWatch.look();
+    void serving.spaceWatch.look();
     serving.#maintain();
     void serving.#registerStart();
     return success(serving);
@@ -486,7 +503,7 @@ export class Serving {
     this.#options.context.clock.schedule(maintainMs, () => {
       this.#options.context.inbox.post(() => this.seriesStore.maintain());
       this.logWatch.look();
-      this.spaceWatch.look();
+      void this.spaceWatch.look();
       this.#measureStore();
       this.#maintain();
     });

@@ -71,6 +71,11 @@ const varintRangeMax = 2 ** 50;
 const minuteParts: readonly AggregateFunction[] = [{ kind: "sum" }, { kind: "min" }, { kind: "first" }];
 const hourParts: readonly AggregateFunction[] = [...minuteParts, { kind: "quantile", q: 0.5 }];
 
+/** A row holds what a state of these functions holds. */
+export function partsOfLevel(level: RollupLevel): readonly AggregateFunction[] {
+  return level === RollupLevel.Hour ? hourParts : minuteParts;
+}
+
 export function windowUsOf(level: RollupLevel): number {
   return level === RollupLevel.Minute ? 60_000_000 : 3_600_000_000;
 }
@@ -89,9 +94,8 @@ export function buildRollup(series: SeriesHash, level: RollupLevel, run: SeriesR
     const window = Math.floor((run.times[from] as number) / windowUs);
     ends.push(lowerBound(run, (window + 1) * windowUs));
   }
-  const isHour = level === RollupLevel.Hour;
-  const functions = isHour ? hourParts : minuteParts;
-  const rows = new AggregateRows(ends.length, { sketches: isHour });
+  const functions = partsOfLevel(level);
+  const rows = new AggregateRows(ends.length, { sketches: level === RollupLevel.Hour });
   const digests = new Uint32Array(ends.length * 2);
   const profile = profileOf(run);
   let from = 0;

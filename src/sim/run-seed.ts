@@ -3,7 +3,7 @@
  * that loses frames; then the faults end, and everything that was promised is looked up.
  */
 
-import type { ResultRow } from "../gateway/service.ts";
+import type { GatewayService, ResultRow } from "../gateway/service.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
 import { deviceId, partitionOf } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
@@ -240,6 +240,26 @@ class SeedRun {
     } while (cursor !== undefined);
     const horizons = { before: givenUpBefore, after: horizonsOf(gateway) };
     for (const device of this.devices) this.#compareDevice(gateway, device, found.get(device.id) ?? new Map(), horizons);
+    for (const device of this.devices) await this.#checkCount(service, gateway, device);
+  }
+
+  /**
+   * By the hour each reading counts once at most, whether it is still there or its rollup is, and what is kept counts. Owners make
+   * rollups of what they have: of what is given up one of them may have less.
+   */
+  async #checkCount(service: GatewayService, gateway: SimulatedGateway, device: SimulatedDevice): Promise<void> {
+    const query = { metric: "value", device: device.id, fromMs: undefined, toMs: undefined, consistency: undefined, limit: 500 };
+    const answer = await this.#site.answer(
+      service.readings({ ...query, everyMs: 3_600_000, aggregate: { kind: "count" }, cursor: undefined }),
+    );
+    if (!answer.ok) throw new SafetyViolation(`${gateway.id} cannot count: ${answer.message}`);
+    const counted = answer.value.series.flatMap(({ points }) => points).reduce((sum, [, count]) => sum + Number(count), 0);
+    const horizonUs = horizonsOf(gateway)[partitionOf(deviceId(device.id), this.#site.hash64)] ?? 0;
+    const kept = new Set(device.acknowledged.filter(({ ms }) => ms * 1_000 >= horizonUs).map(({ ms }) => ms)).size;
+    if (counted < kept || counted > device.published.size)
+      throw new SafetyViolation(
+        `${gateway.id} counts ${counted} readings of ${device.id}: ${kept} were acknowledged and are kept, ${device.published.size} were published`,
+      );
   }
 
   /** What lay below the horizon when the question was put is not in the answer; what is not below it afterwards must be. */

@@ -58,7 +58,7 @@ function drawSite(random: Random): Omit<Tunables, "retention"> {
   };
 }
 
-const retentions = [undefined, undefined, undefined, "{ raw: 20s }", "{ raw: 2m }"];
+const retentions = [undefined, undefined, undefined, "{ raw: 20s }", "{ raw: 20s, rollup: 1d }"];
 
 function drawRetention(random: Random): Partial<GatewayTuning> & Pick<Tunables, "retention"> {
   const retention = random.pick(retentions);

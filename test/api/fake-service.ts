@@ -287,6 +287,7 @@ export const fakeStatus: GatewayStatus = {
   disk: { state: "ok", freeBytes: 5 << 20, totalBytes: 9 << 20, keepFreeBytes: 1 << 20 },
   retention: {
     raw: { lowestMs: 0, highestMs: 3_600_000 },
+    rollup: undefined,
     chunksDropped: 0,
     unprocessedWindows: 0,
     heldBackBy: undefined,

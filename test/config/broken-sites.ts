@@ -151,16 +151,16 @@ export const brokenSites: readonly BrokenSite[] = [
     problems: [
       'site.yaml:3:19: "raw" is 90, expected a duration such as 90d (in quotes)',
       'site.yaml:3:36: "minFreeDisk" is "95%", expected a share of the disk from 0% to 90%, or bytes such as 500MiB or 2GiB',
-      'site.yaml:3:41: unknown key "keep", expected one of raw, minFreeDisk',
+      'site.yaml:3:41: unknown key "keep", expected one of raw, rollup, minFreeDisk',
     ],
   },
   {
     name: "rollups with a time of their own",
-    files: more("retention: { raw: 1d12h, rollup: 2y, minFreeDisk: 2 gb }\n"),
+    files: more("retention: { raw: 1d12h, rollup: 2 years, minFreeDisk: 2 gb }\n"),
     problems: [
       'site.yaml:3:19: "raw" is "1d12h", expected a duration such as 30s, 5m, 1h or 7d',
-      'site.yaml:3:26: "rollup" is not supported yet, remove it',
-      'site.yaml:3:51: "minFreeDisk" is "2 gb", did you mean "2GiB"?',
+      'site.yaml:3:34: "rollup" is "2 years", expected a duration such as 30s, 5m, 1h or 7d',
+      'site.yaml:3:56: "minFreeDisk" is "2 gb", did you mean "2GiB"?',
     ],
   },
   {

@@ -296,6 +296,18 @@ good("warnings: a witness that lets no more gateways be away", () => {
   assert.is(warningsOf(6, 1).length, 1);
 });
 
+good("warnings: rollups that are to go before their readings", () => {
+  const warningsOf = (retention: string) => {
+    const result = load({ "site.yaml": `site: s\ngateways: { a: { host: 127.0.0.1 } }\nretention: ${retention}\n` });
+    return result.ok ? result.warnings.map(({ line, column, what }) => `${line}:${column}: ${what}`) : ["broken"];
+  };
+  assert.equal(warningsOf("{ raw: 90d, rollup: 2y, minFreeDisk: 10% }"), []);
+  assert.equal(warningsOf("{ rollup: 2y }"), []);
+  assert.equal(warningsOf("{ raw: 90d, rollup: 30d }"), [
+    "3:32: rollups are kept for 30d, the readings that they are made of for 90d: they go with them",
+  ]);
+});
+
 good("warnings: nobody can connect, and a label that no device has", () => {
   const result = load({
     "site.yaml": `site: s\nsecret: ${secret}\ngateways: { a: { host: 10.0.0.1 } }\njobs: ./jobs\n`,

@@ -21,7 +21,7 @@ function watched() {
   });
   const look = async (next: () => Promise<number | undefined>): Promise<boolean> => {
     answer = next;
-    watch.look();
+    void watch.look();
     for (let turn = 0; turn < 5; turn++) await Promise.resolve();
     return watch.mayTake();
   };

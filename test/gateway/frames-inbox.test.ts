@@ -77,6 +77,7 @@ test("a task that throws ends the inbox: what waits is not run, and the gateway 
 });
 
 const chunk = fc.record({
+  kind: fc.constant("chunk" as const),
   series: fc.nat(0xffffffff),
   minUs: fc.nat(Number.MAX_SAFE_INTEGER),
   maxUs: fc.nat(Number.MAX_SAFE_INTEGER),
@@ -98,10 +99,10 @@ test("a chunk's key says what it was made from, and sorts by series, then time",
   for (const strange of [
     new Uint8Array(0),
     seriesKey(1),
-    chunkKey({ series: 1, minUs: 0, maxUs: 0, count: 0, checkpoint: 0, part: 0 }).subarray(1),
+    chunkKey({ kind: "chunk", series: 1, minUs: 0, maxUs: 0, count: 0, checkpoint: 0, part: 0 }).subarray(1),
   ])
     assert.is(parseChunkKey(strange), undefined);
-  assert.is(parseQuarantineKey(chunkKey({ series: 1, minUs: 0, maxUs: 0, count: 0, checkpoint: 0, part: 0 })), undefined);
+  assert.is(parseQuarantineKey(chunkKey({ kind: "chunk", series: 1, minUs: 0, maxUs: 0, count: 0, checkpoint: 0, part: 0 })), undefined);
   assert.is(parseSeriesKey(seriesKey(0xfffffffe)), 0xfffffffe);
   assert.is(parseSeriesKey(new Uint8Array(5)), undefined);
 });

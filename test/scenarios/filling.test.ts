@@ -78,6 +78,7 @@ function fillingOf(site: SimulatedSite, commands: OwnerFilled[], changes: Partia
     ring: () => serving.replication.ring(),
     mayTake: () => true,
     rawHorizonUs: () => 0,
+    fetchRolled: (owner, asked) => serving.rolledPages.fetchAll(owner, asked),
     roundNumber: () => serving.replication.roundNumber(),
     roundVersion: () => 2,
     store: (columns, sequence) => serving.seriesStore.apply(columns, sequence),

@@ -67,6 +67,56 @@ test("what is older than its time goes: no answer has it, no disk keeps it, and 
   assert.equal(await valuesAt(site, near), [100]);
 });
 
+/** Readings of d1 by the hour, as this gateway counts them. */
+async function counted(site: SimulatedSite, gateway: SimulatedGateway, consistency: "one" | "quorum" = "quorum"): Promise<number> {
+  const answer = await site.answer(
+    serviceOf(gateway).readings({
+      metric: "value",
+      device: "d1",
+      fromMs: undefined,
+      toMs: undefined,
+      consistency,
+      everyMs: hourMs,
+      aggregate: { kind: "count" },
+      limit: 10_000,
+      cursor: undefined,
+    }),
+  );
+  if (!answer.ok) throw new Error(`${gateway.id}: ${answer.message}`);
+  return answer.value.series.flatMap(({ points }) => points).reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+test("rollups outlive their readings, on a gateway that comes with an empty disk too", async () => {
+  const site = await foundedSite(5, 3, { retention: "{ raw: 1m, rollup: 1d }", tuning });
+  const near = site.gateway("gw-a");
+  await publish(site, near, site.wallMs(), numbers(1, 30));
+  await site.runFor(5_000);
+  await publish(site, near, site.wallMs(), numbers(31, 30));
+  const blocksAt = (gateway: SimulatedGateway) => servingOf(gateway).seriesStore.stats().blocks;
+  await site.until(() => site.gateways.every((gateway) => blocksAt(gateway) > 0 && servingOf(gateway).seriesStore.stats().readings === 0), {
+    withinMs: 150_000,
+    what: "readings have become rollups",
+  });
+  await publish(site, near, site.wallMs(), [100]);
+  for (const gateway of site.gateways) {
+    assert.equal(await valuesAt(site, gateway), [100]);
+    assert.is(await counted(site, gateway), 61);
+    assert.ok(serviceOf(gateway).status().retention.rollup !== undefined);
+  }
+  const lost = site.gateway("gw-c");
+  lost.crash({ power: true });
+  lost.disk.wipe();
+  const replaced = await site.answer(serviceOf(near).replaceGateway("gw-c", { force: false }));
+  assert.ok(replaced.ok, replaced.ok ? "" : replaced.message);
+  lost.start();
+  const isFilled = () => lost.running()?.gateway.serving() !== undefined && servingOf(near).state.ring()?.filling.size === 0;
+  await site.until(isFilled, { withinMs: 60_000, what: "gw-c has its readings again" });
+  assert.ok(blocksAt(lost) > 0);
+  site.gateway("gw-b").crash({ power: true });
+  assert.is(await counted(site, lost, "one"), 61);
+  assert.is(await counted(site, lost), 61);
+});
+
 test("a wrong clock deletes nothing: the leader's, then two that do not agree either", async () => {
   const site = await foundedSite(2, 3, { retention: "{ raw: 1h }", tuning });
   const leader = site.leader() as SimulatedGateway;

@@ -74,9 +74,10 @@ function diskLines({ disk, retention }: Status): (readonly [string, string])[] {
     lines.push(["disk", `${plain(disk.state)}${free}${kept}`]);
   }
   if (retention !== undefined) {
-    const { raw, unprocessedWindows } = retention;
+    const { raw, rollup, unprocessedWindows } = retention;
     const lost = unprocessedWindows === 0 ? "" : `; ${unprocessedWindows} windows of jobs went before they were committed`;
-    lines.push(["kept", `readings ${keptSince(raw)}${lost}`]);
+    const rollups = rollup === undefined ? "" : `, their rollups by the hour ${keptSince(rollup)}`;
+    lines.push(["kept", `readings ${keptSince(raw)}${rollups}${lost}`]);
   }
   return lines;
 }

@@ -22,6 +22,7 @@ import type { Series, SeriesIndex } from "../series/series-index.ts";
 import type { SeriesReader } from "../series/series-reader.ts";
 import { type Group, GroupTable } from "./group-table.ts";
 import { LoopTurns } from "./loop-turns.ts";
+import { addRolled, hasWholeHours, hoursOf } from "./rolled-answer.ts";
 import { answerFromRollups, levelsFor } from "./rollup-answer.ts";
 import { WindowCursor, type WindowPlan } from "./window-cursor.ts";
 import type {
@@ -47,12 +48,23 @@ export interface LocalReaderOptions {
   readonly clock: Clock;
   /** `undefined`: every question is answered from the readings themselves. */
   readonly rollups: Rollups | undefined;
+  /** What is left of readings that were given up. */
+  readonly blocks: Rollups;
+  /** Rollups of the partition below this instant (µs) are given up too. */
+  readonly rollupHorizonUs: (partition: number) => number;
 }
 
 /** What a partition has given to the question so far. */
 interface Partial {
   readonly table: GroupTable;
   digest: Digest;
+  rolled: RolledTable | undefined;
+}
+
+/** What a `RolledPartial` says, not encoded. */
+export interface RolledTable {
+  readonly table: GroupTable;
+  count: number;
 }
 
 /** What a `PartitionPartial` says, not encoded. */
@@ -61,6 +73,7 @@ export interface PartitionTable {
   readonly digest: string;
   readonly count: number;
   readonly table: GroupTable;
+  readonly rolled: RolledTable | undefined;
 }
 
 export interface OwnReply {
@@ -86,7 +99,7 @@ export class LocalReader {
 
   /** The first readings behind `after`, in the order (device, metric, time): up to `limit`, fewer where they are long texts. */
   async page(request: PageRequest): Promise<Result<Page>> {
-    const asked = this.#checked(request);
+    const asked = this.checked(request);
     if (!asked.ok) return asked;
     const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
     const horizons = horizonRanges(request.partitions, this.#options.rawHorizonUs);
@@ -120,14 +133,16 @@ export class LocalReader {
     const turns = new LoopTurns(this.#options.clock);
     const partitions: PartitionPartial[] = [];
     let bytes = 0;
-    for (const { partition: at, digest, count, table } of own.value.partitions) {
+    for (const { partition: at, digest, count, table, rolled } of own.value.partitions) {
       const groups = request.packed === true ? [] : table.encode();
       const packed = request.packed === true ? { packed: table.encodePacked() } : {};
       bytes += packed.packed?.length ?? 0;
       for (const group of groups) bytes += group.state.length + 48;
+      const below = rolled === undefined ? {} : { rolled: { count: rolled.count, packed: rolled.table.encodePacked() } };
+      bytes += below.rolled?.packed.length ?? 0;
       if (bytes > replyBytesMax) return failure("too-large", tooManyRows);
-      partitions.push({ partition: at, digest, count, groups, ...packed });
-      turns.worked({ rows: table.size });
+      partitions.push({ partition: at, digest, count, groups, ...packed, ...below });
+      turns.worked({ rows: table.size + (rolled?.table.size ?? 0) });
       if (turns.isDue()) await turns.end();
     }
     return success({ partitions });
@@ -135,7 +150,7 @@ export class LocalReader {
 
   /** The same for this gateway's own use: the tables themselves, which are the caller's from then on. */
   async aggregateTables(request: AggregateRequest): Promise<Result<OwnReply>> {
-    const asked = this.#checked(request);
+    const asked = this.checked(request);
     if (!asked.ok) return asked;
     if (request.partitions.length > 1 && this.#willExceed(request, asked.value)) return failure("too-large", tooManyRows);
     const byPartition = new Map<Partition, Partial>();
@@ -143,9 +158,10 @@ export class LocalReader {
     const turns = new LoopTurns(this.#options.clock);
     const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
     const streams = this.#isLarge(request);
+    const rolls = request.rolled === true && hasWholeHours(this.#options.calendar, request, highestOf(request.partitions, horizonUs));
     let rows = 0;
     for (const series of this.#selected(request.selector, asked.value, undefined)) {
-      const partial = byPartition.get(series.partition) ?? { table: new GroupTable(request.functions), digest: emptyDigest };
+      const partial = byPartition.get(series.partition) ?? newPartial(request);
       const key = groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device));
       const group = partial.table.group(key);
       const before = group.size;
@@ -161,14 +177,50 @@ export class LocalReader {
       });
       if (!added.ok) return added;
       rows += group.size - before;
+      if (rolls) {
+        const rolled = await this.#addRolled(series, request, { partial, key, cursor, rawUs: horizonUs(series.partition) });
+        if (!rolled.ok) return rolled;
+        rows += rolled.value;
+      }
       if (rows > replyRowsMax) return failure("too-large", tooManyRows);
-      if (partial.digest.count > 0) byPartition.set(series.partition, partial);
+      if (partial.digest.count > 0 || partial.rolled !== undefined) byPartition.set(series.partition, partial);
       if (turns.isDue()) await turns.end();
     }
     const partitions: PartitionTable[] = [];
-    for (const [at, { table, digest }] of byPartition)
-      partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, table });
+    for (const [at, { table, digest, rolled }] of byPartition)
+      partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, table, rolled });
     return success({ partitions });
+  }
+
+  /** Adds what there is of a series below the raw horizon; how many rows that makes. */
+  async #addRolled(
+    series: Series,
+    request: AggregateRequest,
+    into: { readonly partial: Partial; readonly key: readonly string[]; readonly cursor: WindowCursor; readonly rawUs: number },
+  ): Promise<Result<number>> {
+    const { partial, key, cursor, rawUs } = into;
+    const hours = hoursOf(request, { rawUs, rollupUs: this.#options.rollupHorizonUs(series.partition) });
+    if (hours === undefined) return success(0);
+    const rolled = partial.rolled ?? { table: new GroupTable(request.functions), count: 0 };
+    const group = rolled.table.group(key);
+    const before = group.size;
+    const { blocks, reader } = this.#options;
+    const added = await addRolled({
+      series,
+      hours,
+      cursor,
+      group,
+      blocks,
+      reader,
+      addRun: (run, stats) => {
+        addRun(group, cursor, run, stats);
+        return group.size - before <= replyRowsMax;
+      },
+    });
+    if (!added.ok) return added;
+    rolled.count += added.value;
+    if (rolled.count > 0) partial.rolled = rolled;
+    return success(group.size - before);
   }
 
   /**
@@ -299,7 +351,8 @@ export class LocalReader {
     return success(found);
   }
 
-  #checked(request: { readonly epoch: number; readonly partitions: readonly number[] }): Result<ReadonlySet<Partition>> {
+  /** Whether this gateway can answer for these partitions under this epoch. */
+  checked(request: { readonly epoch: number; readonly partitions: readonly number[] }): Result<ReadonlySet<Partition>> {
     const { table } = this.#options.ring();
     // Of the two the one that is behind hears of the change within a moment: the asker asks again.
     if (request.epoch !== table.epoch)
@@ -334,6 +387,16 @@ export class LocalReader {
       }
     }
   }
+}
+
+function newPartial({ functions }: AggregateRequest): Partial {
+  return { table: new GroupTable(functions), digest: emptyDigest, rolled: undefined };
+}
+
+function highestOf(partitions: readonly number[], horizonUs: (partition: number) => number): number {
+  let highest = Number.NEGATIVE_INFINITY;
+  for (const at of partitions) highest = Math.max(highest, horizonUs(at));
+  return highest;
 }
 
 function addRun(group: Group, cursor: WindowCursor, run: SeriesRun, stats: ChunkStats | undefined): void {

@@ -11,13 +11,14 @@ import { failure, type Result, success } from "../../lib/errors.ts";
 import { isLiteralGlob } from "../../lib/glob.ts";
 import { type DeviceId, deviceId, type GatewayId, type Hash64, type Partition, partitionOf } from "../../lib/ids.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { emptyDigest } from "../../series/digest.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRange, sliceRows } from "../../series/run.ts";
 import type { Requests } from "../requests.ts";
 import { horizonRanges, withRanges } from "../retention/horizons.ts";
 import type { Asked, FanOut, FanOutAnswers } from "./fan-out.ts";
 import { type GroupRow, GroupTable } from "./group-table.ts";
-import { groupKeyOf, type LocalReader, type PartitionTable } from "./local-reader.ts";
+import { formatDigest, groupKeyOf, type LocalReader, type PartitionTable, type RolledTable } from "./local-reader.ts";
 import { LoopTurns } from "./loop-turns.ts";
 import {
   type AggregateReply,
@@ -28,6 +29,7 @@ import {
   type PageSeries,
   type PartitionPartial,
   packPage,
+  type RolledPartial,
   type SeriesSelector,
   unpackPage,
 } from "./wire.ts";
@@ -123,11 +125,14 @@ export class Queries {
     }));
     // Of the others nobody has any reading.
     const found = new Set<number>(answers.answers.flatMap(({ reply }) => reply.partitions.map((partial) => partial.partition)));
+    const emptyText = formatDigest(emptyDigest);
     for (const at of this.#partitions(query.selector)) {
       if (!found.has(at)) continue;
       const partials = answersWithIndex.filter(({ answer }) => answer.partitions.has(at)).map(({ byPartition }) => byPartition.get(at));
       const first = partials[0];
-      if (partials.some((partial) => partial?.digest !== first?.digest)) {
+      const rolled = mergeRolled(table, partials);
+      if (!rolled.ok) return rolled;
+      if (partials.some((partial) => (partial?.digest ?? emptyText) !== (first?.digest ?? emptyText))) {
         unequal.push(at);
       } else if (first !== undefined) {
         // They all say the same: what is not encoded costs least.
@@ -204,7 +209,9 @@ export class Queries {
 
   async #askAggregateOnce(gateway: GatewayId, asked: Asked, plan: AggregatePlan): Promise<Result<AnyReply>> {
     const horizons = horizonRanges(asked.partitions, this.#options.rawHorizonUs);
-    const request: AggregateRequest = { ...plan, ...asked, packed: true, horizons };
+    // Most questions are about what is kept.
+    const isBelow = horizons?.some(([, , horizonUs]) => plan.fromUs < horizonUs) === true;
+    const request: AggregateRequest = { ...plan, ...asked, packed: true, horizons, ...(isBelow ? { rolled: true } : {}) };
     if (gateway === this.#options.self) return this.#options.local.aggregateTables(request);
     const reply = await this.#options.requests.call(gateway, "aggregate", request, { timeoutMs: aggregateTimeoutMs, channel: "job" });
     if (!reply.ok) return reply;
@@ -220,6 +227,24 @@ function mergeInto(table: GroupTable, partial: PartitionPartial | PartitionTable
     return success(undefined);
   }
   return partial.packed instanceof Uint8Array ? table.mergePacked(partial.packed) : table.merge(partial.groups);
+}
+
+/** Of the time below the horizon nobody can tell any more who is right: the most readings are it. */
+function mergeRolled(table: GroupTable, partials: readonly (PartitionPartial | PartitionTable | undefined)[]): Result<void> {
+  let most: RolledPartial | RolledTable | undefined;
+  for (const partial of partials) {
+    const rolled = partial?.rolled;
+    if (
+      rolled !== undefined &&
+      ("table" in rolled || rolled.packed instanceof Uint8Array) &&
+      (most === undefined || rolled.count > most.count)
+    )
+      most = rolled;
+  }
+  if (most === undefined) return success(undefined);
+  if ("packed" in most) return table.mergePacked(most.packed);
+  table.absorb(most.table);
+  return success(undefined);
 }
 
 function tooManyRows(): Result<never> {

@@ -65,6 +65,8 @@ export interface AggregateRequest {
   readonly packed?: boolean;
   /** Since level 3: what the asker knows to be given up. */
   readonly horizons?: readonly HorizonRange[] | undefined;
+  /** The asker reads `PartitionPartial.rolled`. A version that does not know this has nothing of the kind. */
+  readonly rolled?: boolean;
 }
 
 /** The partial state of each partition that has any reading, and the additive digest of exactly what went into it. */
@@ -81,6 +83,15 @@ export interface PartitionPartial {
   readonly groups: readonly GroupPartial[];
   /** The groups in one piece (`GroupTable.encodePacked`), for who asked for it. */
   readonly packed?: Uint8Array;
+  /** Of the time below the horizon, as far as the owner has rollups of it. */
+  readonly rolled?: RolledPartial;
+}
+
+/** How much of it is there may differ from owner to owner: whoever asks takes that with the most readings. */
+export interface RolledPartial {
+  readonly count: number;
+  /** As in `PartitionPartial.packed`. */
+  readonly packed: Uint8Array;
 }
 
 export interface GroupPartial {

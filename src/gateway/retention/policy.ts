@@ -44,9 +44,9 @@ export function heldHorizon(horizonUs: number, windows: readonly OpenWindow[], h
   return { horizonUs: Math.max(0, by.fromMs * 1_000, horizonUs - holdMaxMs * 1_000), by };
 }
 
-/** What a gateway's store says of its raw readings, for the space that dropping them gives back. */
-export interface RawStock {
-  /** The oldest reading in chunks; `undefined` where there is none. */
+/** What a gateway's store says of its readings, or of its rollups, for the space that dropping them gives back. */
+export interface Stock {
+  /** The oldest reading in it; `undefined` where there is none. */
   oldestUs(): number | undefined;
   /** About how many bytes of disk a horizon at `us` would give back. */
   bytesBefore(us: number): number;
@@ -58,7 +58,7 @@ const searchSteps = 12;
  * The lowest horizon, as far as a short search finds it, that gives back as many bytes as are missing, and never above
  * `limitUs`; `undefined` where nothing can be given back.
  */
-export function spaceHorizonUs(stock: RawStock, wanted: { readonly missingBytes: number; readonly limitUs: number }): number | undefined {
+export function spaceHorizonUs(stock: Stock, wanted: { readonly missingBytes: number; readonly limitUs: number }): number | undefined {
   const oldestUs = stock.oldestUs();
   const { missingBytes, limitUs } = wanted;
   if (oldestUs === undefined || oldestUs >= limitUs || stock.bytesBefore(limitUs) <= 0) return undefined;

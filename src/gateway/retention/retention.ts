@@ -15,12 +15,12 @@ import { majorityOf } from "../../lib/voters.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { GatewayContext } from "../context.ts";
 import { resumeFactor, type SpaceWatch } from "../disk-space.ts";
-import { ageHorizonUs, type DiskState, heldHorizon, type OpenWindow, type RawStock, SpacePressure, spaceHorizonUs } from "./policy.ts";
+import { ageHorizonUs, type DiskState, heldHorizon, type OpenWindow, SpacePressure, type Stock, spaceHorizonUs } from "./policy.ts";
 
 /** The readings of this gateway, as far as dropping goes. */
 export interface Droppable {
-  /** Drops up to so many chunks below the horizons; how many, `undefined` when it cannot be done now. Throws when the store fails. */
-  dropBefore(chunksMax: number): Promise<number | undefined>;
+  /** Drops up to so many chunks below the horizons, to be rolled up not before they are `lagUs` behind; how many, `undefined` when it cannot be done now. Throws when the store fails. */
+  dropBefore(chunksMax: number, lagUs: number): Promise<number | undefined>;
   /** Lets the disk have the room of what was dropped, a piece at a time. True: there is more. */
   giveBack(): Promise<boolean>;
 }
@@ -38,10 +38,10 @@ export interface RetentionOptions {
   readonly consensus: Pick<Consensus, "propose" | "isLeader">;
   readonly state: SiteState;
   readonly store: Droppable;
-  readonly stock: RawStock;
+  readonly stock: Readonly<Record<RetentionLevel, Stock>>;
   /** Bytes of the store on disk. */
   readonly storeBytes: () => number;
-  readonly space: Pick<SpaceWatch, "space" | "mayTake">;
+  readonly space: Pick<SpaceWatch, "space" | "mayTake" | "look">;
   readonly ownPartitions: () => Iterable<number>;
   readonly windows: OpenWindows;
   /** How many gateways' clocks, the own one included, are no further from it than that, and how many gateways there are. */
@@ -57,6 +57,8 @@ export interface HorizonView {
 
 export interface RetentionView {
   readonly raw: HorizonView;
+  /** `undefined`: rollups go with the readings. */
+  readonly rollup: HorizonView | undefined;
   readonly chunksDropped: number;
   readonly unprocessedWindows: number;
   readonly heldBackBy: string | undefined;
@@ -70,6 +72,9 @@ const stepPauseMs = 100;
 const proposeTimeoutMs = 10_000;
 /** A closed window that is not committed after this share of the time that it may hold a horizon back is late. */
 const lateShare = 1 / 4;
+/** Readings become rollups so much behind their time at most, or so much of their retention: blocks are few then. */
+const rollLagMaxMs = 86_400_000;
+const rollLagShare = 1 / 4;
 /** One step frees at least this share of the store: giving back little costs the disk as many writes as giving back more. */
 const leastShareOfStore = 1 / 20;
 
@@ -121,6 +126,7 @@ export class Retention {
   view(): RetentionView {
     return {
       raw: this.#viewOf("raw"),
+      rollup: this.#context.settings.retention.rollupMs === undefined ? undefined : this.#viewOf("rollup"),
       chunksDropped: this.#chunksDropped,
       unprocessedWindows: this.#options.state.unprocessedWindows(),
       heldBackBy: this.#heldBy === undefined ? undefined : describe(this.#heldBy),
@@ -170,6 +176,8 @@ export class Retention {
 
   async #work(): Promise<void> {
     if (!(await this.#drop())) return;
+    // What was dropped a moment ago is not missing any more.
+    await this.#options.space.look();
     // Judged and decided in one go, by one reading of the clock.
     const commands = this.#due();
     for (const command of commands) {
@@ -191,7 +199,7 @@ export class Retention {
     const before = this.#chunksDropped;
     for (;;) {
       if (this.#stopped || this.#context.inbox.closed()) return false;
-      const dropped = await this.#options.store.dropBefore(chunksPerStep);
+      const dropped = await this.#options.store.dropBefore(chunksPerStep, this.#lagUs());
       if (dropped === 0) {
         const chunks = this.#chunksDropped - before;
         if (chunks > 0)
@@ -202,6 +210,12 @@ export class Retention {
       // Also while a checkpoint is under way.
       await this.#pause();
     }
+  }
+
+  /** A rollup by the hour of a day is one block, of an hour a row: but nobody who keeps readings for a day waits for another. */
+  #lagUs(): number {
+    const { rawMs } = this.#context.settings.retention;
+    return this.#pressure.isLow() ? 0 : Math.min(rollLagMaxMs, (rawMs ?? 0) * rollLagShare) * 1_000;
   }
 
   #pause(): Promise<void> {
@@ -220,14 +234,22 @@ export class Retention {
     const windows = this.#options.windows.oldest(nowMs);
     const commands: RetentionAdvanceCommand[] = [];
     this.#heldBy = undefined;
-    const { rawMs } = this.#context.settings.retention;
+    const { rawMs, rollupMs } = this.#context.settings.retention;
+    if (consensus.isLeader() && rollupMs !== undefined)
+      commands.push(...this.#advance("rollup", ageHorizonUs(nowMs, rollupMs), this.#everywhere));
     if (consensus.isLeader() && rawMs !== undefined) {
       const held = heldHorizon(ageHorizonUs(nowMs, rawMs), windows, this.#holdMaxMs());
       this.#heldBy = held.by;
-      commands.push(...this.#advance("raw", held.horizonUs, this.#everywhere));
+      commands.push(...this.#giveUpRaw(held.horizonUs, this.#everywhere));
     }
     if (low.low) commands.push(...this.#relieve(nowMs, low.missingBytes, windows));
     return commands;
+  }
+
+  /** Rollups that are not kept for longer go first: nothing is made into what would be given up with the next command. */
+  #giveUpRaw(horizonUs: number, partitions: Uint8Array): RetentionAdvanceCommand[] {
+    const isKept = this.#context.settings.retention.rollupMs !== undefined;
+    return [...(isKept ? [] : this.#advance("rollup", horizonUs, partitions)), ...this.#advance("raw", horizonUs, partitions)];
   }
 
   #holdMaxMs(): number {
@@ -246,14 +268,19 @@ export class Retention {
 
   /** The oldest readings go, here and at their other owners. Windows that jobs still need go last. */
   #relieve(nowMs: number, missingBytes: number, windows: readonly OpenWindow[]): RetentionAdvanceCommand[] {
-    const { stock, storeBytes } = this.#options;
+    const { raw, rollup } = this.#options.stock;
     const limitUs = (nowMs - this.#context.tuning.keepNewestMs) * 1_000;
-    const horizonUs = spaceHorizonUs(stock, { missingBytes: Math.max(missingBytes, storeBytes() * leastShareOfStore), limitUs });
-    this.#exhausted = horizonUs === undefined;
+    const wanted = { missingBytes: Math.max(missingBytes, this.#options.storeBytes() * leastShareOfStore), limitUs };
+    const own = partitionSet(this.#options.ownPartitions());
+    const horizonUs = spaceHorizonUs(raw, wanted);
+    // Readings first: what is left of those that are gone takes little.
+    const blocksUs = horizonUs === undefined ? spaceHorizonUs(rollup, wanted) : undefined;
+    this.#exhausted = horizonUs === undefined && blocksUs === undefined;
+    if (blocksUs !== undefined) return this.#advance("rollup", blocksUs, own);
     if (horizonUs === undefined) return [];
     const spared = heldHorizon(horizonUs, windows, Number.POSITIVE_INFINITY);
-    const chosenUs = spared.by === undefined || stock.bytesBefore(spared.horizonUs) <= 0 ? horizonUs : spared.horizonUs;
-    return this.#advance("raw", chosenUs, partitionSet(this.#options.ownPartitions()));
+    const chosenUs = spared.by === undefined || raw.bytesBefore(spared.horizonUs) <= 0 ? horizonUs : spared.horizonUs;
+    return this.#giveUpRaw(chosenUs, own);
   }
 
   #advance(level: RetentionLevel, horizonUs: number, partitions: Uint8Array): RetentionAdvanceCommand[] {

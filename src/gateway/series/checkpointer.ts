@@ -23,7 +23,8 @@ export interface CheckpointerOptions {
   readonly context: GatewayContext;
   readonly index: SeriesIndex;
   readonly ledger: StoreLedger;
-  readonly horizonOf: (series: Series) => number;
+  /** Older readings are worth nothing any more. */
+  readonly keptFromUs: (series: Series) => number;
   /** The gateway stops: what is not sealed yet stays in the log. */
   readonly isStopped: () => boolean;
   /** So many heads were sealed, with so many readings, repeated ones included. */
@@ -96,8 +97,8 @@ export class Checkpointer {
   }
 
   #pieces(series: Series, run: SeriesRun): SeriesRun[] {
-    // What is below the horizon is gone: it is not written any more.
-    const kept = sliceRange(run, this.#options.horizonOf(series), Number.POSITIVE_INFINITY);
+    // What is given up is not written any more.
+    const kept = sliceRange(run, this.#options.keptFromUs(series), Number.POSITIVE_INFINITY);
     if (kept.count === 0) return [];
     const fromUs = kept.times[0] as number;
     const toUs = kept.times[kept.count - 1] as number;

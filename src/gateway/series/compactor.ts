@@ -26,7 +26,8 @@ export interface CompactorOptions {
   readonly ledger: StoreLedger;
   readonly source: ChunkSource;
   readonly pins: ScanPins;
-  readonly horizonOf: (series: Series) => number;
+  /** Older readings are worth nothing any more. */
+  readonly keptFromUs: (series: Series) => number;
   /** Chunks that are no longer to be read by scans which begin now. */
   readonly retire: (refs: readonly ChunkRef[]) => void;
 }
@@ -190,8 +191,8 @@ export class Compactor {
   }
 
   async #encode(series: Series, run: SeriesRun, cutUs: number): Promise<NewChunk[]> {
-    const { ledger, horizonOf, context } = this.#options;
-    const kept = sliceRange(run, horizonOf(series), Number.POSITIVE_INFINITY);
+    const { ledger, keptFromUs, context } = this.#options;
+    const kept = sliceRange(run, keptFromUs(series), Number.POSITIVE_INFINITY);
     const cut = lowerBound(kept, cutUs);
     const checkpoint = ledger.nextNumber();
     const made: NewChunk[] = [];
@@ -214,6 +215,16 @@ export function newChunk(
   const minUs = run.times[0] as number;
   const maxUs = run.times[run.count - 1] as number;
   const value = encodeChunk(series.hash, run);
-  const ref: ChunkRef = { series: series.id, minUs, maxUs, count: run.count, checkpoint, part, bytes: value.length, state: "live" };
+  const ref: ChunkRef = {
+    kind: "chunk",
+    series: series.id,
+    minUs,
+    maxUs,
+    count: run.count,
+    checkpoint,
+    part,
+    bytes: value.length,
+    state: "live",
+  };
   return { series, ref, value, rollups: rollups ? rollupPuts(series.hash, ref, run) : [] };
 }

@@ -23,6 +23,8 @@ export class DroppedRoom {
 
   dropped(series: Series, refs: readonly ChunkRef[]): void {
     for (const ref of refs) {
+      // Blocks are few and small: their room comes back as the engine goes about it.
+      if (ref.kind === "block") continue;
       const key = chunkKey(ref);
       const last = this.#droppedTo.get(series);
       if (last === undefined || compareBytes(key, last) > 0) this.#droppedTo.set(series, key);
@@ -41,7 +43,7 @@ export class DroppedRoom {
     let range: { from: Uint8Array; to: Uint8Array } | undefined;
     let count = 0;
     for (const [series, to] of this.#droppedTo) {
-      const from = chunkKey({ series: series.id, minUs: 0, maxUs: 0, count: 0, checkpoint: 0, part: 0 });
+      const from = chunkKey({ kind: "chunk", series: series.id, minUs: 0, maxUs: 0, count: 0, checkpoint: 0, part: 0 });
       if (range === undefined) range = { from, to };
       else if (compareBytes(from, range.to) > 0) range.to = to;
       else break;

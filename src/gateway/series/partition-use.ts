@@ -49,6 +49,16 @@ export function bytesBefore(all: readonly Series[], us: number, horizonOf: (seri
   return bytes;
 }
 
+/** Bytes of the blocks that end before `us`, those left out that lie below their horizon anyway. */
+export function blockBytesBefore(all: readonly Series[], us: number, horizonOf: (series: Series) => number): number {
+  let bytes = 0;
+  for (const series of all) {
+    const horizonUs = horizonOf(series);
+    for (const ref of series.blocks) if (ref.maxUs < us && ref.maxUs >= horizonUs) bytes += bytesOf(ref);
+  }
+  return bytes;
+}
+
 function bytesOf(ref: ChunkRef): number {
   return chunkKeyBytes * 2 + (ref.bytes || ref.count * readingBytes);
 }

@@ -33,11 +33,14 @@ export function rollupPuts(series: SeriesHash, chunk: ChunkName, run: SeriesRun)
 
 /** A chunk goes from the store: these go along. */
 export function rollupDeletes(chunk: ChunkName): StoreOperation[] {
+  if (chunk.kind === "block") return [];
   return levels.filter((level) => hasRollup(level, chunk)).map((level) => ({ type: "delete", key: rollupKey(level, chunk) }));
 }
 
+/** A block is its own rollup by the hour. */
 function rollupKey(level: RollupLevel, chunk: ChunkName): Uint8Array {
   const key = chunkKey(chunk);
+  if (chunk.kind === "block") return key;
   key[0] = keyLetters[level];
   return key;
 }

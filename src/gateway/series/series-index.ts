@@ -18,6 +18,8 @@ export interface Series {
   sealing: Head | undefined;
   /** Ascending by their first time; what is retired is not among them. */
   chunks: ChunkRef[];
+  /** Ascending and disjoint: the rollups of readings that were given up (`rolled.ts`). */
+  blocks: ChunkRef[];
   /** No chunk ends behind it. */
   lastUs: number;
   /** Counts changes of `chunks`. */
@@ -48,6 +50,12 @@ export function addChunk(series: Series, ref: ChunkRef): void {
 export function removeChunks(series: Series, refs: ReadonlySet<ChunkRef>): void {
   series.chunks = series.chunks.filter((ref) => !refs.has(ref));
   series.changes++;
+}
+
+/** What is older is in a block, or in nothing: readings that come late change nothing about it. */
+export function rolledBeforeUs({ blocks }: Series): number {
+  const last = blocks.at(-1);
+  return last === undefined ? Number.NEGATIVE_INFINITY : last.maxUs + 1;
 }
 
 export class SeriesIndex {
@@ -110,6 +118,7 @@ export class SeriesIndex {
       head: new Head(),
       sealing: undefined,
       chunks: [],
+      blocks: [],
       lastUs: Number.NEGATIVE_INFINITY,
       changes: 0,
       examined: -1,

@@ -37,6 +37,8 @@ export interface ScanOptions {
    * until the visitor returns only.
    */
   readonly streams?: boolean;
+  /** What is below the horizon too, as far as no block stands for it: for rollups of it. */
+  readonly givenUp?: boolean;
 }
 
 /** Chunks whose times overlap, and the stretch of time that is theirs alone. */
@@ -57,9 +59,14 @@ export class SeriesReader {
    * Sorted unique runs of [fromUs, toUs) in ascending order. What is read is the state at the time of the call, whatever is
    * sealed, compacted or dropped meanwhile; what is below the horizon is not read.
    */
-  async scan(series: Series, range: TimeRange, visit: RunVisitor, { streams = false }: ScanOptions = {}): Promise<Result<void>> {
+  async scan(
+    series: Series,
+    range: TimeRange,
+    visit: RunVisitor,
+    { streams = false, givenUp = false }: ScanOptions = {},
+  ): Promise<Result<void>> {
     const { pins, source, clock } = this.#store.reading;
-    const fromUs = Math.max(range.fromUs, this.#store.horizonOf(series));
+    const fromUs = Math.max(range.fromUs, givenUp ? this.#store.keptFromUs(series) : this.#store.horizonOf(series));
     const { toUs } = range;
     const heads = headsOf(series, { fromUs, toUs });
     const refs = series.chunks.filter((ref) => ref.maxUs >= fromUs && ref.minUs < toUs);
@@ -87,6 +94,17 @@ export class SeriesReader {
         });
       }
       return success(undefined);
+    } finally {
+      pins.end(pin);
+    }
+  }
+
+  /** What stands in the store at the time of the call stays there until `work` is done. */
+  async pinned<T>(work: () => Promise<T>): Promise<T> {
+    const { pins } = this.#store.reading;
+    const pin = pins.begin();
+    try {
+      return await work();
     } finally {
       pins.end(pin);
     }

@@ -11,6 +11,7 @@ import type { ReadingColumns } from "../../lib/reading-columns.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Store } from "../../ports/store.ts";
 import type { Head } from "../../series/head.ts";
+import type { Rollup } from "../../series/rollup.ts";
 import type { GatewayContext } from "../context.ts";
 import { type CheckpointRecord, type ReadingsLog, RecordKind } from "../readings-log.ts";
 import { Checkpointer } from "./checkpointer.ts";
@@ -18,12 +19,13 @@ import { ChunkCache } from "./chunk-cache.ts";
 import { ChunkSource } from "./chunk-source.ts";
 import { Compactor } from "./compactor.ts";
 import { DroppedRoom } from "./dropped-room.ts";
-import { Slicer } from "./pacing.ts";
-import { bytesBefore, type PartitionUse, partitionUses } from "./partition-use.ts";
+import { type Dropped, Dropper } from "./dropper.ts";
+import { blockBytesBefore, bytesBefore, type PartitionUse, partitionUses } from "./partition-use.ts";
 import { Quarantine } from "./quarantine.ts";
+import { Roller } from "./rolled.ts";
 import { ScanPins } from "./scan-pins.ts";
 import { Scrubber } from "./scrubber.ts";
-import { removeChunks, type Series, SeriesIndex } from "./series-index.ts";
+import { rolledBeforeUs, type Series, SeriesIndex } from "./series-index.ts";
 import type { ChunkRef } from "./store-keys.ts";
 import { StoreLedger, wayOut } from "./store-ledger.ts";
 import { loadStore } from "./store-loader.ts";
@@ -64,8 +66,11 @@ export class SeriesStore {
   readonly #compactor: Compactor;
   readonly #scrubber: Scrubber;
   /** See `retain`. */
-  #horizonOf: (partition: Partition) => number = () => Number.NEGATIVE_INFINITY;
+  #rawUs: (partition: Partition) => number = () => Number.NEGATIVE_INFINITY;
+  #rollupUs: (partition: Partition) => number = () => Number.NEGATIVE_INFINITY;
   readonly #room: DroppedRoom;
+  readonly #roller: Roller;
+  readonly #dropper: Dropper;
   readonly #turns = new Turns();
   #log: ReadingsLog | undefined;
   #appliedSequence = 0;
@@ -89,7 +94,7 @@ export class SeriesStore {
     const source = new ChunkSource({ store, cache: this.#cache, quarantine: this.quarantine });
     this.reading = { pins, source, clock: context.clock };
     this.#ledger = new StoreLedger({ store, packing: context.packing, pins, quarantine: this.quarantine });
-    const parts = { context, index: this.index, ledger: this.#ledger, horizonOf: (series: Series) => this.horizonOf(series) };
+    const parts = { context, index: this.index, ledger: this.#ledger, keptFromUs: (series: Series) => this.keptFromUs(series) };
     this.#checkpointer = new Checkpointer({
       ...parts,
       isStopped: () => this.#stopped,
@@ -100,6 +105,15 @@ export class SeriesStore {
     });
     this.#compactor = new Compactor({ ...parts, source, pins, retire: (refs) => this.#retire(refs) });
     this.#room = new DroppedRoom(store);
+    this.#roller = new Roller({ context, store, ledger: this.#ledger, source, pins });
+    this.#dropper = new Dropper({
+      ...parts,
+      roller: this.#roller,
+      room: this.#room,
+      horizonsOf: ({ partition }) => ({ rawUs: this.#rawUs(partition), rollupUs: this.#rollupUs(partition) }),
+      retire: (refs) => this.#retire(refs),
+      isStopped: () => this.#stopped,
+    });
     this.#scrubber = new Scrubber({ context, index: this.index, source, pins, chunks: () => this.#ledger.chunks() });
   }
 
@@ -142,11 +156,11 @@ export class SeriesStore {
     const table = columns.seriesTable.map((name) => this.index.obtain(name.device, name.metric));
     const series = table.map(({ head }) => head);
     const empty = series.filter((head) => head.count === 0);
-    const horizons = table.map((each) => this.horizonOf(each));
+    const horizons = table.map((each) => this.keptFromUs(each));
     const { count, times, types, numbers, texts } = columns;
     let taken = 0;
     for (let i = 0; i < count; i++) {
-      // What is below the horizon was given up, whoever brings it again.
+      // What is given up stays given up, whoever brings it again.
       if ((times[i] as number) < (horizons[columns.series[i] as number] as number)) continue;
       taken++;
       const number = numbers[i] as number;
@@ -167,13 +181,25 @@ export class SeriesStore {
     return this.#headReadings < headReadingsMax;
   }
 
-  /** Tells below which instant (µs) the site gives up the readings of a partition. It may move up between two calls, never down. */
-  retain(horizonOf: (partition: Partition) => number): void {
-    this.#horizonOf = horizonOf;
+  /**
+   * Tells below which instant (µs) the site gives up the readings of a partition, and below which their rollups. They may move up
+   * between two calls, never down.
+   */
+  retain(rawUs: (partition: Partition) => number, rollupUs = rawUs): void {
+    this.#rawUs = rawUs;
+    this.#rollupUs = rollupUs;
   }
 
+  /** Below it readings are not answered any more. */
   horizonOf(series: Series): number {
-    return this.#horizonOf(series.partition);
+    return this.#rawUs(series.partition);
+  }
+
+  /** Below it readings are worth nothing any more, not even for a rollup. */
+  keptFromUs(series: Series): number {
+    const rawUs = this.#rawUs(series.partition);
+    const rollupUs = this.#rollupUs(series.partition);
+    return rollupUs >= rawUs ? rawUs : Math.min(rawUs, Math.max(rollupUs, rolledBeforeUs(series)));
   }
 
   /** Called once a second: starts a checkpoint when one is due, else what goes on in the background. */
@@ -207,33 +233,32 @@ export class SeriesStore {
   }
 
   /**
-   * Deletes up to `chunksMax` chunks that end below their horizon; scans that began before still read theirs. What it drops follows
-   * from the horizons, so that after a crash the next call goes on. Fails as the store does: then the chunks go with a later step.
+   * Deletes up to `chunksMax` chunks and blocks that lie below their horizons; scans that began before still read theirs. Where
+   * rollups are kept, blocks take the place of chunks, but not before the oldest is `lagUs` behind the horizon. What it does follows
+   * from the horizons, so that after a crash the next call goes on. Fails as the store does: then they go with a later step.
    */
-  dropBefore(chunksMax: number): Promise<Result<{ readonly chunks: number; readonly readings: number }>> {
+  dropBefore(chunksMax: number, lagUs = 0): Promise<Result<Dropped>> {
     return this.#turns.take(async () => {
-      const dropped = { chunks: 0, readings: 0 };
-      const slicer = new Slicer(this.#context.clock);
       try {
-        for (const series of this.index.all()) {
-          const left = chunksMax - dropped.chunks;
-          if (this.#stopped || left <= 0) break;
-          const horizonUs = this.horizonOf(series);
-          const refs = series.chunks.filter((ref) => ref.maxUs < horizonUs).slice(0, left);
-          if (slicer.due(0)) await slicer.pause();
-          if (refs.length === 0) continue;
-          removeChunks(series, new Set(refs));
-          this.#retire(refs);
-          this.#room.dropped(series, refs);
-          dropped.chunks += refs.length;
-          dropped.readings += refs.reduce((sum, ref) => sum + ref.count, 0);
-        }
-        // What an earlier call could not delete goes along.
-        if (dropped.chunks > 0 || this.#ledger.hasWork()) await this.#ledger.step();
-        return success(dropped);
+        return success(await this.#dropper.drop(chunksMax, lagUs));
       } catch (cause) {
-        if (cause instanceof FailureError) return cause.failure;
-        return failure("store-failed", cause instanceof Error ? cause.message : String(cause)) satisfies Failure;
+        return storeFailure(cause);
+      }
+    });
+  }
+
+  /** Another owner's blocks of a series take the place of those here, where they stand for more readings. Fails as the store does. */
+  adoptBlocks(series: Series, rollups: readonly Rollup[]): Promise<Result<void>> {
+    return this.#turns.take(async () => {
+      const rawUs = this.#rawUs(series.partition);
+      const own = [...series.blocks, ...series.chunks].reduce((sum, { maxUs, count }) => sum + (maxUs < rawUs ? count : 0), 0);
+      const offered = rollups.reduce((sum, { rows }) => sum + rows.counts.reduce((all, count) => all + count, 0), 0);
+      if (offered <= own || this.#stopped) return success(undefined);
+      try {
+        await this.#dropper.take(this.#roller.adopt(series, rollups));
+        return success(undefined);
+      } catch (cause) {
+        return storeFailure(cause);
       }
     });
   }
@@ -246,6 +271,18 @@ export class SeriesStore {
   /** What the chunks take that a horizon at `us` would drop, those that are to be dropped anyway left out. */
   bytesBefore(us: number): number {
     return bytesBefore(this.index.all(), us, (series) => this.horizonOf(series));
+  }
+
+  /** The same of blocks, whose horizon is that of rollups. */
+  blockBytesBefore(us: number): number {
+    return blockBytesBefore(this.index.all(), us, ({ partition }) => this.#rollupUs(partition));
+  }
+
+  /** Time of the oldest reading that stands in a block. */
+  oldestBlockUs(): number | undefined {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const { blocks } of this.index.all()) oldest = Math.min(oldest, blocks[0]?.minUs ?? Number.POSITIVE_INFINITY);
+    return oldest === Number.POSITIVE_INFINITY ? undefined : oldest;
   }
 
   /** What each partition holds in chunks. */
@@ -276,6 +313,7 @@ export class SeriesStore {
       checkpoints: this.#ledger.checkpoints(),
       conflicts: this.#checkpointer.conflicts() + this.#compactor.conflicts(),
       readings: this.#ledger.readings(),
+      blocks: this.#ledger.blocks(),
       damagedChunks: this.quarantine.count(),
       compaction: this.#compactor.stats(),
       scrub: this.#scrubber.stats(),
@@ -356,4 +394,9 @@ export class SeriesStore {
   #failed(event: string, cause: unknown, next: string): void {
     this.#context.diagnostics.error(event, { cause: cause instanceof Error ? cause.message : String(cause), next });
   }
+}
+
+function storeFailure(cause: unknown): Failure {
+  if (cause instanceof FailureError) return cause.failure;
+  return failure("store-failed", cause instanceof Error ? cause.message : String(cause));
 }

@@ -10,15 +10,22 @@
  *     "q" the key of a chunk                                       why that chunk is in quarantine (MessagePack and CRC-32C)
  *     "h" series u32, … as in the key of its chunk                 rollup of a chunk by the hour (`rollups.ts`)
  *     "n" series u32, … as in the key of its chunk                 rollup of a chunk by the minute
+ *     "k" series u32, … as of a chunk                              one block: readings that were given up, by the hour (`rolled.ts`)
+ *     "j" series u32, … as in the key of its block                 there is this block; value: its length u32
  *     "r" job, 0, window start u64 ms, revision u32                rows of one committed revision of a run
  */
 
+const chunkKinds: readonly ChunkKind[] = ["chunk", "block"];
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const twoTo32 = 0x100000000;
 
-/** What the key of a chunk says of it. */
+/** A *block* is what is left of chunks whose readings were given up: their rollup by the hour. */
+export type ChunkKind = "chunk" | "block";
+
+/** What the key of a chunk says of it; of a block, what it says of the readings that went into it. */
 export interface ChunkName {
+  readonly kind: ChunkKind;
   readonly series: number;
   readonly minUs: number;
   readonly maxUs: number;
@@ -37,6 +44,11 @@ export interface ChunkRef extends ChunkName {
   readonly bytes: number;
   state: "live" | "retired" | "damaged";
 }
+
+const letters: Readonly<Record<ChunkKind, { readonly value: number; readonly index: number }>> = {
+  chunk: { value: 0x63, index: 0x69 },
+  block: { value: 0x6b, index: 0x6a },
+};
 
 /** Of what is kept of a chunk under keys that but for the first letter are the same: itself, its place in the index, its rollups. */
 export const chunkLetters: readonly number[] = [0x63, 0x69, 0x68, 0x6e];
@@ -60,11 +72,11 @@ export function parseSeriesKey(key: Uint8Array): number | undefined {
 }
 
 export function chunkKey(chunk: ChunkName): Uint8Array {
-  return keyOf(0x63, chunk);
+  return keyOf(letters[chunk.kind].value, chunk);
 }
 
 export function chunkIndexKey(chunk: ChunkName): Uint8Array {
-  return keyOf(0x69, chunk);
+  return keyOf(letters[chunk.kind].index, chunk);
 }
 
 export function chunkIndexValue(bytes: number): Uint8Array {
@@ -87,19 +99,21 @@ function keyOf(kind: number, chunk: ChunkName): Uint8Array {
 }
 
 export function parseChunkKey(key: Uint8Array): ChunkRef | undefined {
-  return key[0] === 0x63 ? parseChunk(key, 0) : undefined;
+  return key[0] === letters.chunk.value ? parseChunk(key, "chunk", 0) : undefined;
 }
 
 /** The length is no more than a help for estimates: the key is what counts. */
 export function parseChunkIndex(key: Uint8Array, value: Uint8Array): ChunkRef | undefined {
-  if (key[0] !== 0x69) return undefined;
-  return parseChunk(key, value.length === 4 ? new DataView(value.buffer, value.byteOffset, 4).getUint32(0) : 0);
+  const kind = chunkKinds.find((each) => letters[each].index === key[0]);
+  if (kind === undefined) return undefined;
+  return parseChunk(key, kind, value.length === 4 ? new DataView(value.buffer, value.byteOffset, 4).getUint32(0) : 0);
 }
 
-function parseChunk(key: Uint8Array, bytes: number): ChunkRef | undefined {
+function parseChunk(key: Uint8Array, kind: ChunkKind, bytes: number): ChunkRef | undefined {
   if (key.length !== chunkKeyBytes) return undefined;
   const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
   return {
+    kind,
     series: view.getUint32(1),
     minUs: getTime(view, 5),
     maxUs: getTime(view, 13),
@@ -133,6 +147,7 @@ export function prefixRange(prefix: Uint8Array): { readonly from: Uint8Array; re
 export const seriesPrefix = encoder.encode("s");
 export const chunkPrefix = encoder.encode("c");
 export const chunkIndexPrefix = encoder.encode("i");
+export const blockIndexPrefix = encoder.encode("j");
 export const quarantinePrefix = encoder.encode("q");
 /** Of the results of all jobs. */
 export const resultsPrefix = encoder.encode("r");

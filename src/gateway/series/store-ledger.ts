@@ -6,10 +6,11 @@
  * number, takes it in either case.
  */
 
-import { failure, type Result, success } from "../../lib/errors.ts";
+import { type Failure, failure, type Result, success } from "../../lib/errors.ts";
 import type { Packing } from "../../lib/packing.ts";
 import type { Store, StoreOperation } from "../../ports/store.ts";
 import { decodeChunkStats } from "../../series/chunk.ts";
+import { decodeRollup } from "../../series/rollup.ts";
 import type { CheckpointRecord } from "../readings-log.ts";
 import { ChunkLedger } from "./chunk-ledger.ts";
 import type { Quarantine } from "./quarantine.ts";
@@ -17,7 +18,16 @@ import { rollupDeletes } from "./rollups.ts";
 import type { ScanPins } from "./scan-pins.ts";
 import { packSealed, unpackSealed } from "./sealed-value.ts";
 import type { Series } from "./series-index.ts";
-import { type ChunkRef, chunkIndexKey, chunkIndexValue, chunkKey, metaKey, quarantineKey, seriesKey } from "./store-keys.ts";
+import {
+  type ChunkKind,
+  type ChunkRef,
+  chunkIndexKey,
+  chunkIndexValue,
+  chunkKey,
+  metaKey,
+  quarantineKey,
+  seriesKey,
+} from "./store-keys.ts";
 
 /** The store's record of the last step. Written without `version` and `checkpoints` before there was compaction. */
 export interface StoredCheckpoint extends CheckpointRecord {
@@ -25,8 +35,11 @@ export interface StoredCheckpoint extends CheckpointRecord {
   readonly number: number;
   readonly version?: 2;
   readonly checkpoints?: number;
+  /** Of the blocks; left out while there was never one. */
+  readonly blocks?: { readonly count: number; readonly readings: number; readonly digest: string };
 }
 
+/** A chunk or a block that is to be written. */
 export interface NewChunk {
   readonly series: Series;
   readonly ref: ChunkRef;
@@ -34,6 +47,8 @@ export interface NewChunk {
   /** Written along with it. */
   readonly rollups: readonly StoreOperation[];
 }
+
+type Present = Readonly<Record<ChunkKind, ChunkLedger>>;
 
 interface Retired {
   readonly ref: ChunkRef;
@@ -55,7 +70,7 @@ export class StoreLedger {
   readonly #options: StoreLedgerOptions;
   #stored: StoredCheckpoint | undefined;
   /** What is durable in the store and counts, retired chunks included until they are deleted. */
-  #present = new ChunkLedger();
+  #present: Present = { chunk: new ChunkLedger(), block: new ChunkLedger() };
   #number = 0;
   /** What a failed write may have left: deleted before anything else is written. */
   #leftovers: ChunkRef[] = [];
@@ -82,7 +97,7 @@ export class StoreLedger {
 
   /** A chunk that the store's index names; where there is none yet, that stands in the store. */
   restore(ref: ChunkRef): void {
-    this.#present.add(chunkKey(ref), ref.count);
+    this.#present[ref.kind].add(chunkKey(ref), ref.count);
     if (this.#stored?.version !== 2) this.#unindexed.push(ref);
   }
 
@@ -94,14 +109,12 @@ export class StoreLedger {
 
   /** Whether what was restored is what the last step left. */
   check(): Result<void> {
-    const expected = this.#stored;
-    const present = this.#present;
-    const matches =
-      expected === undefined ? present.chunks() === 0 : expected.chunks === present.chunks() && expected.digest === present.digest();
-    if (matches) return success(undefined);
-    return failure(
-      "store-damaged",
-      `the store has ${present.chunks()} chunks where the last checkpoint made ${expected?.chunks ?? 0} durable: some are lost or altered. ${wayOut}`,
+    const { chunk, block } = this.#present;
+    const blocks = this.#stored?.blocks;
+    return (
+      mismatch("chunks", chunk, this.#stored && { count: this.#stored.chunks, digest: this.#stored.digest }) ??
+      mismatch("blocks of rollups", block, blocks) ??
+      success(undefined)
     );
   }
 
@@ -126,12 +139,20 @@ export class StoreLedger {
   }
 
   chunks(): number {
-    return this.#present.chunks() - this.#retired.length - this.#deleting.length;
+    return this.#present.chunk.chunks() - this.#gone().length;
+  }
+
+  blocks(): number {
+    return this.#present.block.chunks() - [...this.#retired, ...this.#deleting].filter(({ ref }) => ref.kind === "block").length;
   }
 
   readings(): number {
-    const gone = [...this.#retired, ...this.#deleting].reduce((sum, { ref }) => sum + ref.count, 0);
-    return this.#present.readings() - gone;
+    return this.#present.chunk.readings() - this.#gone().reduce((sum, { ref }) => sum + ref.count, 0);
+  }
+
+  /** Chunks that still stand in the store and do not count any more. */
+  #gone(): Retired[] {
+    return [...this.#retired, ...this.#deleting].filter(({ ref }) => ref.kind === "chunk");
   }
 
   /** For chunks that are about to be written. */
@@ -158,15 +179,15 @@ export class StoreLedger {
     this.#leftovers = chunks.map(({ ref }) => ref);
     await store.write(operations, { sync: true });
     const values = await store.getMany(keys);
-    for (const [at, { series }] of chunks.entries()) {
+    for (const at of chunks.keys()) {
       const value = values[at];
-      if (value === undefined || !decodeChunkStats(series.hash, value).ok)
+      if (value === undefined || !isReadable(chunks[at] as NewChunk, value))
         throw new Error("the store did not give back what was written to it");
     }
     this.#leftovers = [];
     for (const [at, { series, ref }] of chunks.entries()) {
       series.named = true;
-      this.#present.add(keys[at] as Uint8Array, ref.count);
+      this.#present[ref.kind].add(keys[at] as Uint8Array, ref.count);
     }
   }
 
@@ -197,23 +218,26 @@ export class StoreLedger {
       const end = this.#retired.findIndex((retired) => retired.epoch !== epoch);
       this.#deleting.push(...this.#retired.splice(0, Math.min(count, end < 0 ? this.#retired.length : end)));
     }
-    const ledger = this.#present.copy();
+    const ledger: Present = { chunk: this.#present.chunk.copy(), block: this.#present.block.copy() };
     const deletions: StoreOperation[] = [];
     for (const { ref, damaged } of this.#deleting) {
       const key = chunkKey(ref);
-      ledger.remove(key, ref.count);
+      ledger[ref.kind].remove(key, ref.count);
       deletions.push({ type: "delete", key }, { type: "delete", key: chunkIndexKey(ref) }, ...rollupDeletes(ref));
       if (damaged) deletions.push({ type: "delete", key: quarantineKey(ref) });
     }
     const stored: StoredCheckpoint = {
       position: checkpoint?.position ?? this.#stored?.position ?? 0,
       reservedUs: checkpoint?.reservedUs ?? this.#stored?.reservedUs ?? 0,
-      chunks: ledger.chunks(),
-      readings: ledger.readings(),
-      digest: ledger.digest(),
+      chunks: ledger.chunk.chunks(),
+      readings: ledger.chunk.readings(),
+      digest: ledger.chunk.digest(),
       number: this.nextNumber(),
       version: 2,
       checkpoints: this.checkpoints() + (checkpoint === undefined ? 0 : 1),
+      ...(this.#stored?.blocks === undefined && ledger.block.chunks() === 0
+        ? {}
+        : { blocks: { count: ledger.block.chunks(), readings: ledger.block.readings(), digest: ledger.block.digest() } }),
     };
     const value = packSealed(packing, stored);
     const damage = quarantine.records();
@@ -239,6 +263,24 @@ export class StoreLedger {
     await this.#options.store.write(operations, { sync: true });
     this.#leftovers = [];
   }
+}
+
+function mismatch(
+  what: string,
+  present: ChunkLedger,
+  expected: { readonly count: number; readonly digest: string } | undefined,
+): Failure | undefined {
+  const matches =
+    expected === undefined ? present.chunks() === 0 : expected.count === present.chunks() && expected.digest === present.digest();
+  if (matches) return undefined;
+  return failure(
+    "store-damaged",
+    `the store has ${present.chunks()} ${what} where the last checkpoint made ${expected?.count ?? 0} durable: some are lost or altered. ${wayOut}`,
+  );
+}
+
+function isReadable({ series, ref }: NewChunk, value: Uint8Array): boolean {
+  return ref.kind === "chunk" ? decodeChunkStats(series.hash, value).ok : decodeRollup(series.hash, value).ok;
 }
 
 function indexed(ref: ChunkRef): StoreOperation {

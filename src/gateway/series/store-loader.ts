@@ -8,9 +8,11 @@ import { deviceId } from "../../lib/ids.ts";
 import type { Packing } from "../../lib/packing.ts";
 import type { Store } from "../../ports/store.ts";
 import { type Quarantine, quarantineReason } from "./quarantine.ts";
+import { restoreBlocks } from "./rolled.ts";
 import { unpackSealed } from "./sealed-value.ts";
 import { addChunk, type Series, type SeriesIndex } from "./series-index.ts";
 import {
+  blockIndexPrefix,
   type ChunkRef,
   chunkIndexPrefix,
   chunkPrefix,
@@ -43,10 +45,14 @@ export async function loadStore(options: StoreLoaderOptions): Promise<Result<Sto
   if (!names.ok) return names;
   const chunks = await loadChunks(options, names.value, stored.value);
   if (!chunks.ok) return chunks;
+  const blocks = await loadBlocks(options, names.value, stored.value);
+  if (!blocks.ok) return blocks;
   const damaged = await loadQuarantine(options, names.value);
   if (!damaged.ok) return damaged;
   const checked = ledger.check();
-  return checked.ok ? stored : checked;
+  if (!checked.ok) return checked;
+  for (const series of names.value.values()) ledger.retire(restoreBlocks(series));
+  return stored;
 }
 
 async function loadSeries({ store, packing, index }: StoreLoaderOptions): Promise<Result<Map<number, Series>>> {
@@ -86,6 +92,29 @@ async function loadChunks(
     stored?.version === 2
       ? await scanAll(store, { prefix: chunkIndexPrefix, keysOnly: false }, (key, value) => restore(parseChunkIndex(key, value)))
       : await scanAll(store, { prefix: chunkPrefix, keysOnly: true }, (key) => restore(parseChunkKey(key)));
+  return problem === undefined ? success(undefined) : failure("store-damaged", `${problem}. ${wayOut}`);
+}
+
+/** A version that knows no blocks leaves them where they are and says nothing of them in its record: they do not count any more. */
+async function loadBlocks(
+  { store, ledger }: StoreLoaderOptions,
+  byId: ReadonlyMap<number, Series>,
+  stored: StoredCheckpoint | undefined,
+): Promise<Result<void>> {
+  const problem = await scanAll(store, { prefix: blockIndexPrefix, keysOnly: false }, (key, value) => {
+    const ref = parseChunkIndex(key, value);
+    if (ref === undefined) return "a block's key is malformed";
+    const series = byId.get(ref.series);
+    if (stored?.blocks === undefined || ref.checkpoint > stored.number) {
+      ledger.restoreLeftover(ref);
+    } else if (series === undefined) {
+      return `the name of series ${ref.series} is missing`;
+    } else {
+      series.blocks.push(ref);
+      ledger.restore(ref);
+    }
+    return undefined;
+  });
   return problem === undefined ? success(undefined) : failure("store-damaged", `${problem}. ${wayOut}`);
 }
 

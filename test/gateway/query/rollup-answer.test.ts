@@ -73,6 +73,8 @@ class Asker {
       rawHorizonUs: () => 0,
       clock: { schedule: (ms: number, fire: () => void) => this.#site.scheduler.schedule(ms, "turn", fire) } as unknown as Clock,
       rollups: options.rollups ? this.#rollups : undefined,
+      blocks: this.#rollups,
+      rollupHorizonUs: () => 0,
     });
     const request: AggregateRequest = {
       epoch: 1,
@@ -91,7 +93,8 @@ class Asker {
     const { read } = this;
     const own = await this.#site.settle(local.aggregateTables(request));
     if (!own.ok) throw new Error(own.code);
-    const encoded = own.value.partitions.map(({ table, ...said }) => {
+    const encoded = own.value.partitions.map(({ table, partition: at, digest, count }) => {
+      const said = { partition: at, digest, count };
       return request.packed === true ? { ...said, groups: [], packed: table.encodePacked() } : { ...said, groups: table.encode() };
     });
     assert.is(asText(encoded), asText(reply.value.partitions), "what a gateway takes from itself is what it sends");

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { freeBytesWanted, parseFreeSpace } from "../../../src/config/free-space.ts";
-import { ageHorizonUs, heldHorizon, type RawStock, SpacePressure, spaceHorizonUs } from "../../../src/gateway/retention/policy.ts";
+import { ageHorizonUs, heldHorizon, SpacePressure, type Stock, spaceHorizonUs } from "../../../src/gateway/retention/policy.ts";
 
 const hour = 3_600_000;
 const day = 24 * hour;
@@ -39,7 +39,7 @@ test("but not for ever", () => {
 });
 
 /** Chunks that end at these instants, with so many bytes each. */
-function stockOf(chunks: readonly { readonly toUs: number; readonly bytes: number }[]): RawStock {
+function stockOf(chunks: readonly { readonly toUs: number; readonly bytes: number }[]): Stock {
   return {
     oldestUs: () => (chunks.length === 0 ? undefined : Math.min(...chunks.map(({ toUs }) => toUs - 10))),
     bytesBefore: (us) => chunks.filter(({ toUs }) => toUs < us).reduce((sum, { bytes }) => sum + bytes, 0),

@@ -4,10 +4,10 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { RetentionSettings } from "../../../src/config/settings.ts";
-import type { RetentionAdvanceCommand, SiteCommand } from "../../../src/core/site/commands.ts";
+import type { RetentionAdvanceCommand, RetentionLevel, SiteCommand } from "../../../src/core/site/commands.ts";
 import { SiteState } from "../../../src/core/site/site-state.ts";
 import type { GatewayContext } from "../../../src/gateway/context.ts";
-import type { OpenWindow } from "../../../src/gateway/retention/policy.ts";
+import type { OpenWindow, Stock } from "../../../src/gateway/retention/policy.ts";
 import { Retention } from "../../../src/gateway/retention/retention.ts";
 import { gatewayId, partitionCount } from "../../../src/lib/ids.ts";
 import type { Space } from "../../../src/ports/disk-space.ts";
@@ -28,6 +28,9 @@ class Played {
   windows: OpenWindow[] = [];
   /** Bytes by the time of the chunk's end, in ms. */
   chunks: [number, number][] = [];
+  blocks: [number, number][] = [];
+  readonly rollups: RetentionAdvanceCommand[] = [];
+  lagUs = 0;
   space: Space | undefined;
   storeFails = false;
   givenBack = 0;
@@ -58,14 +61,15 @@ class Played {
         isLeader: () => this.leads,
         propose: (command: SiteCommand) => {
           if (command.t !== "retention-advance") throw new Error("something else is proposed");
-          this.proposed.push(command);
+          (command.level === "raw" ? this.proposed : this.rollups).push(command);
           this.apply(command);
           return Promise.resolve({ ok: true, value: { t: "done" } });
         },
       },
       state: this.state,
       store: {
-        dropBefore: () => {
+        dropBefore: (_chunksMax, lagUs) => {
+          this.lagUs = lagUs;
           if (this.storeFails) return Promise.reject(new Error("no space left"));
           const horizonMs = this.state.horizonUs("raw", 0) / 1_000;
           const before = this.chunks.length;
@@ -77,12 +81,9 @@ class Played {
           return Promise.resolve(false);
         },
       },
-      stock: {
-        oldestUs: () => (this.chunks.length === 0 ? undefined : Math.min(...this.chunks.map(([toMs]) => toMs)) * 1_000 - 1),
-        bytesBefore: (us) => this.chunks.filter(([toMs]) => toMs * 1_000 < us).reduce((sum, [, bytes]) => sum + bytes, 0),
-      },
+      stock: { raw: stockOf(() => this.chunks), rollup: stockOf(() => this.blocks) },
       storeBytes: () => this.chunks.reduce((sum, [, bytes]) => sum + bytes, 0),
-      space: { space: () => this.space, mayTake: () => true },
+      space: { space: () => this.space, mayTake: () => true, look: () => Promise.resolve() },
       ownPartitions: () => Array.from({ length: partitionCount }, (_, at) => at),
       windows: {
         oldest: () => this.windows,
@@ -111,10 +112,54 @@ class Played {
     return this.proposed.slice(before);
   }
 
-  horizonMs(): number {
-    return this.state.horizonUs("raw", 0) / 1_000;
+  horizonMs(level: RetentionLevel = "raw"): number {
+    return this.state.horizonUs(level, 0) / 1_000;
   }
 }
+
+/** Of chunks that end at these instants (ms), with so many bytes each. */
+function stockOf(chunks: () => readonly (readonly [toMs: number, bytes: number])[]): Stock {
+  return {
+    oldestUs: () => (chunks().length === 0 ? undefined : Math.min(...chunks().map(([toMs]) => toMs)) * 1_000 - 1),
+    bytesBefore: (us) =>
+      chunks()
+        .filter(([toMs]) => toMs * 1_000 < us)
+        .reduce((sum, [, bytes]) => sum + bytes, 0),
+  };
+}
+
+test("rollups are given up with the readings, before them, where nothing else is said", async () => {
+  const played = new Played({ rawMs: 90 * day });
+  await played.look();
+  assert.is(played.rollups.length, 1);
+  assert.is(played.horizonMs("rollup"), played.horizonMs());
+  assert.is(played.retention.view().rollup, undefined);
+});
+
+test("rollups outlive the readings where they are to, by their own age", async () => {
+  const played = new Played({ rawMs: 90 * day, rollupMs: 365 * day });
+  await played.look();
+  assert.is(played.horizonMs(), Math.floor((played.nowMs - 90 * day) / hour) * hour);
+  assert.is(played.horizonMs("rollup"), Math.floor((played.nowMs - 365 * day) / hour) * hour);
+  assert.equal(played.retention.view().rollup, { lowestMs: played.horizonMs("rollup"), highestMs: played.horizonMs("rollup") });
+  assert.is(played.lagUs, day * 1_000, "a day's readings become a block at once");
+});
+
+test("for space rollups go once there are no readings left to drop", async () => {
+  const played = new Played({ rollupMs: 365 * day });
+  played.space = { freeBytes: 5, totalBytes: 100 };
+  played.chunks = [[played.nowMs - 20 * day, 10]];
+  played.blocks = [
+    [played.nowMs - 40 * day, 3],
+    [played.nowMs - 30 * day, 3],
+  ];
+  await played.look();
+  assert.is(played.chunks.length, 0);
+  await played.look();
+  assert.ok(played.horizonMs("rollup") > 0);
+  assert.ok(played.horizonMs("rollup") <= played.nowMs - hour);
+  assert.is(played.lagUs, 0, "nothing waits for company on a full disk");
+});
 
 test("the leader moves the horizon by age, once for each step, and only a leader does", async () => {
   const played = new Played({ rawMs: 90 * day });

@@ -11,6 +11,7 @@ import type { Chunk } from "../../../src/series/chunk-stats.ts";
 const test = suite("gateway/series: cache, pins, turns");
 
 const refOf = (part: number): ChunkRef => ({
+  kind: "chunk",
   series: 1,
   minUs: part,
   maxUs: part,

@@ -18,6 +18,7 @@ interface Modelled extends ChunkRef {
 }
 
 const chunkOf = (times: readonly number[], state: ChunkRef["state"] = "live"): Modelled => ({
+  kind: "chunk",
   series: 1,
   minUs: times[0] as number,
   maxUs: times.at(-1) as number,

@@ -193,7 +193,7 @@ test("what ends before the horizon is dropped, and what lies below it is neither
   const horizonOf = (at: number) => (at === partition ? 250_000 : 0);
   open.store.retain(horizonOf);
   const dropped = await site.settle(open.store.dropBefore(100));
-  assert.equal(dropped, { ok: true, value: { chunks: 2, readings: 200 } });
+  assert.equal(dropped, { ok: true, value: { chunks: 2, readings: 200, rolled: 0 } });
   const kept = async () =>
     [await scanned(site, open, "d1"), await scanned(site, open, "d2")].map((result) => (result.ok ? result.value : -1));
   assert.equal(await kept(), [150, 400]);

@@ -1,0 +1,102 @@
+/**
+ * Gives up what lies below the site's horizons, a step at a time: chunks become blocks or nothing, blocks become nothing. What it
+ * does follows from the horizons alone, so that after a crash the next call goes on.
+ */
+
+import type { GatewayContext } from "../context.ts";
+import type { DroppedRoom } from "./dropped-room.ts";
+import { Slicer } from "./pacing.ts";
+import { type GivenUp, planGivingUp, type Roller, type Rolling } from "./rolled.ts";
+import { removeChunks, type Series, type SeriesIndex } from "./series-index.ts";
+import type { ChunkRef } from "./store-keys.ts";
+import type { StoreLedger } from "./store-ledger.ts";
+
+export interface DropperOptions {
+  readonly context: GatewayContext;
+  readonly index: SeriesIndex;
+  readonly ledger: StoreLedger;
+  readonly roller: Roller;
+  readonly room: DroppedRoom;
+  readonly horizonsOf: (series: Series) => Omit<GivenUp, "lagUs">;
+  /** Chunks that are no longer to be read by scans which begin now. */
+  readonly retire: (refs: readonly ChunkRef[]) => void;
+  readonly isStopped: () => boolean;
+}
+
+export interface Dropped {
+  /** Chunks that are gone, and blocks; of a block that grew, the one before. */
+  readonly chunks: number;
+  readonly readings: number;
+  /** Chunks of these that became part of a block. */
+  readonly rolled: number;
+}
+
+interface Step {
+  readonly rollings: Rolling[];
+  readonly drops: { readonly series: Series; readonly refs: readonly ChunkRef[] }[];
+  chunks: number;
+}
+
+export class Dropper {
+  readonly #options: DropperOptions;
+
+  constructor(options: DropperOptions) {
+    this.#options = options;
+  }
+
+  /** Has the store's turn. Up to `chunksMax` chunks. Throws when the store does: then they go with a later step. */
+  async drop(chunksMax: number, lagUs: number): Promise<Dropped> {
+    const { index, context, horizonsOf, isStopped, roller } = this.#options;
+    const slicer = new Slicer(context.clock);
+    const step: Step = { rollings: [], drops: [], chunks: 0 };
+    for (const series of index.all()) {
+      const left = chunksMax - step.chunks;
+      if (isStopped() || left <= 0) break;
+      if (slicer.due(0)) await slicer.pause();
+      const plan = planGivingUp(series, { ...horizonsOf(series), lagUs });
+      const refs = plan.drop.slice(0, left);
+      step.chunks += refs.length;
+      // What is dropped of a series goes first: nothing is joined to a block that goes in the same step.
+      if (refs.length > 0) step.drops.push({ series, refs });
+      if (refs.length > 0 || plan.roll.length === 0) continue;
+      const rolling = await roller.roll(series, plan.roll);
+      step.rollings.push(rolling);
+      step.chunks += rolling.taken.length;
+    }
+    return this.#take(step);
+  }
+
+  /** Has the store's turn. Throws when the store does. */
+  async take(rolling: Rolling): Promise<void> {
+    await this.#take({ rollings: [rolling], drops: [], chunks: 0 });
+  }
+
+  /** The new blocks stand in the store before anything goes. */
+  async #take({ rollings, drops }: Step): Promise<Dropped> {
+    const { ledger } = this.#options;
+    const made = rollings.flatMap((rolling) => rolling.made);
+    if (made.length > 0) await ledger.write(made);
+    const gone: ChunkRef[] = [];
+    for (const rolling of rollings) {
+      this.#options.roller.replace(rolling);
+      gone.push(...this.#remove(rolling.series, rolling.taken));
+    }
+    for (const { series, refs } of drops) gone.push(...this.#remove(series, refs));
+    // What an earlier call could not delete goes along.
+    if (gone.length > 0 || ledger.hasWork()) await ledger.step();
+    return {
+      chunks: gone.length,
+      readings: gone.reduce((sum, { kind, count }) => sum + (kind === "chunk" ? count : 0), 0),
+      rolled: rollings.reduce((sum, { taken }) => sum + taken.filter((ref) => ref.kind === "chunk").length, 0),
+    };
+  }
+
+  #remove(series: Series, refs: readonly ChunkRef[]): readonly ChunkRef[] {
+    const gone = new Set(refs);
+    removeChunks(series, gone);
+    series.blocks = series.blocks.filter((ref) => !gone.has(ref));
+    this.#options.retire(refs);
+    this.#options.room.dropped(series, refs);
+    return refs;
+  }
+}
