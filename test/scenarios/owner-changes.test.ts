@@ -102,6 +102,8 @@ test("readings that were on the removed gateway and one other are in every compl
   await site.runFor(15_000);
   site.gateway("gw-b").start();
   await site.until(() => site.gateway("gw-b").running()?.service.readiness().ready === true, { withinMs: 20_000 });
+  // It is ready when it hears a quorum: the others may hear it a little later.
+  await site.runFor(1_000);
   tell(site, removeOwner(ringOf(site), gatewayId("gw-d")), everybody);
   for (const at of everybody) assert.equal(await completeValues(site, at, name), [1]);
   site.gateway("gw-a").crash({ power: false });
