@@ -108,6 +108,7 @@ export class RolledPages {
     let bytes = 0;
     for (const series of this.#selected(asked.value, request.after)) {
       if (bytes >= pageBytes) return success({ series: found, end: false });
+      if (series.blocks.length === 0 && this.#options.horizonUs(series) <= 0) continue;
       const rollups = await this.#rolled(series);
       if (!rollups.ok) return rollups;
       if (rollups.value.length === 0) continue;
