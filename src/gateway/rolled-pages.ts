@@ -145,11 +145,11 @@ export class RolledPages {
           },
           { givenUp: true },
         ),
-        blocks.fetch(series, RollupLevel.Hour, refs),
+        blocks.blocksOf(series, refs),
       ]),
     );
     if (!scanned.ok) return scanned;
-    return success(joinRollups([...refs.flatMap((ref) => fetched.get(ref) ?? []), ...parts], rowsMax));
+    return success(joinRollups([...fetched, ...parts], rowsMax));
   }
 }
 

@@ -31,12 +31,16 @@ export class AggregateColumns {
   readonly #isPlain: boolean;
   readonly #isNumeric: boolean;
   readonly #hasSum: boolean;
+  readonly #rowsAtFirst: number;
   #cells: Float64Array = noCells;
-  /** Of the rows that have one: then it is the row. */
+  /** Of the rows that have one: then it is the row. Of numbers alone none has: the list stays empty. */
   readonly #states: (AggregateState | undefined)[] = [];
+  #count = 0;
 
-  constructor(shape: StateShape) {
+  /** `rowsExpected`: room for so many rows is made at once. */
+  constructor(shape: StateShape, rowsExpected = rowsAtFirst) {
     this.#shape = shape;
+    this.#rowsAtFirst = Math.max(rowsAtFirst, rowsExpected);
     this.#isPlain = (shape.parts & (partEnds | partSketch)) === 0;
     this.#isNumeric = (shape.parts & (partSum | partExtremes)) !== 0;
     this.#hasSum = (shape.parts & partSum) !== 0;
@@ -44,12 +48,13 @@ export class AggregateColumns {
 
   /** A new row of no readings, or of this state, which belongs to it from now on. */
   append(state?: AggregateState): void {
-    const row = this.#states.push(state ?? (this.#isPlain ? undefined : this.#newState())) - 1;
+    const row = this.#count++;
+    if (state !== undefined || !this.#isPlain) this.#states[row] = state ?? this.#newState();
     if (!this.#isPlain) return;
     const at = row * cellsPerRow;
     if (at === this.#cells.length) {
-      const grown = new Float64Array(Math.max(rowsAtFirst * cellsPerRow, at * 2));
-      grown.set(this.#cells);
+      const grown = new Float64Array(Math.max(this.#rowsAtFirst * cellsPerRow, at * 2));
+      if (at > 0) grown.set(this.#cells);
       this.#cells = grown;
     }
     this.#cells[at + minCell] = Number.POSITIVE_INFINITY;
@@ -75,29 +80,24 @@ export class AggregateColumns {
     }
   }
 
-  /** As `AggregateState.addRow`. */
-  addRow(row: number, rows: AggregateRows, from: number): void {
-    const count = rows.counts[from] as number;
-    const isPlain =
-      this.#states[row] === undefined &&
-      (!this.#isNumeric ||
-        (rows.numericCounts[from] === count &&
-          rows.negativeInfinities[from] === 0 &&
-          rows.positiveInfinities[from] === 0 &&
-          !rows.wideSums.has(from)));
-    const { sums } = rows;
-    if (
-      !isPlain ||
-      !this.#addFigures(
-        row,
-        count,
-        sums[from * 2] as number,
-        sums[from * 2 + 1] as number,
-        rows.mins[from] as number,
-        rows.maxes[from] as number,
-      )
-    )
-      this.#stateFor(row).addRow(rows, from);
+  /** As `AggregateState.addRow` for each of [from, to). */
+  addRows(row: number, rows: AggregateRows, from: number, to: number): void {
+    const { counts, sums, mins, maxes } = rows;
+    const arePlain = !this.#isNumeric || rows.areNumbers();
+    for (let at = from; at < to; at++) {
+      const isAdded =
+        this.#states[row] === undefined &&
+        (arePlain || isPlain(rows, at)) &&
+        this.#addFigures(
+          row,
+          counts[at] as number,
+          sums[at * 2] as number,
+          sums[at * 2 + 1] as number,
+          mins[at] as number,
+          maxes[at] as number,
+        );
+      if (!isAdded) this.#stateFor(row).addRow(rows, at);
+    }
   }
 
   /** As `AggregateState.merge`. */
@@ -195,3 +195,13 @@ export class AggregateColumns {
 }
 
 const noCells = new Float64Array(0);
+
+/** Whether a row is of numbers alone. */
+function isPlain(rows: AggregateRows, row: number): boolean {
+  return (
+    rows.numericCounts[row] === rows.counts[row] &&
+    rows.negativeInfinities[row] === 0 &&
+    rows.positiveInfinities[row] === 0 &&
+    !rows.wideSums.has(row)
+  );
+}

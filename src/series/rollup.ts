@@ -23,7 +23,7 @@
 
 import type { AggregateFunction } from "../lib/aggregate-function.ts";
 import { assert } from "../lib/assert.ts";
-import { ByteReader, type Decoded, decodeError } from "../lib/byte-reader.ts";
+import { ByteReader, type Decoded, type DecodeError, decodeError } from "../lib/byte-reader.ts";
 import { ByteWriter } from "../lib/byte-writer.ts";
 import { crc32c } from "../lib/crc32c.ts";
 import { ValueType } from "../lib/reading.ts";
@@ -111,6 +111,20 @@ export function buildRollup(series: SeriesHash, level: RollupLevel, run: SeriesR
   return { level, rows, digests };
 }
 
+/** Rollups of one level, in ascending order, one behind the other: its rows are the rows of all, without sketches. `parts`: at least one. */
+export function concatRollups(parts: readonly Rollup[]): Rollup {
+  const count = parts.reduce((sum, { rows }) => sum + rows.count, 0);
+  const rows = new AggregateRows(count, { sketches: false });
+  const digests = new Uint32Array(count * 2);
+  let from = 0;
+  for (const part of parts) {
+    rows.copyFrom(part.rows, from);
+    digests.set(part.digests, from * 2);
+    from += part.rows.count;
+  }
+  return { level: (parts[0] as Rollup).level, rows, digests };
+}
+
 export function encodeRollup(series: SeriesHash, { level, rows, digests }: Rollup): Uint8Array {
   const { count, ends, sketches } = rows;
   assert(count >= 1 && count <= rowsMax, `a rollup of ${count} rows`);
@@ -155,8 +169,15 @@ export function encodeRollup(series: SeriesHash, { level, rows, digests }: Rollu
   return writer.finish();
 }
 
-/** Verifies everything. `series`: hash of the series that the rollup was found under. */
-export function decodeRollup(series: SeriesHash, bytes: Uint8Array): Decoded<Rollup> {
+/**
+ * Verifies everything, sketches only with `sketches`: they take as long as all the rest, and most questions need none. `series`: hash of
+ * the series that the rollup was found under.
+ */
+export function decodeRollup(
+  series: SeriesHash,
+  bytes: Uint8Array,
+  { sketches = true }: { readonly sketches?: boolean } = {},
+): Decoded<Rollup> {
   const end = bytes.length - checksumBytes;
   if (end < 0) return decodeError("truncated", `a rollup of ${bytes.length} bytes`);
   const checksum = new ByteReader(bytes, end).u32();
@@ -176,7 +197,15 @@ export function decodeRollup(series: SeriesHash, bytes: Uint8Array): Decoded<Rol
   const digests = new Uint32Array(count * 2);
   readColumns(reader, flags, rows, digests);
   if (reader.problem === undefined) verify(reader, level, rows);
+  if (reader.problem === undefined && sketches) verifySketches(reader, rows);
   return reader.finish({ level, rows, digests });
+}
+
+/** What is wrong with the sketches of a rollup that was decoded without a look at them. */
+export function sketchProblem({ rows }: Rollup): DecodeError | undefined {
+  const reader = new ByteReader(new Uint8Array(0));
+  verifySketches(reader, rows);
+  return reader.problem;
 }
 
 /** About how much memory it takes. */
@@ -265,6 +294,9 @@ function verify(reader: ByteReader, level: RollupLevel, rows: AggregateRows): vo
       (type === ValueType.Text && Number.isInteger(value) && value >= 0 && value < texts.length);
     if (!isPossible) reader.fail("damaged", `a rollup has value ${value} of type ${type}`);
   }
+}
+
+function verifySketches(reader: ByteReader, rows: AggregateRows): void {
   for (const [row, sketch] of (rows.sketches ?? []).entries()) {
     const own = new ByteReader(sketch);
     const decoded = own.finish(QuantileSketch.decode(own));

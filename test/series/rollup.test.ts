@@ -7,7 +7,17 @@ import { type AggregateFunction, parseAggregateFunction } from "../../src/lib/ag
 import { crc32c } from "../../src/lib/crc32c.ts";
 import { AggregateState } from "../../src/series/aggregate.ts";
 import { addDigests, digestRun, emptyDigest, seriesHashOf } from "../../src/series/digest.ts";
-import { buildRollup, decodeRollup, encodeRollup, hasRollup, type Rollup, RollupLevel, windowUsOf } from "../../src/series/rollup.ts";
+import {
+  buildRollup,
+  concatRollups,
+  decodeRollup,
+  encodeRollup,
+  hasRollup,
+  type Rollup,
+  RollupLevel,
+  sketchProblem,
+  windowUsOf,
+} from "../../src/series/rollup.ts";
 import { lowerBound } from "../../src/series/run.ts";
 import { anyValue, type Reading, runOf, uniqueOf } from "./readings.ts";
 
@@ -104,6 +114,42 @@ rollup("any stretch of windows: rows added to one state, in any order, are its r
   );
 });
 
+rollup("rollups one behind the other have the rows of all", () => {
+  fc.assert(
+    fc.property(anySeries, anyLevel, fc.array(fc.nat(), { minLength: 1, maxLength: 5 }), (readings, level, cuts) => {
+      const windowUs = windowUsOf(level);
+      // Cut at windows: the whole has the same rows then.
+      const ends = cuts.map((cut) => Math.floor((readings[cut % readings.length] as Reading)[0] / windowUs)).sort((a, b) => a - b);
+      const pieces = [...ends, Number.POSITIVE_INFINITY].map((end, at) =>
+        readings.filter(([us]) => Math.floor(us / windowUs) < end && (at === 0 || Math.floor(us / windowUs) >= (ends[at - 1] as number))),
+      );
+      const together = concatRollups(pieces.filter((piece) => piece.length > 0).map((piece) => passedThrough(piece, level)));
+      const whole = passedThrough(readings, level);
+      assert.equal(together.digests, whole.digests);
+      for (let row = 0; row < whole.rows.count; row++) {
+        const [one, other] = [new AggregateState(all), new AggregateState(all)];
+        one.addRow(together.rows, row);
+        other.addRow(whole.rows, row);
+        assert.equal(one.encode(), other.encode());
+      }
+      assert.is(together.rows.areNumbers(), whole.rows.areNumbers());
+      const times = whole.rows.ends.times;
+      for (const us of [...times.slice(0, 20), 0, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]) {
+        const count = (holds: (row: number) => boolean) => Array.from({ length: whole.rows.count }, (_, row) => row).filter(holds).length;
+        assert.is(
+          whole.rows.firstEndingFrom(us),
+          count((row) => (times[row * 2 + 1] as number) < us),
+        );
+        assert.is(
+          whole.rows.firstBeginningFrom(us),
+          count((row) => (times[row * 2] as number) < us),
+        );
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
 rollup("damage is an error value: any flipped bit, any cut, another series, and contents that contradict themselves", () => {
   const readings = Array.from({ length: 200 }, (_, i): Reading => [i * 7_000_000, i % 50 === 0 ? "text" : i / 10]);
   for (const level of [RollupLevel.Minute, RollupLevel.Hour]) {
@@ -121,6 +167,8 @@ rollup("damage is an error value: any flipped bit, any cut, another series, and 
       forged[at] = (forged[at] as number) ^ 0x41;
       new DataView(forged.buffer).setUint32(forged.length - 4, crc32c(forged, 0, 0, forged.length - 4), true);
       const decoded = decodeRollup(hash, forged);
+      const unseen = decodeRollup(hash, forged, { sketches: false });
+      assert.is(unseen.ok && sketchProblem(unseen.value) === undefined, decoded.ok, "sketches that are verified later");
       if (!decoded.ok) continue;
       const state = new AggregateState(level === RollupLevel.Hour ? withQuantiles : all);
       for (let row = 0; row < decoded.value.rows.count; row++) state.addRow(decoded.value.rows, row);

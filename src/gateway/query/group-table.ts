@@ -4,18 +4,21 @@ import type { AggregateFunction } from "../../lib/aggregate-function.ts";
 import { ByteReader } from "../../lib/byte-reader.ts";
 import { ByteWriter } from "../../lib/byte-writer.ts";
 import { type Failure, failure, type Result, success } from "../../lib/errors.ts";
+import { grownFloat64 } from "../../lib/growable.ts";
 import { AggregateState, decodeAggregateState, partsOf } from "../../series/aggregate.ts";
 import { AggregateColumns, type StateShape } from "../../series/aggregate-columns.ts";
 import type { AggregateRows } from "../../series/aggregate-rows.ts";
 import { type SeriesHash, seriesHashOf } from "../../series/digest.ts";
 import { type NumberProfile, profileOf } from "../../series/number-profile.ts";
 import type { SeriesRun } from "../../series/run.ts";
+import type { WindowCursor } from "./window-cursor.ts";
 import type { GroupPartial } from "./wire.ts";
 
 const packedVersion = 1;
 const exactForm = 0;
 const wholeForm = 1;
 const keyPartsMax = 1_000;
+const rowsAtFirst = 4;
 
 export interface GroupRow {
   readonly key: readonly string[];
@@ -32,9 +35,13 @@ interface Counter {
 /** The windows of one group. They are mostly asked for in ascending order: then nothing is looked up. */
 export class Group {
   readonly key: readonly string[];
+  /** The key as text. */
+  readonly #name: string;
+  #seed: SeriesHash | undefined;
   readonly #columns: AggregateColumns;
-  readonly #fromMs: number[] = [];
-  readonly #toMs: number[] = [];
+  /** Begin and end of each row's window, in turn. */
+  #windows: Float64Array;
+  #size = 0;
   #counter: Counter;
   /** Made when a window is asked for that is neither the next one nor behind the last. */
   #byStart: Map<number, number> | undefined;
@@ -42,15 +49,28 @@ export class Group {
   #lastFromMs = Number.NEGATIVE_INFINITY;
   #isAscending = true;
 
-  constructor(key: readonly string[], shape: StateShape, counter: Counter) {
+  constructor(
+    key: readonly string[],
+    shape: StateShape,
+    counter: Counter,
+    { name, rowsExpected }: { readonly name: string; readonly rowsExpected: number },
+  ) {
     this.key = key;
-    this.#columns = new AggregateColumns(shape);
+    this.#name = name;
+    this.#columns = new AggregateColumns(shape, rowsExpected);
+    this.#windows = new Float64Array(Math.max(rowsAtFirst, rowsExpected) * 2);
     this.#counter = counter;
+  }
+
+  /** Mixed into a partition's digest for each reading, so that owners with other labels do not agree by chance. */
+  get seed(): SeriesHash {
+    this.#seed ??= seriesHashOf(this.#name, "group");
+    return this.#seed;
   }
 
   /** Rows so far. */
   get size(): number {
-    return this.#fromMs.length;
+    return this.#size;
   }
 
   /** The rows' windows are in ascending order. */
@@ -59,11 +79,11 @@ export class Group {
   }
 
   fromMsAt(row: number): number {
-    return this.#fromMs[row] as number;
+    return this.#windows[row * 2] as number;
   }
 
   toMsAt(row: number): number {
-    return this.#toMs[row] as number;
+    return this.#windows[row * 2 + 1] as number;
   }
 
   /** Not to be changed. */
@@ -76,9 +96,19 @@ export class Group {
     this.#columns.add(this.#rowOf(fromMs, toMs), run, from, to, profile);
   }
 
-  /** Adds what was aggregated before. */
-  addRow(fromMs: number, toMs: number, rows: AggregateRows, row: number): void {
-    this.#columns.addRow(this.#rowOf(fromMs, toMs), rows, row);
+  /** Adds what was aggregated before, rows [from, to) in ascending order, up to the first that is not of one window; gives that, or `to`. */
+  addRows(cursor: WindowCursor, rows: AggregateRows, from: number, to: number): number {
+    const { times } = rows.ends;
+    for (let row = from; row < to; ) {
+      cursor.seek(times[row * 2] as number);
+      const { toUs } = cursor;
+      let next = row;
+      while (next < to && (times[next * 2 + 1] as number) < toUs) next++;
+      if (next === row) return row;
+      this.#columns.addRows(this.#rowOf(cursor.fromMs, cursor.toMs), rows, row, next);
+      row = next;
+    }
+    return to;
   }
 
   /** Takes in a state, which belongs to the group from now on. */
@@ -100,28 +130,36 @@ export class Group {
   }
 
   #rowOf(fromMs: number, toMs: number): number {
-    const starts = this.#fromMs;
+    const windows = this.#windows;
     const cursor = this.#cursor;
-    if (cursor >= 0 && starts[cursor] === fromMs) return cursor;
+    if (cursor >= 0 && windows[cursor * 2] === fromMs) return cursor;
     if (fromMs > this.#lastFromMs) return this.#append(fromMs, toMs);
-    if (starts[cursor + 1] === fromMs) {
+    if (cursor + 1 < this.#size && windows[cursor * 2 + 2] === fromMs) {
       this.#cursor++;
       return cursor + 1;
     }
     // Series after series begins with the first window again.
-    if (starts[0] === fromMs) {
+    if (this.#size > 0 && windows[0] === fromMs) {
       this.#cursor = 0;
       return 0;
     }
-    this.#byStart ??= new Map(starts.map((start, row) => [start, row]));
+    // Of the ends of a range, readings are read when all rows between them are there.
+    const last = this.#size - 1;
+    if (last >= 0 && windows[last * 2] === fromMs) {
+      this.#cursor = last;
+      return last;
+    }
+    this.#byStart ??= new Map(Array.from({ length: this.#size }, (_, row) => [this.fromMsAt(row), row]));
     const row = this.#byStart.get(fromMs) ?? this.#append(fromMs, toMs);
     this.#cursor = row;
     return row;
   }
 
   #append(fromMs: number, toMs: number, state?: AggregateState): number {
-    const row = this.#fromMs.push(fromMs) - 1;
-    this.#toMs.push(toMs);
+    const row = this.#size++;
+    if (row * 2 === this.#windows.length) this.#windows = grownFloat64(this.#windows, row * 4);
+    this.#windows[row * 2] = fromMs;
+    this.#windows[row * 2 + 1] = toMs;
     this.#columns.append(state);
     this.#counter.rows++;
     this.#byStart?.set(fromMs, row);
@@ -136,16 +174,18 @@ export class Group {
 class RowOfGroup implements GroupRow {
   readonly #group: Group;
   readonly #row: number;
-  readonly fromMs: number;
 
-  constructor(group: Group, row: number, fromMs: number) {
+  constructor(group: Group, row: number) {
     this.#group = group;
     this.#row = row;
-    this.fromMs = fromMs;
   }
 
   get key(): readonly string[] {
     return this.#group.key;
+  }
+
+  get fromMs(): number {
+    return this.#group.fromMsAt(this.#row);
   }
 
   get toMs(): number {
@@ -171,11 +211,12 @@ export class GroupTable {
     return this.#counter.rows;
   }
 
-  group(key: readonly string[]): Group {
+  /** `rowsExpected`: so many a new group will probably get. */
+  group(key: readonly string[], rowsExpected = 0): Group {
     const name = JSON.stringify(key);
     let group = this.#groups.get(name);
     if (group === undefined) {
-      group = new Group(key, this.#shape, this.#counter);
+      group = new Group(key, this.#shape, this.#counter, { name, rowsExpected });
       this.#groups.set(name, group);
     }
     return group;
@@ -192,11 +233,6 @@ export class GroupTable {
       group.countIn(this.#counter);
       this.#groups.set(name, group);
     }
-  }
-
-  /** Mixed into a partition's digest for each reading, so that owners with other labels do not agree by chance. */
-  keySeed(key: readonly string[]): SeriesHash {
-    return seriesHashOf(JSON.stringify(key), "group");
   }
 
   merge(partials: readonly GroupPartial[]): Result<void> {
@@ -289,7 +325,7 @@ export class GroupTable {
         const place = ofGroup[row] as number;
         const to = next[place] as number;
         next[place] = to + 1;
-        rows[to] = new RowOfGroup(group, row, group.fromMsAt(row));
+        rows[to] = new RowOfGroup(group, row);
       }
     }
     return rows;

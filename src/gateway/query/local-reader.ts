@@ -11,19 +11,19 @@ import { type DeviceId, deviceId, type GatewayId, type Partition, partition } fr
 import { ValueType } from "../../lib/reading.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { ChunkStats } from "../../series/chunk-stats.ts";
-import { addDigests, type Digest, digestRun, emptyDigest } from "../../series/digest.ts";
+import { type Digest, digestRun, emptyDigest } from "../../series/digest.ts";
 import { profileOf, profileOfChunk } from "../../series/number-profile.ts";
 import { hasRollup } from "../../series/rollup.ts";
 import { type SeriesRun, sliceRows } from "../../series/run.ts";
 import { horizonRanges, withRanges } from "../retention/horizons.ts";
 import type { UsRange } from "../series/rollup-plan.ts";
 import type { Rollups } from "../series/rollups.ts";
-import type { Series, SeriesIndex } from "../series/series-index.ts";
+import { chunksBetween, type Series, type SeriesIndex } from "../series/series-index.ts";
 import type { SeriesReader } from "../series/series-reader.ts";
 import { type Group, GroupTable } from "./group-table.ts";
 import { LoopTurns } from "./loop-turns.ts";
 import { addRolled, hasWholeHours, hoursOf } from "./rolled-answer.ts";
-import { answerFromRollups, levelsFor } from "./rollup-answer.ts";
+import { levelsFor, type RolledUp, RollupAnswers } from "./rollup-answer.ts";
 import { WindowCursor, type WindowPlan } from "./window-cursor.ts";
 import type {
   AggregateReply,
@@ -55,10 +55,23 @@ export interface LocalReaderOptions {
 }
 
 /** What a partition has given to the question so far. */
-interface Partial {
+class Partial {
   readonly table: GroupTable;
-  digest: Digest;
+  digest = emptyDigest;
   rolled: RolledTable | undefined;
+
+  constructor(table: GroupTable) {
+    this.table = table;
+  }
+
+  /** Takes in the digest of readings that went into a group. */
+  addDigest({ seed }: Group, { count, low, high }: Digest): void {
+    this.digest = {
+      count: this.digest.count + count,
+      low: (this.digest.low + low + Math.imul(seed.low, count)) >>> 0,
+      high: (this.digest.high + high + Math.imul(seed.high, count)) >>> 0,
+    };
+  }
 }
 
 /** What a `RolledPartial` says, not encoded. */
@@ -85,6 +98,7 @@ const replyRowsMax = 50_000;
 const replyBytesMax = 8 << 20;
 const pageBytesMax = 16 << 20;
 const rowBytes = 17;
+const nothing: Omit<RolledUp, "left"> = { rows: 0, digest: emptyDigest };
 const tooManyRows = `more than ${replyRowsMax} groups and windows in one partition: ask for a shorter range or a longer \`every\``;
 
 export class LocalReader {
@@ -152,31 +166,38 @@ export class LocalReader {
   async aggregateTables(request: AggregateRequest): Promise<Result<OwnReply>> {
     const asked = this.checked(request);
     if (!asked.ok) return asked;
-    if (request.partitions.length > 1 && this.#willExceed(request, asked.value)) return failure("too-large", tooManyRows);
+    const selected = [...this.#selected(request.selector, asked.value, undefined)];
+    if (request.partitions.length > 1 && this.#willExceed(request, selected)) return failure("too-large", tooManyRows);
     const byPartition = new Map<Partition, Partial>();
     const cursor = new WindowCursor(this.#options.calendar, request);
     const turns = new LoopTurns(this.#options.clock);
     const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
-    const streams = this.#isLarge(request);
+    const rangeOf = ({ partition: at }: Series): UsRange => ({ fromUs: Math.max(request.fromUs, horizonUs(at)), toUs: request.toUs });
     const rolls = request.rolled === true && hasWholeHours(this.#options.calendar, request, highestOf(request.partitions, horizonUs));
+    const { rollups } = this.#options;
+    const levels = rollups === undefined ? [] : levelsFor(request, request.functions);
+    const answers =
+      rollups === undefined || levels.length === 0
+        ? undefined
+        : new RollupAnswers({ rollups, series: selected, rangeOf, levels, functions: request.functions, cursor });
+    let streams: boolean | undefined;
+    const scanning = { cursor, turns, streams: () => (streams ??= this.#isLarge(request)) };
     let rows = 0;
-    for (const series of this.#selected(request.selector, asked.value, undefined)) {
-      const partial = byPartition.get(series.partition) ?? newPartial(request);
+    let rowsExpected = 0;
+    for (const series of selected) {
+      const partial = byPartition.get(series.partition) ?? new Partial(new GroupTable(request.functions));
       const key = groupKeyOf(request.groupBy, series, this.#options.labelsOf(series.device));
-      const group = partial.table.group(key);
+      // Most series have about as many windows as the one before.
+      const group = partial.table.group(key, rowsExpected);
       const before = group.size;
-      const added = await this.#addSeries(series, request, {
-        partial,
-        key,
-        group,
-        cursor,
-        turns,
-        rowsMax: before + replyRowsMax - rows,
-        streams,
-        fromUs: Math.max(request.fromUs, horizonUs(series.partition)),
-      });
+      const rowsMax = before + replyRowsMax - rows;
+      const { left, digest, rows: rolledRows } = (await answers?.next(group, rowsMax)) ?? { ...nothing, left: [rangeOf(series)] };
+      partial.addDigest(group, digest);
+      turns.worked({ rows: rolledRows });
+      const added = left.length === 0 ? success(undefined) : await this.#scan(series, left, { ...scanning, partial, group, rowsMax });
       if (!added.ok) return added;
       rows += group.size - before;
+      rowsExpected = group.size;
       if (rolls) {
         const rolled = await this.#addRolled(series, request, { partial, key, cursor, rawUs: horizonUs(series.partition) });
         if (!rolled.ok) return rolled;
@@ -227,12 +248,15 @@ export class LocalReader {
    * Whether the chunks alone let expect more rows than a reply holds: then halves are asked for before the work is done, not
    * after. An estimate: it never decides about a single partition.
    */
-  #willExceed(request: AggregateRequest, asked: ReadonlySet<Partition>): boolean {
+  #willExceed(request: AggregateRequest, selected: readonly Series[]): boolean {
     if (request.windowMs === 0) return false;
+    let rowsAtMost = 0;
+    for (const series of selected) rowsAtMost += windowsOf(series, request);
+    if (rowsAtMost <= replyRowsMax) return false;
     const windowUs = request.windowMs * 1_000;
     const rowsByGroup = new Map<string, number>();
     let rows = 0;
-    for (const series of this.#selected(request.selector, asked, undefined)) {
+    for (const series of selected) {
       let windows = 0;
       for (const { minUs, maxUs, count } of series.chunks) {
         const fromUs = Math.max(minUs, request.fromUs);
@@ -256,77 +280,43 @@ export class LocalReader {
    */
   #isLarge(request: AggregateRequest): boolean {
     const { reader, rollups } = this.#options;
-    const levels = rollups === undefined ? [] : levelsFor(request, request.functions);
+    // What has a rollup of a finer level has one of the coarsest too.
+    const level = rollups === undefined ? undefined : levelsFor(request, request.functions)[0];
     let readings = 0;
     for (const series of this.#selected(request.selector, undefined, undefined)) {
-      for (const chunk of series.chunks) {
-        const isInside = chunk.maxUs >= request.fromUs && chunk.minUs < request.toUs;
-        if (isInside && !levels.some((level) => hasRollup(level, chunk))) readings += chunk.count;
-      }
+      for (const chunk of chunksBetween(series, request.fromUs, request.toUs))
+        if (level === undefined || !hasRollup(level, chunk)) readings += chunk.count;
       if (reader.isLarge(readings)) return true;
     }
     return false;
   }
 
-  /** Adds the readings of a series to its group and to its partition's digest: from rollups where they serve. */
-  async #addSeries(
+  /** Adds the readings of a series in these ranges to its group and to its partition's digest. */
+  async #scan(
     series: Series,
-    request: AggregateRequest,
+    ranges: readonly UsRange[],
     into: {
       readonly partial: Partial;
-      readonly key: readonly string[];
       readonly group: Group;
       readonly cursor: WindowCursor;
       readonly turns: LoopTurns;
       readonly rowsMax: number;
-      readonly streams: boolean;
-      /** What is asked for, as far as it is kept. */
-      readonly fromUs: number;
+      readonly streams: () => boolean;
     },
   ): Promise<Result<void>> {
     const { partial, group, cursor, turns } = into;
-    const seed = partial.table.keySeed(into.key);
-    const digested = (digest: Digest): void => {
-      const seeds = { count: 0, low: Math.imul(seed.low, digest.count) >>> 0, high: Math.imul(seed.high, digest.count) >>> 0 };
-      partial.digest = addDigests(partial.digest, addDigests(digest, seeds));
-    };
-    const whole: UsRange = { fromUs: into.fromUs, toUs: request.toUs };
-    const { rollups } = this.#options;
-    // Of what rollups answer.
-    let count = 0;
-    let low = 0;
-    let high = 0;
-    const ranges =
-      rollups === undefined
-        ? [whole]
-        : await answerFromRollups({
-            rollups,
-            series,
-            range: whole,
-            levels: levelsFor(request, request.functions),
-            cursor,
-            add: ({ rows, digests }, row) => {
-              count += rows.counts[row] as number;
-              low = (low + (digests[row * 2] as number)) >>> 0;
-              high = (high + (digests[row * 2 + 1] as number)) >>> 0;
-              group.addRow(cursor.fromMs, cursor.toMs, rows, row);
-              turns.worked({ rows: 1 });
-            },
-            isFull: () => group.size > into.rowsMax,
-          });
-    digested({ count, low, high });
     for (const range of ranges) {
       if (group.size > into.rowsMax) break;
       const scanned = await this.#options.reader.scan(
         series,
         range,
         (run, stats) => {
-          digested(stats?.digest ?? digestRun(series.hash, run));
+          partial.addDigest(group, stats?.digest ?? digestRun(series.hash, run));
           addRun(group, cursor, run, stats);
           turns.worked({ readings: run.count });
           return group.size <= into.rowsMax;
         },
-        { streams: into.streams },
+        { streams: into.streams() },
       );
       if (!scanned.ok) return scanned;
     }
@@ -389,14 +379,21 @@ export class LocalReader {
   }
 }
 
-function newPartial({ functions }: AggregateRequest): Partial {
-  return { table: new GroupTable(functions), digest: emptyDigest, rolled: undefined };
-}
-
 function highestOf(partitions: readonly number[], horizonUs: (partition: number) => number): number {
   let highest = Number.NEGATIVE_INFINITY;
   for (const at of partitions) highest = Math.max(highest, horizonUs(at));
   return highest;
+}
+
+/** How many windows of the question a series can have at most, going by its first and last time. */
+function windowsOf({ chunks, head, sealing, lastUs }: Series, { windowMs, fromUs, toUs }: WindowPlan): number {
+  const begin = Math.max(
+    fromUs,
+    Math.min(chunks[0]?.minUs ?? Number.POSITIVE_INFINITY, head.minTimeUs, sealing?.minTimeUs ?? head.minTimeUs),
+  );
+  const end = Math.min(toUs, Math.max(lastUs, head.maxTimeUs, sealing?.maxTimeUs ?? head.maxTimeUs) + 1);
+  // One more, since neither begins with a window.
+  return begin < end ? Math.ceil((end - begin) / (windowMs * 1_000)) + 1 : 0;
 }
 
 function addRun(group: Group, cursor: WindowCursor, run: SeriesRun, stats: ChunkStats | undefined): void {

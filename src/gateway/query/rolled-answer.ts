@@ -69,17 +69,13 @@ export async function addRolled(question: RolledQuestion): Promise<Result<number
       },
       { givenUp: true },
     );
-  const [scanned, fetched] = await reader.pinned(() => Promise.all([scan(), blocks.fetch(series, RollupLevel.Hour, refs)]));
+  const [scanned, fetched] = await reader.pinned(() => Promise.all([scan(), blocks.blocksOf(series, refs)]));
   if (!scanned.ok) return scanned;
-  for (const ref of refs) {
-    const block = fetched.get(ref);
-    if (block === undefined) continue;
-    const { rows } = block;
+  for (const { rows } of fetched) {
     for (let row = 0; row < rows.count; row++) {
       const hour = Math.floor((rows.ends.times[row * 2] as number) / hourUs) * hourUs;
       if (hour < hours.fromUs || hour >= hours.toUs) continue;
-      cursor.seek(hour);
-      group.addRow(cursor.fromMs, cursor.toMs, rows, row);
+      group.addRows(cursor, rows, row, row + 1);
       count += rows.counts[row] as number;
     }
   }

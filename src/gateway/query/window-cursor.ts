@@ -48,6 +48,11 @@ export class WindowCursor {
     return this.#toUs;
   }
 
+  /** Whether what lies between two neighbouring multiples of `stepUs` always lies in one window. */
+  holdsWhole(stepUs: number): boolean {
+    return this.#windowMs === 0 || (this.#isRegular && (this.#windowMs * 1_000) % stepUs === 0);
+  }
+
   /** Finds the window that a time is in. */
   seek(timeUs: number): void {
     if (timeUs >= this.#fromUs && timeUs < this.#toUs) return;

@@ -31,6 +31,11 @@ export class ChunkCache {
     this.#bytesMax = bytesMax;
   }
 
+  /** Whether it is here; counted neither way. */
+  has(ref: ChunkRef): boolean {
+    return this.#entries.has(ref);
+  }
+
   get(ref: ChunkRef): Chunk | undefined {
     const entry = this.#entries.get(ref);
     if (entry === undefined) {

@@ -43,6 +43,12 @@ export class ChunkSource {
     return this.#options.cache.isExceededBy(readings);
   }
 
+  /** The chunk, if it is in memory. */
+  known(ref: ChunkRef): Chunk | undefined {
+    const { cache } = this.#options;
+    return cache.has(ref) ? cache.get(ref) : undefined;
+  }
+
   /** The chunks in the order of the refs; whoever asks holds a pin. Fails with `data-damaged` or as the store does. */
   async chunks(series: Series, refs: readonly ChunkRef[]): Promise<Result<Chunk[]>> {
     const { cache } = this.#options;

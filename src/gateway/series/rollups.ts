@@ -5,8 +5,18 @@
 
 import type { Store, StoreOperation } from "../../ports/store.ts";
 import type { SeriesHash } from "../../series/digest.ts";
-import { buildRollup, decodeRollup, encodeRollup, hasRollup, type Rollup, RollupLevel, rollupBytes } from "../../series/rollup.ts";
+import {
+  buildRollup,
+  decodeRollup,
+  encodeRollup,
+  hasRollup,
+  type Rollup,
+  RollupLevel,
+  rollupBytes,
+  sketchProblem,
+} from "../../series/rollup.ts";
 import type { SeriesRun } from "../../series/run.ts";
+import { RollupStrips } from "./rollup-strips.ts";
 import type { Series } from "./series-index.ts";
 import { type ChunkName, type ChunkRef, chunkKey } from "./store-keys.ts";
 
@@ -45,15 +55,26 @@ function rollupKey(level: RollupLevel, chunk: ChunkName): Uint8Array {
   return key;
 }
 
-interface Entry {
+export interface WantedRollup {
+  readonly series: Series;
+  readonly chunk: ChunkRef;
+}
+
+export interface KnownRollup {
   /** `undefined`: there is none that can be read. */
   readonly rollup: Rollup | undefined;
+}
+
+interface Entry {
+  rollup: Rollup | undefined;
+  areSketchesVerified: boolean;
   readonly bytes: number;
   isUsed: boolean;
 }
 
 export class Rollups {
   readonly #options: RollupsOptions;
+  readonly strips = new RollupStrips();
   /** By level, the oldest first. */
   readonly #caches: Readonly<Record<RollupLevel, Map<ChunkRef, Entry>>> = {
     [RollupLevel.Minute]: new Map(),
@@ -65,45 +86,60 @@ export class Rollups {
     this.#options = options;
   }
 
-  /** Whether it is in memory what rollup a chunk has, if any. */
-  isKnown(level: RollupLevel, ref: ChunkRef): boolean {
-    return this.#caches[level].has(ref);
-  }
-
-  /** The rollup of a chunk that is known; `undefined` where the chunk itself must be read. */
-  known(level: RollupLevel, ref: ChunkRef): Rollup | undefined {
+  /** What is in memory: the rollup of a chunk, or that it has none and must be read itself. `sketches`: they are needed. */
+  known(level: RollupLevel, series: Series, ref: ChunkRef, sketches: boolean): KnownRollup | undefined {
     const entry = this.#caches[level].get(ref);
     if (entry === undefined) return undefined;
     entry.isUsed = true;
-    return entry.rollup;
-  }
-
-  /** Reads those of these chunks, and remembers them or that there is none. */
-  async fetch(series: Series, level: RollupLevel, refs: readonly ChunkRef[]): Promise<Map<ChunkRef, Rollup>> {
-    const values = await this.#options.store.getMany(refs.map((ref) => rollupKey(level, ref)));
-    const fetched = new Map<ChunkRef, Rollup>();
-    for (const [at, ref] of refs.entries()) {
-      const rollup = this.#decode(series, ref, values[at]);
-      if (rollup !== undefined) fetched.set(ref, rollup);
-      this.#keep(level, ref, rollup);
+    if (sketches && !entry.areSketchesVerified) {
+      const problem = entry.rollup === undefined ? undefined : sketchProblem(entry.rollup);
+      if (problem !== undefined) {
+        this.#report(series, ref, problem.message);
+        entry.rollup = undefined;
+      }
+      entry.areSketchesVerified = true;
     }
-    return fetched;
+    return entry;
   }
 
-  #decode(series: Series, ref: ChunkRef, value: Uint8Array | undefined): Rollup | undefined {
+  /** Reads rollups, in the order of what is wanted, and remembers them; `undefined` where the chunk itself must be read. */
+  async fetch(level: RollupLevel, wanted: readonly WantedRollup[], sketches: boolean): Promise<(Rollup | undefined)[]> {
+    const values = await this.#options.store.getMany(wanted.map(({ chunk }) => rollupKey(level, chunk)));
+    return wanted.map(({ series, chunk }, at) => {
+      const rollup = this.#decode(series, chunk, values[at], sketches);
+      this.#keep(level, chunk, rollup, sketches);
+      return rollup;
+    });
+  }
+
+  /** Those of a series' blocks that can be read. */
+  async blocksOf(series: Series, refs: readonly ChunkRef[]): Promise<Rollup[]> {
+    const fetched = await this.fetch(
+      RollupLevel.Hour,
+      refs.map((chunk) => ({ series, chunk })),
+      true,
+    );
+    return fetched.filter((block) => block !== undefined);
+  }
+
+  #decode(series: Series, ref: ChunkRef, value: Uint8Array | undefined, sketches: boolean): Rollup | undefined {
     if (value === undefined) return undefined;
-    const decoded = decodeRollup(series.hash, value);
+    const decoded = decodeRollup(series.hash, value, { sketches });
     const why = decoded.ok ? contradiction(decoded.value, ref) : decoded.message;
     if (decoded.ok && why === undefined) return decoded.value;
-    this.#options.damaged(`${series.device} ${series.metric} from ${new Date(ref.minUs / 1_000).toISOString()}`, why ?? "");
+    this.#report(series, ref, why ?? "");
     return undefined;
   }
 
-  #keep(level: RollupLevel, ref: ChunkRef, rollup: Rollup | undefined): void {
+  #report(series: Series, ref: ChunkRef, why: string): void {
+    this.#options.damaged(`${series.device} ${series.metric} from ${new Date(ref.minUs / 1_000).toISOString()}`, why);
+  }
+
+  #keep(level: RollupLevel, ref: ChunkRef, rollup: Rollup | undefined, areSketchesVerified: boolean): void {
     const cache = this.#caches[level];
     const bytes = rollup === undefined ? absentBytes : rollupBytes(rollup);
     if (cache.has(ref) || bytes > cacheBytesMax / 4) return;
-    cache.set(ref, { rollup, bytes, isUsed: false });
+    cache.set(ref, { rollup, bytes, isUsed: false, areSketchesVerified });
     this.#bytes += bytes;
     // Minutes first: an hour answers for more, and takes less.
     for (const each of levels) if (this.#bytes > cacheBytesMax) this.#evict(this.#caches[each]);

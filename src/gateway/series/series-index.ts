@@ -20,6 +20,8 @@ export interface Series {
   chunks: ChunkRef[];
   /** Ascending and disjoint: the rollups of readings that were given up (`rolled.ts`). */
   blocks: ChunkRef[];
+  /** For each chunk the last time of it and of all before it: made when it is asked for, anew after each change. */
+  reach: Float64Array | undefined;
   /** No chunk ends behind it. */
   lastUs: number;
   /** Counts changes of `chunks`. */
@@ -44,11 +46,30 @@ export function addChunk(series: Series, ref: ChunkRef): void {
   if (at === chunks.length) chunks.push(ref);
   else chunks.splice(at, 0, ref);
   series.lastUs = Math.max(series.lastUs, ref.maxUs);
-  series.changes++;
+  changed(series);
 }
 
 export function removeChunks(series: Series, refs: ReadonlySet<ChunkRef>): void {
   series.chunks = series.chunks.filter((ref) => !refs.has(ref));
+  changed(series);
+}
+
+/** The chunks with a time in [fromUs, toUs), in their order: of a long series no others are looked at. */
+export function chunksBetween(series: Series, fromUs: number, toUs: number): ChunkRef[] {
+  const { chunks } = series;
+  series.reach ??= reachOf(chunks);
+  const end = firstAt(chunks.length, (at) => (chunks[at] as ChunkRef).minUs >= toUs);
+  const { reach } = series;
+  const found: ChunkRef[] = [];
+  for (let at = firstAt(end, (each) => (reach[each] as number) >= fromUs); at < end; at++) {
+    const ref = chunks[at] as ChunkRef;
+    if (ref.maxUs >= fromUs) found.push(ref);
+  }
+  return found;
+}
+
+function changed(series: Series): void {
+  series.reach = undefined;
   series.changes++;
 }
 
@@ -56,6 +77,28 @@ export function removeChunks(series: Series, refs: ReadonlySet<ChunkRef>): void 
 export function rolledBeforeUs({ blocks }: Series): number {
   const last = blocks.at(-1);
   return last === undefined ? Number.NEGATIVE_INFINITY : last.maxUs + 1;
+}
+
+function reachOf(chunks: readonly ChunkRef[]): Float64Array {
+  const reach = new Float64Array(chunks.length);
+  let lastUs = Number.NEGATIVE_INFINITY;
+  for (const [at, ref] of chunks.entries()) {
+    if (ref.maxUs > lastUs) lastUs = ref.maxUs;
+    reach[at] = lastUs;
+  }
+  return reach;
+}
+
+/** Bisection: the first of [0, count) that holds; all behind it do as well. */
+function firstAt(count: number, holds: (at: number) => boolean): number {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (holds(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 export class SeriesIndex {
@@ -119,6 +162,7 @@ export class SeriesIndex {
       sealing: undefined,
       chunks: [],
       blocks: [],
+      reach: undefined,
       lastUs: Number.NEGATIVE_INFINITY,
       changes: 0,
       examined: -1,

@@ -12,9 +12,11 @@ import { Rollups } from "../../../src/gateway/series/rollups.ts";
 import { SeriesReader } from "../../../src/gateway/series/series-reader.ts";
 import { type AggregateFunction, parseAggregateFunction } from "../../../src/lib/aggregate-function.ts";
 import { createCalendar } from "../../../src/lib/calendar.ts";
-import { gatewayId, partitionCount } from "../../../src/lib/ids.ts";
+import { crc32c } from "../../../src/lib/crc32c.ts";
+import { deviceId, gatewayId, partitionCount } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import type { Clock } from "../../../src/ports/clock.ts";
+import { RollupLevel } from "../../../src/series/rollup.ts";
 import { testHash64 } from "../../core/ring/test-hash.ts";
 import { type OpenSeries, type Reading, SeriesSite } from "../series/series-fixture.ts";
 
@@ -102,6 +104,12 @@ class Asker {
     return reply.value;
   }
 
+  hasStrip(device: string, level: RollupLevel): boolean {
+    const series = this.#open.store.index.find(deviceId(device), "value");
+    if (series === undefined) throw new Error(`${device} has no readings`);
+    return this.#rollups.strips.find(series, level, { fromUs: series.chunks[0]?.minUs ?? 0, toUs: series.lastUs + 1 }) !== undefined;
+  }
+
   /** Asks both ways; the answers must be one. The readings that were read with rollups. */
   async compare(question: Partial<AggregateRequest>, timeZone = "UTC"): Promise<number> {
     const raw = await this.ask(question, timeZone, { rollups: false });
@@ -175,6 +183,63 @@ test("readings in heads join; a late one takes its chunk's rollups out of use, a
   assert.is(await asker.compare({ windowMs: hourMs }), 4_096 + 1 + 50, "one of them has the identity of a sealed one");
   await site.settle(open.store.checkpoint());
   assert.is(await asker.compare({}), 4_096 + 1, "the late readings were sealed apart, beside the chunk that they overlap");
+});
+
+test("a question that comes again: late readings, a checkpoint and other ranges leave the answer what the readings say", async () => {
+  const site = new SeriesSite(5);
+  const open = await opened(site);
+  await sealed(site, open, regular("d1", startMs, 4_096 * 6, 1_000));
+  const asker = new Asker(site, open);
+  const byHour = { windowMs: hourMs };
+  for (let time = 0; time < 3; time++) assert.is(await asker.compare(byHour), 0);
+  assert.ok(asker.hasStrip("d1", RollupLevel.Hour));
+  for (const from of [0, 1, 1_800, 4_096, 5_000])
+    for (const seconds of [1, 59, 4_096, 9_999, 40_000]) {
+      const fromUs = (startMs + from * 1_000) * 1_000;
+      assert.ok((await asker.compare({ fromUs, toUs: fromUs + seconds * 1_000_000, windowMs: hourMs })) <= 118);
+    }
+  await site.appendDurably(open, regular("d1", startMs + 4_096 * 6_000, 50, 1_000));
+  await site.appendDurably(open, regular("d1", startMs - 7_000_000, 50, 1_000));
+  assert.is(await asker.compare({ ...byHour, fromUs: (startMs - 8_000_000) * 1_000 }), 100, "what is in heads before and behind joins");
+  await site.appendDurably(open, [{ device: "d1", us: (startMs + 5_000_000) * 1_000 + 7, value: 1e6 }]);
+  assert.is(await asker.compare(byHour), 4_096 + 1 + 50, "a late one takes its chunk out of it");
+  assert.is(await asker.compare({ ...byHour, toUs: (startMs + 4_096_000) * 1_000 }), 0);
+  await site.settle(open.store.checkpoint());
+  assert.not.ok(asker.hasStrip("d1", RollupLevel.Hour), "its chunks are others");
+  for (let time = 0; time < 3; time++) assert.is(await asker.compare(byHour), 4_096 + 1);
+  assert.is(await asker.compare({ ...byHour, functions: named("quantile(0.5)") }), 4_096 + 1, "a strip has no sketches");
+});
+
+test("a series with more chunks than are read ahead at once", async () => {
+  const site = new SeriesSite(6);
+  const open = await opened(site);
+  // By the minute, 64 are read ahead.
+  for (const device of ["d1", "d2", "d3"]) await sealed(site, open, regular(device, startMs, 4_096 * (device === "d2" ? 70 : 3), 500));
+  const asker = new Asker(site, open);
+  for (let time = 0; time < 2; time++) {
+    assert.is(await asker.compare({ windowMs: 600_000 }), 0);
+    const cutUs = (startMs + 4_096 * 500 * 66 + 1_000) * 1_000;
+    assert.ok((await asker.compare({ windowMs: 600_000, toUs: cutUs })) <= 120);
+  }
+});
+
+test("sketches that contradict themselves take a rollup out of use once a quantile is asked for", async () => {
+  const site = new SeriesSite(7);
+  const open = await opened(site);
+  await sealed(site, open, regular("d1", startMs, 4_096 * 2, 1_000));
+  const [hour] = await site.settle(open.raw.scan({ from: Uint8Array.of(0x68), to: Uint8Array.of(0x69), limit: 1 }));
+  if (hour === undefined) throw new Error("there is no rollup");
+  const forged = hour.value.slice();
+  const end = forged.length - 4;
+  // The number of negative bins of the last sketch.
+  forged[end - 1] = 9;
+  new DataView(forged.buffer).setUint32(end, crc32c(forged, 0, 0, end), true);
+  await site.settle(open.raw.write([{ type: "put", key: hour.key, value: forged }], { sync: true }));
+  const asker = new Asker(site, open);
+  assert.is(await asker.compare({}), 0);
+  assert.equal(asker.damaged, []);
+  assert.is(await asker.compare({ functions: named("quantile(0.5)") }), 4_096);
+  assert.is(asker.damaged.length, 1);
 });
 
 test("rollups that are missing or damaged mean the readings; a damaged one is reported", async () => {
@@ -256,18 +321,20 @@ test("any question over any history", async () => {
     const asker = new Asker(site, open);
     for (let question = 0; question < 12; question++) {
       const fromUs = (startMs - hourMs) * 1_000 + random.below(22 * 3_600) * 1_000_000 + random.pick([0, 1, 999]);
-      await asker.compare(
-        {
-          fromUs,
-          toUs: fromUs + random.pick([1, 59_000_000, 3_600_000_000, 86_400_000_000]) + random.below(10_000_000),
-          windowMs: random.pick([0, 30_000, 60_000, 90_000, 600_000, hourMs, 90 * 60_000, 24 * hourMs]),
-          functions: random.chance(0.3)
-            ? [...simple, ...named("quantile(0.5)")]
-            : random.pick([simple, named("count"), named("mean", "max")]),
-          groupBy: random.pick([[], [{ kind: "device" }], [{ kind: "metric" }]]),
-        },
-        random.pick(["UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe"]),
-      );
+      const asked: Partial<AggregateRequest> = {
+        windowMs: random.pick([0, 30_000, 60_000, 90_000, 600_000, hourMs, 90 * 60_000, 24 * hourMs]),
+        functions: random.chance(0.3)
+          ? [...simple, ...named("quantile(0.5)")]
+          : random.pick([simple, named("count"), named("mean", "max")]),
+        groupBy: random.pick([[], [{ kind: "device" }], [{ kind: "metric" }]]),
+      };
+      const toUs = fromUs + random.pick([1, 59_000_000, 3_600_000_000, 86_400_000_000]) + random.below(10_000_000);
+      const timeZone = random.pick(["UTC", "UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe"]);
+      await asker.compare({ ...asked, fromUs, toUs }, timeZone);
+      if (random.chance(0.2)) await site.appendDurably(open, regular(`d${random.below(3)}`, fromUs / 1_000, random.below(20), 7_000));
+      if (random.chance(0.1)) await site.settle(open.store.checkpoint());
+      const part = { fromUs: fromUs + random.below((toUs - fromUs) / 2), toUs: toUs - random.below((toUs - fromUs) / 2) };
+      for (let time = 0; time < 2; time++) await asker.compare({ ...asked, ...part }, timeZone);
     }
   }
 });
