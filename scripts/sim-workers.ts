@@ -36,7 +36,7 @@ export class SeedWorkers {
   readonly #workers = new Set<Worker>();
   readonly #waiting: Waiting[] = [];
 
-  /** `script`: what `bundleWorker` made. */
+  /** `script`: what `bundleScript` made. */
   constructor(count: number, script: string) {
     this.#count = count;
     this.#script = script;

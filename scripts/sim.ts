@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { faultsMsDefault, type SeedReport } from "../src/sim/run-seed.ts";
-import { bundleWorker } from "./sim-bundle.ts";
+import { bundleScript } from "./bundle.ts";
 import { readSimOptions, type SimOptions, simUsage } from "./sim-options.ts";
 import { shrink } from "./sim-shrink.ts";
 import { type SeedTask, SeedWorkers } from "./sim-workers.ts";
@@ -26,7 +26,7 @@ class Sweep {
   async run(): Promise<boolean> {
     const { from, seeds, workers, twice } = this.#options;
     const size = Math.min(workers, seeds);
-    const script = bundleWorker();
+    const script = bundleScript(new URL("sim-worker.ts", import.meta.url));
     let pool = new SeedWorkers(size, script);
     for (let next = from; next < from + seeds && !this.#timeIsOver(); ) {
       const count = Math.min(batchPerWorker * workers, from + seeds - next);

@@ -2,8 +2,8 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { projectRoot } from "../../test/e2e/support/fogbank.ts";
 import { TestSite } from "../../test/e2e/support/site.ts";
+import { bundleScript } from "../bundle.ts";
 import type { KvLoadFigures } from "./kv-load.ts";
 import { Latencies } from "./latencies.ts";
 import type { ProposingFigures } from "./proposing-gateway.ts";
@@ -24,14 +24,15 @@ function message<T>(child: ChildProcess): Promise<T> {
 }
 
 export async function runInsideLoad(options: InsideLoadOptions): Promise<KvLoadFigures> {
+  const script = bundleScript(new URL("proposing-gateway.ts", import.meta.url));
   const site = await TestSite.create({ site: "bench", files: {} });
   const children = site.gateways.map((gateway, i) => {
     const share = Math.floor(options.clients / site.gateways.length) + (i < options.clients % site.gateways.length ? 1 : 0);
     return fork(
-      join(projectRoot, "scripts", "bench", "proposing-gateway.ts"),
+      script,
       [join(site.folder, "site.yaml"), gateway.id, gateway.dataFolder, String(share), String(options.valueBytes)],
       // As in dist/fogbank.js: fsync, LevelDB and DNS share libuv's threads.
-      { execArgv: ["--import", "tsx"], env: { ...process.env, UV_THREADPOOL_SIZE: "16" } },
+      { execArgv: [], env: { ...process.env, UV_THREADPOOL_SIZE: "16" } },
     );
   });
   try {

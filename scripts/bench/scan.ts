@@ -7,8 +7,8 @@ import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { bundleScript } from "../bundle.ts";
 import { startUs, stepUs } from "./scan-data.ts";
 import { fillDuckDb, measureDuckDb } from "./scan-duckdb.ts";
 import { fillFogbank, measureFogbank } from "./scan-fogbank.ts";
@@ -55,18 +55,27 @@ const shown = (ms: number): string => `${ms < 20 ? ms.toFixed(2) : ms.toFixed(0)
 
 type Contender = "fogbank" | "stalls" | "duckdb";
 
-function measureApart(contender: Contender, folder: string, questions: readonly Question[]): Promise<Measured[]> {
-  const args = [
-    "--import",
-    "tsx",
-    fileURLToPath(import.meta.url),
-    "--measure",
-    contender,
-    "--folder",
-    folder,
-    "--times",
-    String(whole("times") + 1),
-  ];
+/** Each contender in a process of its own, which runs this script again, in one piece. */
+type MeasureApart = (contender: Contender, questions: readonly Question[], times?: number) => Promise<Measured[]>;
+
+function measureApart(script: string, folder: string): MeasureApart {
+  return (contender, questions, times = whole("times")) => runApart({ script, folder, contender, questions, times });
+}
+
+function runApart({
+  script,
+  folder,
+  contender,
+  questions,
+  times,
+}: {
+  readonly script: string;
+  readonly folder: string;
+  readonly contender: Contender;
+  readonly questions: readonly Question[];
+  readonly times: number;
+}): Promise<Measured[]> {
+  const args = [script, "--measure", contender, "--folder", folder, "--times", String(times + 1)];
   const child = spawn(process.execPath, [...args, "--questions", JSON.stringify(questions)], { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text) => (output += text));
@@ -98,6 +107,18 @@ function roundOf({ ms }: Measured): Round {
   return { cold: ms[0] ?? Number.NaN, warm: median(ms.slice(1)) };
 }
 
+/** From this question on V8 has compiled what is asked often. */
+const settledFrom = 40;
+const firstWarm = 4;
+
+function firstOf({ ms }: Measured): Round {
+  return { cold: ms[0] ?? Number.NaN, warm: median(ms.slice(1, firstWarm)) };
+}
+
+function settledOf({ ms }: Measured): Round {
+  return { cold: ms[0] ?? Number.NaN, warm: median(ms.slice(settledFrom)) };
+}
+
 function report(name: string, rounds: readonly Round[]): Round {
   const of = { cold: median(rounds.map(({ cold }) => cold)), warm: median(rounds.map(({ warm }) => warm)) };
   const all = (pick: (round: Round) => number) => rounds.map((round) => shown(pick(round))).join(", ");
@@ -112,12 +133,12 @@ function sameAnswers(measured: readonly Measured[]): void {
   if (answers.size > 1) throw new Error(`the answers differ:\n${[...answers].join("\n")}`);
 }
 
-async function compareScan(folder: string, all: Question): Promise<void> {
+async function compareScan(apart: MeasureApart, all: Question): Promise<void> {
   const fogbank: Measured[] = [];
   const duckdb: Measured[] = [];
   for (let round = 0; round < whole("rounds"); round++) {
-    fogbank.push(...(await measureApart("fogbank", folder, [all])));
-    if (!values["without-duckdb"]) duckdb.push(...(await measureApart("duckdb", folder, [all])));
+    fogbank.push(...(await apart("fogbank", [all])));
+    if (!values["without-duckdb"]) duckdb.push(...(await apart("duckdb", [all])));
   }
   sameAnswers([...fogbank, ...duckdb]);
   console.log(`\nmean, min, max, count by minute and device, ${fogbank[0]?.rows} rows:`);
@@ -126,26 +147,30 @@ async function compareScan(folder: string, all: Question): Promise<void> {
     const theirs = report("DuckDB, two threads", duckdb.map(roundOf));
     console.log(`Fogbank is ${(theirs.cold / ours.cold).toFixed(2)} × as fast cold, ${(theirs.warm / ours.warm).toFixed(2)} × warm`);
   }
-  const stalls = await measureApart("stalls", folder, [all]);
+  const stalls = await apart("stalls", [all]);
   console.log(`longest stretch without a turn of the event loop: ${shown(stalls[0]?.stallMs ?? Number.NaN)}`);
 }
 
-async function compareRollups(folder: string, name: string, day: Omit<Question, "rollups">): Promise<void> {
+async function compareRollups(apart: MeasureApart, name: string, day: Omit<Question, "rollups">): Promise<void> {
   const raw: Measured[] = [];
   const rolled: Measured[] = [];
   for (let round = 0; round < whole("rounds"); round++) {
     // Processes of their own: both begin cold.
-    raw.push(...(await measureApart("fogbank", folder, [{ ...day, rollups: false }])));
-    rolled.push(...(await measureApart("fogbank", folder, [{ ...day, rollups: true }])));
+    raw.push(...(await apart("fogbank", [{ ...day, rollups: false }], settledFrom)));
+    rolled.push(...(await apart("fogbank", [{ ...day, rollups: true }], 2 * settledFrom)));
   }
   sameAnswers([...raw, ...rolled]);
   console.log(`\n${name}, ${raw[0]?.rows} rows:`);
   const slow = report("from readings", raw.map(roundOf));
-  const fast = report("from rollups", rolled.map(roundOf));
-  console.log(`rollups are ${(slow.cold / fast.cold).toFixed(1)} × as fast cold, ${(slow.warm / fast.warm).toFixed(1)} × warm`);
+  const fast = report("from rollups", rolled.map(firstOf));
+  console.log(
+    `rollups are ${(slow.cold / fast.cold).toFixed(1)} × as fast cold, ${(slow.warm / fast.warm).toFixed(1)} × in the next questions`,
+  );
+  const settled = report(`from rollups, question ${settledFrom} on`, rolled.map(settledOf));
+  console.log(`rollups are ${(slow.warm / settled.warm).toFixed(1)} × as fast in a process that was asked ${settledFrom} times`);
 }
 
-async function main(): Promise<void> {
+async function main(script: string): Promise<void> {
   const series = whole("series");
   const perSeries = Math.ceil(whole("readings") / series);
   const size = { series, perSeries };
@@ -156,11 +181,12 @@ async function main(): Promise<void> {
     if (!fs.existsSync(path.join(folder, "fogbank"))) await fillFogbank(path.join(folder, "fogbank"), size);
     if (!values["without-duckdb"] && !fs.existsSync(path.join(folder, "scan.duckdb"))) await fillDuckDb(folder, size);
     const endUs = startUs + perSeries * stepUs;
-    await compareScan(folder, { fromUs: startUs, toUs: endUs, windowMs: 60_000, rollups: false });
+    const apart = measureApart(script, folder);
+    await compareScan(apart, { fromUs: startUs, toUs: endUs, windowMs: 60_000, rollups: false });
     const dayUs = Math.min(86_400_000_000, perSeries * stepUs);
-    await compareRollups(folder, "one day by the hour", { fromUs: startUs, toUs: startUs + dayUs, windowMs: 3_600_000 });
+    await compareRollups(apart, "one day by the hour", { fromUs: startUs, toUs: startUs + dayUs, windowMs: 3_600_000 });
     const raggedUs = startUs + Math.min(1_234_567_000, dayUs / 10);
-    await compareRollups(folder, "one day by the hour, ragged ends", {
+    await compareRollups(apart, "one day by the hour, ragged ends", {
       fromUs: raggedUs,
       toUs: Math.min(endUs, raggedUs + dayUs),
       windowMs: 3_600_000,
@@ -171,6 +197,6 @@ async function main(): Promise<void> {
 }
 
 const { measure } = values;
-if (measure === undefined) await main();
+if (measure === undefined) await main(bundleScript(new URL(import.meta.url)));
 else if (measure === "fogbank" || measure === "duckdb" || measure === "stalls") await measureHere(measure);
 else throw new Error(`--measure ${measure}: expected fogbank, stalls or duckdb`);

@@ -18,6 +18,7 @@ import { Packing } from "../../src/lib/packing.ts";
 import type { Store, StoreOperation } from "../../src/ports/store.ts";
 import { chunkReadingsMax, encodeChunk } from "../../src/series/chunk.ts";
 import { seriesHashOf } from "../../src/series/digest.ts";
+import { bundleScript } from "../bundle.ts";
 
 const { values } = parseArgs({
   options: { readings: { type: "string" }, series: { type: "string" }, load: { type: "string" } },
@@ -41,10 +42,11 @@ else await load(values.load);
 async function measure(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "fogbank-bench-"));
   try {
+    const script = bundleScript(new URL(import.meta.url));
     const chunks = await make(folder);
     const all: Loaded[] = [];
     for (let round = 0; round < rounds; round++) {
-      const child = spawnSync(process.execPath, ["--import", "tsx", import.meta.filename, "--load", folder], { encoding: "utf8" });
+      const child = spawnSync(process.execPath, [script, "--load", folder], { encoding: "utf8" });
       if (child.status !== 0) throw new Error(child.stderr);
       all.push(JSON.parse(child.stdout) as Loaded);
     }

@@ -240,26 +240,30 @@ class SeedRun {
     } while (cursor !== undefined);
     const horizons = { before: givenUpBefore, after: horizonsOf(gateway) };
     for (const device of this.devices) this.#compareDevice(gateway, device, found.get(device.id) ?? new Map(), horizons);
-    for (const device of this.devices) await this.#checkCount(service, gateway, device);
+    await this.#checkCounts(service, gateway);
   }
 
   /**
    * By the hour each reading counts once at most, whether it is still there or its rollup is, and what is kept counts. Owners make
    * rollups of what they have: of what is given up one of them may have less.
    */
-  async #checkCount(service: GatewayService, gateway: SimulatedGateway, device: SimulatedDevice): Promise<void> {
-    const query = { metric: "value", device: device.id, fromMs: undefined, toMs: undefined, consistency: undefined, limit: 500 };
+  async #checkCounts(service: GatewayService, gateway: SimulatedGateway): Promise<void> {
+    const query = { metric: "value", device: "device-*", fromMs: undefined, toMs: undefined, consistency: undefined, limit: 500 };
     const answer = await this.#site.answer(
       service.readings({ ...query, everyMs: 3_600_000, aggregate: { kind: "count" }, cursor: undefined }),
     );
     if (!answer.ok) throw new SafetyViolation(`${gateway.id} cannot count: ${answer.message}`);
-    const counted = answer.value.series.flatMap(({ points }) => points).reduce((sum, [, count]) => sum + Number(count), 0);
-    const horizonUs = horizonsOf(gateway)[partitionOf(deviceId(device.id), this.#site.hash64)] ?? 0;
-    const kept = new Set(device.acknowledged.filter(({ ms }) => ms * 1_000 >= horizonUs).map(({ ms }) => ms)).size;
-    if (counted < kept || counted > device.published.size)
-      throw new SafetyViolation(
-        `${gateway.id} counts ${counted} readings of ${device.id}: ${kept} were acknowledged and are kept, ${device.published.size} were published`,
-      );
+    const horizons = horizonsOf(gateway);
+    for (const device of this.devices) {
+      const points = answer.value.series.find((series) => series.device === device.id)?.points ?? [];
+      const counted = points.reduce((sum, [, count]) => sum + Number(count), 0);
+      const horizonUs = horizons[partitionOf(deviceId(device.id), this.#site.hash64)] ?? 0;
+      const kept = new Set(device.acknowledged.filter(({ ms }) => ms * 1_000 >= horizonUs).map(({ ms }) => ms)).size;
+      if (counted < kept || counted > device.published.size)
+        throw new SafetyViolation(
+          `${gateway.id} counts ${counted} readings of ${device.id}: ${kept} were acknowledged and are kept, ${device.published.size} were published`,
+        );
+    }
   }
 
   /** What lay below the horizon when the question was put is not in the answer; what is not below it afterwards must be. */
