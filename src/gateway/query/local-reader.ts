@@ -97,6 +97,8 @@ export interface OwnReply {
 const replyRowsMax = 50_000;
 const replyBytesMax = 8 << 20;
 const pageBytesMax = 16 << 20;
+/** Horizons move once an hour, on a full disk once a minute. */
+const horizonTriesMax = 2;
 const rowBytes = 17;
 const nothing: Omit<RolledUp, "left"> = { rows: 0, digest: emptyDigest };
 const tooManyRows = `more than ${replyRowsMax} groups and windows in one partition: ask for a shorter range or a longer \`every\``;
@@ -164,6 +166,17 @@ export class LocalReader {
 
   /** The same for this gateway's own use: the tables themselves, which are the caller's from then on. */
   async aggregateTables(request: AggregateRequest): Promise<Result<OwnReply>> {
+    for (let left = horizonTriesMax; ; left--) {
+      const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
+      const horizons = new Map(request.partitions.map((at) => [at, horizonUs(at)]));
+      const reply = await this.#tables(request, (at) => horizons.get(at) as number);
+      // A horizon that has moved meanwhile was in the way of readings on one side, and of their rollups on the other.
+      if (!reply.ok || left === 0 || request.partitions.every((at) => horizonUs(at) === horizons.get(at))) return reply;
+    }
+  }
+
+  /** `horizonUs`: one that stays where it is. */
+  async #tables(request: AggregateRequest, horizonUs: (partition: number) => number): Promise<Result<OwnReply>> {
     const asked = this.checked(request);
     if (!asked.ok) return asked;
     const selected = [...this.#selected(request.selector, asked.value, undefined)];
@@ -171,9 +184,8 @@ export class LocalReader {
     const byPartition = new Map<Partition, Partial>();
     const cursor = new WindowCursor(this.#options.calendar, request);
     const turns = new LoopTurns(this.#options.clock);
-    const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
     const rangeOf = ({ partition: at }: Series): UsRange => ({ fromUs: Math.max(request.fromUs, horizonUs(at)), toUs: request.toUs });
-    const rolls = request.rolled === true && hasWholeHours(this.#options.calendar, request, highestOf(request.partitions, horizonUs));
+    const rolls = request.rolled === true && this.#hasWholeHours(request, selected, horizonUs);
     const { rollups } = this.#options;
     const levels = rollups === undefined ? [] : levelsFor(request, request.functions);
     const answers =
@@ -211,6 +223,21 @@ export class LocalReader {
     for (const [at, { table, digest, rolled }] of byPartition)
       partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, table, rolled });
     return success({ partitions });
+  }
+
+  /** Of the time below the horizons of which there is anything: what a time zone was before that does not matter. */
+  #hasWholeHours(
+    { windowMs, fromUs, toUs }: AggregateRequest,
+    selected: readonly Series[],
+    horizonUs: (partition: number) => number,
+  ): boolean {
+    let oldestUs = Number.POSITIVE_INFINITY;
+    let highestUs = Number.NEGATIVE_INFINITY;
+    for (const series of selected) {
+      oldestUs = Math.min(oldestUs, Math.max(oldestOf(series), this.#options.rollupHorizonUs(series.partition)));
+      highestUs = Math.max(highestUs, horizonUs(series.partition));
+    }
+    return hasWholeHours(this.#options.calendar, windowMs, { fromUs: Math.max(fromUs, oldestUs), toUs: Math.min(toUs, highestUs) });
   }
 
   /** Adds what there is of a series below the raw horizon; how many rows that makes. */
@@ -379,10 +406,10 @@ export class LocalReader {
   }
 }
 
-function highestOf(partitions: readonly number[], horizonUs: (partition: number) => number): number {
-  let highest = Number.NEGATIVE_INFINITY;
-  for (const at of partitions) highest = Math.max(highest, horizonUs(at));
-  return highest;
+/** Of its readings and its rollups. */
+function oldestOf({ blocks, chunks, head, sealing }: Series): number {
+  const first = Math.min(blocks[0]?.minUs ?? Number.POSITIVE_INFINITY, chunks[0]?.minUs ?? Number.POSITIVE_INFINITY);
+  return Math.min(first, head.minTimeUs, sealing?.minTimeUs ?? Number.POSITIVE_INFINITY);
 }
 
 /** How many windows of the question a series can have at most, going by its first and last time. */

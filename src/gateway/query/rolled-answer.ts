@@ -3,7 +3,7 @@
  * much of it is in blocks by now differs from owner to owner; by the hour they all say the same.
  */
 
-import { areWindowsRegular, type Calendar, windowAt } from "../../lib/calendar.ts";
+import type { Calendar } from "../../lib/calendar.ts";
 import { type Result, success } from "../../lib/errors.ts";
 import type { ChunkStats } from "../../series/chunk-stats.ts";
 import { RollupLevel, windowUsOf } from "../../series/rollup.ts";
@@ -13,26 +13,22 @@ import type { Rollups } from "../series/rollups.ts";
 import type { Series } from "../series/series-index.ts";
 import type { SeriesReader } from "../series/series-reader.ts";
 import type { Group } from "./group-table.ts";
-import type { WindowCursor, WindowPlan } from "./window-cursor.ts";
+import type { WindowCursor } from "./window-cursor.ts";
 
 const hourUs = windowUsOf(RollupLevel.Hour);
-/** Windows that are looked at one by one; a question with more of them has more rows than anybody answers. */
-const windowsMax = 100_000;
+/** How often it is looked at how far a time zone is from UTC: no zone changes it to and fro within this time. */
+const offsetEveryMs = 7 * 86_400_000;
 
-/** Whether the windows of a question that begin below `rawUs` are made of whole hours. */
-export function hasWholeHours(calendar: Calendar, { windowMs, fromUs, toUs }: WindowPlan, rawUs: number): boolean {
+/** Whether windows are made of whole hours of UTC, where they lie in a range. */
+export function hasWholeHours(calendar: Calendar, windowMs: number, { fromUs, toUs }: UsRange): boolean {
   if (windowMs === 0) return true;
   const hourMs = hourUs / 1_000;
-  if (windowMs < hourMs) return false;
-  if (areWindowsRegular(calendar, windowMs)) return windowMs % hourMs === 0;
-  const endMs = Math.min(toUs, rawUs) / 1_000;
-  let atMs = Math.max(0, Math.floor(fromUs / 1_000));
-  for (let windows = 0; atMs < endMs; windows++) {
-    const window = windowAt(calendar, atMs, windowMs);
-    if (window.fromMs % hourMs !== 0 || window.toMs % hourMs !== 0 || windows === windowsMax) return false;
-    atMs = window.toMs;
-  }
-  return true;
+  // They begin at midnight of the calendar, or at a whole multiple of them behind it.
+  if (windowMs % hourMs !== 0) return false;
+  if (calendar.isUtc()) return true;
+  const endMs = toUs / 1_000;
+  for (let atMs = fromUs / 1_000; atMs < endMs; atMs += offsetEveryMs) if (calendar.offsetAt(atMs) % hourMs !== 0) return false;
+  return !(fromUs < toUs) || calendar.offsetAt(endMs) % hourMs === 0;
 }
 
 /** The hours of a range that lie below the raw horizon as a whole or up to it, and are not given up altogether. */

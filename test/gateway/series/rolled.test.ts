@@ -56,12 +56,13 @@ async function hourly(
   open: OpenSeries,
   horizons: Horizons,
   question: Partial<AggregateRequest> = {},
+  timeZone = "UTC",
 ): Promise<Map<string, readonly unknown[]>> {
   const local = new LocalReader({
     self,
     index: open.store.index,
     reader: new SeriesReader(open.store),
-    calendar: createCalendar("UTC"),
+    calendar: createCalendar(timeZone),
     ring: () => ring,
     labelsOf: () => ({}),
     rawHorizonUs: () => horizons.rawUs,
@@ -183,6 +184,49 @@ test("longer windows of whole hours, and the whole range, are answered; others a
     "whole hours inside the range",
   );
   assert.is(count(await hourly(site, open, horizons, { rolled: false })), 3_000, "who does not ask for them does not get them");
+});
+
+test("a time zone whole hours from UTC makes no difference, whatever it was before there were readings", async () => {
+  const site = new SeriesSite(6);
+  const fromUs = Date.UTC(2026, 2, 20) * 1_000;
+  const horizons = { rawUs: fromUs + 15 * 24 * hourUs, rollupUs: 0 };
+  const open = opened(await site.open(), { rawUs: 0, rollupUs: 0 });
+  await site.appendDurably(open, every("d1", fromUs, 20 * 24 * 4, 15 * minuteUs));
+  await site.settle(open.store.checkpoint());
+  open.store.retain(
+    () => horizons.rawUs,
+    () => horizons.rollupUs,
+  );
+  await dropAll(site, open);
+  const counted = async (timeZone: string, hours: number) => {
+    const rows = await hourly(site, open, horizons, { windowMs: hours * 3_600_000, toUs: fromUs + 100 * 24 * hourUs }, timeZone);
+    return [...rows.values()].reduce((sum, [n]) => sum + Number(n), 0);
+  };
+  for (const timeZone of ["UTC", "Europe/Berlin", "Asia/Singapore"])
+    for (const hours of [1, 2, 24, 7 * 24]) assert.is(await counted(timeZone, hours), 20 * 24 * 4, `${timeZone} ${hours}`);
+  assert.is(await counted("Asia/Kolkata", 24), 5 * 24 * 4, "days that begin at half past");
+});
+
+test("a horizon that moves in the course of a question takes no reading twice, and none away", async () => {
+  for (let moveAfter = 0; moveAfter < 40; moveAfter++) {
+    const site = new SeriesSite(7);
+    const horizons = { rawUs: 24 * hourUs, rollupUs: 0 };
+    const open = opened(await site.open(), { rawUs: 0, rollupUs: 0 });
+    for (let day = 0; day < 3; day++) {
+      await site.appendDurably(open, [...every("d1", day * 24 * hourUs, 24, hourUs), ...every("d2", day * 24 * hourUs, 24, hourUs)]);
+      await site.settle(open.store.checkpoint());
+    }
+    open.store.retain(
+      () => horizons.rawUs,
+      () => 0,
+    );
+    await dropAll(site, open);
+    const asked = hourly(site, open, horizons, { windowMs: 0 });
+    for (let turn = 0; turn < moveAfter; turn++) await Promise.resolve();
+    horizons.rawUs = 48 * hourUs;
+    const counts = [...(await asked).values()].map(([n]) => n);
+    assert.equal(counts, [72, 72], `moved after ${moveAfter} turns`);
+  }
 });
 
 test("readings wait for company before they become rows, and are counted meanwhile; what comes late is not", async () => {
