@@ -35,10 +35,17 @@ interface Step {
   readonly rollings: Rolling[];
   readonly drops: { readonly series: Series; readonly refs: readonly ChunkRef[] }[];
   chunks: number;
+  /** Of the blocks that were made. */
+  bytes: number;
 }
+
+/** Blocks written at once, as of the chunks of a checkpoint: they are read back and verified in one go. */
+const blockBytesMax = 1 << 19;
 
 export class Dropper {
   readonly #options: DropperOptions;
+  /** Where the next call begins to look. */
+  #cursor = 0;
 
   constructor(options: DropperOptions) {
     this.#options = options;
@@ -48,10 +55,12 @@ export class Dropper {
   async drop(chunksMax: number, lagUs: number): Promise<Dropped> {
     const { index, context, horizonsOf, isStopped, roller } = this.#options;
     const slicer = new Slicer(context.clock);
-    const step: Step = { rollings: [], drops: [], chunks: 0 };
-    for (const series of index.all()) {
+    const step: Step = { rollings: [], drops: [], chunks: 0, bytes: 0 };
+    const all = index.all();
+    for (let looked = 0; looked < all.length; looked++, this.#cursor++) {
       const left = chunksMax - step.chunks;
-      if (isStopped() || left <= 0) break;
+      if (isStopped() || left <= 0 || step.bytes >= blockBytesMax) break;
+      const series = all[this.#cursor % all.length] as Series;
       if (slicer.due(0)) await slicer.pause();
       const plan = planGivingUp(series, { ...horizonsOf(series), lagUs });
       const refs = plan.drop.slice(0, left);
@@ -62,13 +71,14 @@ export class Dropper {
       const rolling = await roller.roll(series, plan.roll);
       step.rollings.push(rolling);
       step.chunks += rolling.taken.length;
+      for (const { ref } of rolling.made) step.bytes += ref.bytes;
     }
     return this.#take(step);
   }
 
   /** Has the store's turn. Throws when the store does. */
   async take(rolling: Rolling): Promise<void> {
-    await this.#take({ rollings: [rolling], drops: [], chunks: 0 });
+    await this.#take({ rollings: [rolling], drops: [], chunks: 0, bytes: 0 });
   }
 
   /** The new blocks stand in the store before anything goes. */

@@ -5,6 +5,7 @@
  * both, also where a crash has left both.
  */
 
+import { FailureError } from "../../lib/errors.ts";
 import type { Store } from "../../ports/store.ts";
 import { joinRollups } from "../../series/join-rollups.ts";
 import { mergeRuns } from "../../series/merge.ts";
@@ -156,9 +157,14 @@ export class Roller {
 
   /** `undefined` for a block that is damaged: it stays what it is, and nothing is joined to it. */
   async #read(series: Series, ref: ChunkRef): Promise<Rollup | undefined> {
-    const value = await this.#options.store.get(chunkKey(ref));
-    const decoded = value === undefined ? undefined : decodeRollup(series.hash, value);
-    return decoded?.ok === true ? decoded.value : undefined;
+    try {
+      const value = await this.#options.store.get(chunkKey(ref));
+      const decoded = value === undefined ? undefined : decodeRollup(series.hash, value);
+      return decoded?.ok === true ? decoded.value : undefined;
+    } catch (error) {
+      if (error instanceof FailureError && error.failure.code === "store-damaged") return undefined;
+      throw error;
+    }
   }
 }
 

@@ -14,8 +14,9 @@ import { Rollups } from "../../../src/gateway/series/rollups.ts";
 import { SeriesReader } from "../../../src/gateway/series/series-reader.ts";
 import { chunkKey } from "../../../src/gateway/series/store-keys.ts";
 import { type AggregateFunction, parseAggregateFunction } from "../../../src/lib/aggregate-function.ts";
+import { compareBytes } from "../../../src/lib/bytes.ts";
 import { createCalendar } from "../../../src/lib/calendar.ts";
-import type { Result } from "../../../src/lib/errors.ts";
+import { FailureError, type Result } from "../../../src/lib/errors.ts";
 import { gatewayId, partitionCount } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import type { Clock } from "../../../src/ports/clock.ts";
@@ -272,6 +273,55 @@ test("a block that is lost is found missing at the start; one that is damaged is
   site.disk.crash({ power: false });
   const refused = await site.open();
   assert.ok(!refused.ok && refused.code === "store-damaged" && /0 blocks of rollups where .* made 1/.test(refused.message));
+});
+
+test("a block that the store finds damaged is left as it is: other readings go all the same", async () => {
+  const site = new SeriesSite(8);
+  const horizons = { rawUs: 24 * hourUs, rollupUs: 0 };
+  const open = opened(await site.open(), { rawUs: 0, rollupUs: 0 });
+  for (let day = 0; day < 2; day++) {
+    await site.appendDurably(open, [
+      ...every("d1", day * 24 * hourUs, 96, 15 * minuteUs),
+      ...every("d2", day * 24 * hourUs, 96, 15 * minuteUs),
+    ]);
+    await site.settle(open.store.checkpoint());
+  }
+  open.store.retain(
+    () => horizons.rawUs,
+    () => 0,
+  );
+  await dropAll(site, open);
+  const [block] = open.store.index.all()[0]?.blocks ?? [];
+  if (block === undefined) throw new Error("there is no block");
+  const get = open.raw.get.bind(open.raw);
+  open.raw.get = (key) =>
+    compareBytes(key, chunkKey(block)) === 0
+      ? Promise.reject(new FailureError({ ok: false, code: "store-damaged", message: "a page does not match its checksum" }))
+      : get(key);
+  horizons.rawUs = 48 * hourUs;
+  await dropAll(site, open);
+  assert.equal([open.store.stats().blocks, open.store.stats().chunks], [3, 0]);
+});
+
+test("blocks are written a few at a time", async () => {
+  const site = new SeriesSite(9);
+  const open = opened(await site.open(), { rawUs: 0, rollupUs: 0 });
+  const devices = Array.from({ length: 40 }, (_, at) => `d${at}`);
+  for (const device of devices) await site.appendDurably(open, every(device, 0, 60 * 60, minuteUs));
+  await site.settle(open.store.checkpoint());
+  open.store.retain(
+    () => 100 * hourUs,
+    () => 0,
+  );
+  const written: number[] = [];
+  const write = open.raw.write.bind(open.raw);
+  open.raw.write = (operations, options) => {
+    written.push(operations.reduce((sum, each) => sum + (each.type === "put" ? each.value.length : 0), 0));
+    return write(operations, options);
+  };
+  await dropAll(site, open);
+  assert.equal([open.store.stats().blocks, open.store.stats().chunks], [40, 0]);
+  assert.ok(Math.max(...written) < 600_000, `${Math.max(...written)} bytes at once`);
 });
 
 test("whatever the crashes and failed writes, each reading counts once", async () => {
