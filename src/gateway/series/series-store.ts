@@ -254,6 +254,9 @@ export class SeriesStore {
       const own = [...series.blocks, ...series.chunks].reduce((sum, { maxUs, count }) => sum + (maxUs < rawUs ? count : 0), 0);
       const offered = rollups.reduce((sum, { rows }) => sum + rows.counts.reduce((all, count) => all + count, 0), 0);
       if (offered <= own || this.#stopped) return success(undefined);
+      // What a block stands for is not looked at any more: it must not stand for what is still to come.
+      if (rollups.some(({ rows: { ends } }) => (ends.times[ends.count - 1] as number) >= rawUs))
+        return failure("not-ready", `rollups of ${series.device} ${series.metric} are of readings that are not given up here yet`);
       try {
         await this.#dropper.take(this.#roller.adopt(series, rollups));
         return success(undefined);

@@ -17,9 +17,10 @@ import { type AggregateFunction, parseAggregateFunction } from "../../../src/lib
 import { compareBytes } from "../../../src/lib/bytes.ts";
 import { createCalendar } from "../../../src/lib/calendar.ts";
 import { FailureError, type Result } from "../../../src/lib/errors.ts";
-import { gatewayId, partitionCount } from "../../../src/lib/ids.ts";
+import { deviceId, gatewayId, partitionCount } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import type { Clock } from "../../../src/ports/clock.ts";
+import { buildRollup, RollupLevel } from "../../../src/series/rollup.ts";
 import { testHash64 } from "../../core/ring/test-hash.ts";
 import { type OpenSeries, type Reading, SeriesSite } from "./series-fixture.ts";
 
@@ -301,6 +302,25 @@ test("a block that the store finds damaged is left as it is: other readings go a
   horizons.rawUs = 48 * hourUs;
   await dropAll(site, open);
   assert.equal([open.store.stats().blocks, open.store.stats().chunks], [3, 0]);
+});
+
+test("another owner's rollups of what is not given up here yet are not taken", async () => {
+  const site = new SeriesSite(10);
+  const horizons = { rawUs: 24 * hourUs, rollupUs: 0 };
+  const open = opened(await site.open(), horizons);
+  const series = open.store.index.obtain(deviceId("d1"), "value");
+  const times = Float64Array.from({ length: 48 }, (_, i) => i * hourUs);
+  const rollup = buildRollup(series.hash, RollupLevel.Hour, { count: 48, times, types: undefined, numbers: times, texts: [] });
+  const early = await site.settle(open.store.adoptBlocks(series, [rollup]));
+  assert.ok(!early.ok && early.code === "not-ready");
+  assert.is(open.store.stats().blocks, 0);
+  const readings = every("d1", 30 * hourUs, 5, hourUs);
+  await site.appendDurably(open, readings);
+  await site.settle(open.store.checkpoint());
+  compare(await hourly(site, open, horizons), expected(modelOf(readings), horizons), "readings still count");
+  horizons.rawUs = 48 * hourUs;
+  assert.ok((await site.settle(open.store.adoptBlocks(series, [rollup]))).ok);
+  assert.is((await hourly(site, open, horizons)).size, 48);
 });
 
 test("blocks are written a few at a time", async () => {
