@@ -3,6 +3,7 @@
  * has one follows from its key. One that is missing (an older version sealed the chunk) or damaged means: read the chunk.
  */
 
+import { FailureError } from "../../lib/errors.ts";
 import type { Store, StoreOperation } from "../../ports/store.ts";
 import type { SeriesHash } from "../../series/digest.ts";
 import {
@@ -104,12 +105,31 @@ export class Rollups {
 
   /** Reads rollups, in the order of what is wanted, and remembers them; `undefined` where the chunk itself must be read. */
   async fetch(level: RollupLevel, wanted: readonly WantedRollup[], sketches: boolean): Promise<(Rollup | undefined)[]> {
-    const values = await this.#options.store.getMany(wanted.map(({ chunk }) => rollupKey(level, chunk)));
+    const values = await this.#values(wanted.map(({ chunk }) => rollupKey(level, chunk)));
     return wanted.map(({ series, chunk }, at) => {
       const rollup = this.#decode(series, chunk, values[at], sketches);
       this.#keep(level, chunk, rollup, sketches);
       return rollup;
     });
+  }
+
+  /** Where one makes the store fail each is looked at by itself: what the store finds damaged is as good as missing. */
+  async #values(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    const { store } = this.#options;
+    try {
+      return await store.getMany(keys);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+    const values: (Uint8Array | undefined)[] = [];
+    for (const key of keys) {
+      const value = await store.get(key).catch((error: unknown) => {
+        if (!isDamage(error)) throw error;
+        return undefined;
+      });
+      values.push(value);
+    }
+    return values;
   }
 
   /** Those of a series' blocks that can be read. */
@@ -160,6 +180,10 @@ export class Rollups {
       }
     }
   }
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof FailureError && error.failure.code === "store-damaged";
 }
 
 /** A rollup says how many readings its chunk has, and from when to when: it must be those of the chunk's key. */
