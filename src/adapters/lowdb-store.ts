@@ -186,7 +186,7 @@ class LowdbStore implements Store {
         batch.failed(
           new FailureError(
             failure(
-              "store-failed",
+              "disk-full",
               `The store ${this.#file} holds ${this.#bytes} bytes, and more than ${this.#bytesMax} a lowdb store does not take: ` +
                 'keep fewer readings, or admit this gateway anew ("fogbank gateway replace") with store: { engine: level } and an empty data folder.',
             ),

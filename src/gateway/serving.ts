@@ -353,6 +353,11 @@ export class Serving {
           if (!dropped.ok) throw new Error(dropped.message);
           return dropped.value.chunks;
         },
+        release: async () => {
+          if (!this.seriesStore.isHeldUp()) return false;
+          await this.seriesStore.checkpoint();
+          return !this.seriesStore.isHeldUp();
+        },
         giveBack: () => this.seriesStore.giveBack(),
       },
       stock: {

@@ -100,7 +100,7 @@ test("more than the bound is refused whole, with what to do; deleting makes room
   await store.write([{ type: "put", key: Uint8Array.of(1), value: new Uint8Array(60) }], { sync: true });
   const tooMuch = store.write([put(2, 1), { type: "put", key: Uint8Array.of(3), value: new Uint8Array(60) }], { sync: true });
   const refused = await failureOf(tooMuch);
-  assert.is(refused.code, "store-failed");
+  assert.is(refused.code, "disk-full");
   assert.match(refused.message, /more than 100 a lowdb store does not take.*engine: level/);
   assert.equal(await store.getMany([Uint8Array.of(2), Uint8Array.of(3)]), [undefined, undefined]);
   await store.write([{ type: "delete", key: Uint8Array.of(1) }, put(2, 1)], { sync: true });

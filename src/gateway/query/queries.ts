@@ -85,6 +85,8 @@ const pageTimeoutMs = 10_000;
 const aggregateTimeoutMs = 30_000;
 const repairPageLimit = 50_000;
 const answerRowsMax = 1_000_000;
+/** A question is put again so often when a horizon moved while it was answered. */
+const horizonTriesMax = 2;
 
 export class Queries {
   readonly #options: QueriesOptions;
@@ -109,7 +111,18 @@ export class Queries {
   }
 
   async aggregate(query: AggregateQuery): Promise<Result<AggregateAnswer>> {
+    for (let left = horizonTriesMax; ; left--) {
+      const answer = await this.#aggregate(query);
+      if (!answer.ok) return answer;
+      const { horizonMoved, ...found } = answer.value;
+      if (!horizonMoved || left === 0) return success(found);
+    }
+  }
+
+  /** `horizonMoved`: rollups and readings may not be those of the two sides of one horizon. */
+  async #aggregate(query: AggregateQuery): Promise<Result<AggregateAnswer & { readonly horizonMoved: boolean }>> {
     const { level, ...plan } = query;
+    const horizonsBefore = new Map(this.#partitions(query.selector).map((at) => [at, this.#options.rawHorizonUs(at)]));
     const answers = await this.#options.fanOut.ask(this.#partitions(query.selector), level, (gateway, asked) =>
       this.#askAggregate(gateway, asked, plan),
     );
@@ -145,15 +158,26 @@ export class Queries {
         if (turns.isDue()) await turns.end();
       }
     }
-    const reconciled = unequal.length === 0 ? success(true) : await this.#reconcile(unequal, query, table);
+    const whole = { complete: true, horizonUs: (at: Partition) => horizonsBefore.get(at) ?? 0 };
+    const reconciled = unequal.length === 0 ? success(whole) : await this.#reconcile(unequal, query, table);
     if (!reconciled.ok) return reconciled;
-    return success({ rows: table.rows(), complete: answers.complete && reconciled.value });
+    const { complete, horizonUs } = reconciled.value;
+    return success({
+      rows: table.rows(),
+      complete: answers.complete && complete,
+      horizonMoved: unequal.some((at) => horizonUs(at) !== horizonsBefore.get(at)),
+    });
   }
 
-  /** Owners disagree about these partitions: their union is aggregated here. True when enough owners gave theirs. */
-  async #reconcile(partitions: readonly Partition[], query: AggregateQuery, table: GroupTable): Promise<Result<boolean>> {
+  /** Owners disagree about these partitions: their union is aggregated here, from the horizons on that any of them knows in the end. */
+  async #reconcile(
+    partitions: readonly Partition[],
+    query: AggregateQuery,
+    table: GroupTable,
+  ): Promise<Result<{ readonly complete: boolean; readonly horizonUs: (partition: Partition) => number }>> {
     const { selector, fromUs, toUs } = query;
     let complete = true;
+    let horizonUs: (partition: Partition) => number = this.#options.rawHorizonUs;
     let after: PagePosition | undefined;
     do {
       const page = { selector, fromUs, toUs, after, limit: repairPageLimit, level: query.level };
@@ -164,6 +188,7 @@ export class Queries {
         answers.answers.map((answer) => answer.reply),
         { limit: repairPageLimit, complete: answers.complete, horizonOf: this.#horizonOf(answers) },
       );
+      horizonUs = withRanges(this.#options.rawHorizonUs, ...answers.answers.map(({ reply }) => reply.horizons));
       complete &&= merged.complete;
       for (const series of merged.series) {
         const key = groupKeyOf(query.groupBy, series, this.#options.labelsOf(series.device));
@@ -172,7 +197,7 @@ export class Queries {
       }
       after = merged.next;
     } while (after !== undefined);
-    return success(complete);
+    return success({ complete, horizonUs });
   }
 
   #partitions(selector: SeriesSelector): readonly Partition[] {
@@ -233,7 +258,8 @@ function mergeInto(table: GroupTable, partial: PartitionPartial | PartitionTable
 function mergeRolled(table: GroupTable, partials: readonly (PartitionPartial | PartitionTable | undefined)[]): Result<void> {
   let most: RolledPartial | RolledTable | undefined;
   for (const partial of partials) {
-    const rolled = partial?.rolled;
+    // From the wire it may be anything.
+    const rolled = partial?.rolled ?? undefined;
     if (
       rolled !== undefined &&
       ("table" in rolled || rolled.packed instanceof Uint8Array) &&

@@ -21,6 +21,8 @@ import { ageHorizonUs, type DiskState, heldHorizon, type OpenWindow, SpacePressu
 export interface Droppable {
   /** Drops up to so many chunks below the horizons, to be rolled up not before they are `lagUs` behind; how many, `undefined` when it cannot be done now. Throws when the store fails. */
   dropBefore(chunksMax: number, lagUs: number): Promise<number | undefined>;
+  /** Readings in memory that keep others from being dropped become chunks. False: there are none. */
+  release(): Promise<boolean>;
   /** Lets the disk have the room of what was dropped, a piece at a time. True: there is more. */
   giveBack(): Promise<boolean>;
 }
@@ -200,6 +202,8 @@ export class Retention {
     for (;;) {
       if (this.#stopped || this.#context.inbox.closed()) return false;
       const dropped = await this.#options.store.dropBefore(chunksPerStep, this.#lagUs());
+      // With an old reading in memory a series waits for the next checkpoint: too long where room is missing.
+      if (dropped === 0 && this.#pressure.isLow() && (await this.#options.store.release())) continue;
       if (dropped === 0) {
         const chunks = this.#chunksDropped - before;
         if (chunks > 0)

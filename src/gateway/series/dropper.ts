@@ -3,13 +3,14 @@
  * does follows from the horizons alone, so that after a crash the next call goes on.
  */
 
+import { FailureError } from "../../lib/errors.ts";
 import type { GatewayContext } from "../context.ts";
 import type { DroppedRoom } from "./dropped-room.ts";
 import { Slicer } from "./pacing.ts";
 import { type GivenUp, planGivingUp, type Roller, type Rolling } from "./rolled.ts";
 import { removeChunks, type Series, type SeriesIndex } from "./series-index.ts";
 import type { ChunkRef } from "./store-keys.ts";
-import type { StoreLedger } from "./store-ledger.ts";
+import type { NewChunk, StoreLedger } from "./store-ledger.ts";
 
 export interface DropperOptions {
   readonly context: GatewayContext;
@@ -82,10 +83,9 @@ export class Dropper {
   }
 
   /** The new blocks stand in the store before anything goes. */
-  async #take({ rollings, drops }: Step): Promise<Dropped> {
+  async #take({ rollings: wanted, drops }: Step): Promise<Dropped> {
     const { ledger } = this.#options;
-    const made = rollings.flatMap((rolling) => rolling.made);
-    if (made.length > 0) await ledger.write(made);
+    const rollings = await this.#written(wanted);
     const gone: ChunkRef[] = [];
     for (const rolling of rollings) {
       this.#options.roller.replace(rolling);
@@ -101,6 +101,39 @@ export class Dropper {
     };
   }
 
+  /**
+   * Writes the blocks. A store that has no room for them gets it back by what goes: then one series at a time, and where not even
+   * that fits nothing is left of its readings.
+   */
+  async #written(rollings: readonly Rolling[]): Promise<readonly Rolling[]> {
+    try {
+      await this.#write(rollings.flatMap((rolling) => rolling.made));
+      return rollings;
+    } catch (cause) {
+      const [first] = rollings;
+      if (first === undefined || !isFull(cause)) throw cause;
+      if (rollings.length > 1) return this.#written([first]);
+      return [this.#options.roller.giveUp(first, cause.failure.message)];
+    }
+  }
+
+  /** So many at once as can be verified in one go. What stands when a later one fails goes with the next step. */
+  async #write(made: readonly NewChunk[]): Promise<void> {
+    const { ledger } = this.#options;
+    let written = 0;
+    try {
+      while (written < made.length) {
+        let end = written;
+        for (let bytes = 0; end < made.length && bytes < blockBytesMax; end++) bytes += (made[end] as NewChunk).ref.bytes;
+        await ledger.write(made.slice(written, end));
+        written = end;
+      }
+    } catch (cause) {
+      if (written > 0) ledger.retire(made.slice(0, written).map(({ ref }) => ref));
+      throw cause;
+    }
+  }
+
   #remove(series: Series, refs: readonly ChunkRef[]): readonly ChunkRef[] {
     const gone = new Set(refs);
     removeChunks(series, gone);
@@ -109,4 +142,8 @@ export class Dropper {
     this.#options.room.dropped(series, refs);
     return refs;
   }
+}
+
+function isFull(cause: unknown): cause is FailureError {
+  return cause instanceof FailureError && cause.failure.code === "disk-full";
 }

@@ -55,6 +55,11 @@ const hourUs = 3_600_000_000;
 /** A last block that is shorter is joined with what follows it: there are not many small ones. */
 const blockHoursMin = 168;
 const blockRowsMax = 1_024;
+/** Where texts make the hours long a block has fewer of them, but so many. */
+const blockBytesMax = 1 << 20;
+const blockRowsMin = 16;
+/** As far as a key can count. */
+const blockReadingsMax = 0xffffffff;
 /** Chunks of one series that become a block at once: what memory is taken for. */
 const chunksAtOnce = 64;
 
@@ -124,9 +129,22 @@ export class Roller {
     return { series, taken, made: this.#blocks(series, parts) };
   }
 
-  /** What another owner has of a series takes the place of all blocks here. */
-  adopt(series: Series, parts: readonly Rollup[]): Rolling {
-    return { series, taken: [...series.blocks], made: this.#blocks(series, parts) };
+  /** What another owner has of a series takes the place of all blocks here. An hour may be in two of them. */
+  async adopt(series: Series, parts: readonly Rollup[]): Promise<Rolling> {
+    const made: NewChunk[] = [];
+    for (const part of parts) {
+      made.push(...this.#blocks(series, [part]));
+      await this.#slicer.pause();
+    }
+    return { series, taken: [...series.blocks], made };
+  }
+
+  /** Nothing is to be left of these: there is no room for it. */
+  giveUp({ series, taken }: Rolling, why: string): Rolling {
+    const chunks = taken.filter((ref) => ref.kind === "chunk");
+    const readings = chunks.reduce((sum, { count }) => sum + count, 0);
+    this.#options.context.diagnostics.warn("no-rollup-left", { why, device: series.device, metric: series.metric, readings });
+    return { series, taken: chunks, made: [] };
   }
 
   /** From here on these count. */
@@ -137,7 +155,11 @@ export class Roller {
 
   #blocks(series: Series, parts: readonly Rollup[]): NewChunk[] {
     const checkpoint = this.#options.ledger.nextNumber();
-    return joinRollups(parts, blockRowsMax).map((rollup, part) => newBlock(series, rollup, { checkpoint, part }));
+    for (let rowsMax = blockRowsMax; ; rowsMax /= 2) {
+      const made = joinRollups(parts, rowsMax).map((rollup, part) => newBlock(series, rollup, { checkpoint, part }));
+      const areSmall = made.every(({ ref: { bytes, count } }) => bytes <= blockBytesMax && count <= blockReadingsMax);
+      if (areSmall || rowsMax <= blockRowsMin) return made;
+    }
   }
 
   async #runOf(series: Series, refs: readonly ChunkRef[]): Promise<SeriesRun> {

@@ -134,12 +134,12 @@ export class Rollups {
 
   /** Those of a series' blocks that can be read. */
   async blocksOf(series: Series, refs: readonly ChunkRef[]): Promise<Rollup[]> {
-    const fetched = await this.fetch(
-      RollupLevel.Hour,
-      refs.map((chunk) => ({ series, chunk })),
-      true,
-    );
-    return fetched.filter((block) => block !== undefined);
+    const known = refs.map((ref) => this.known(RollupLevel.Hour, series, ref, true));
+    const missing = refs.filter((_, at) => known[at] === undefined).map((chunk) => ({ series, chunk }));
+    const fetched = missing.length === 0 ? [] : await this.fetch(RollupLevel.Hour, missing, true);
+    let next = 0;
+    const blocks = known.map((each) => (each === undefined ? fetched[next++] : each.rollup));
+    return blocks.filter((block) => block !== undefined);
   }
 
   #decode(series: Series, ref: ChunkRef, value: Uint8Array | undefined, sketches: boolean): Rollup | undefined {

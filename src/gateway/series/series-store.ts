@@ -258,12 +258,19 @@ export class SeriesStore {
       if (rollups.some(({ rows: { ends } }) => (ends.times[ends.count - 1] as number) >= rawUs))
         return failure("not-ready", `rollups of ${series.device} ${series.metric} are of readings that are not given up here yet`);
       try {
-        await this.#dropper.take(this.#roller.adopt(series, rollups));
+        await this.#dropper.take(await this.#roller.adopt(series, rollups));
         return success(undefined);
       } catch (cause) {
         return storeFailure(cause);
       }
     });
+  }
+
+  /** Whether readings that are in memory only keep older chunks from becoming blocks. */
+  isHeldUp(): boolean {
+    return this.index
+      .all()
+      .some((series) => series.head.minTimeUs < this.horizonOf(series) && series.head.minTimeUs >= this.keptFromUs(series));
   }
 
   /** Lets the disk have the room of what was dropped, a piece at a time. True: there is more. Throws when the store fails. */

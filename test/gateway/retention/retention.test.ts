@@ -76,6 +76,7 @@ class Played {
           this.chunks = this.chunks.filter(([toMs]) => toMs >= horizonMs);
           return Promise.resolve(before - this.chunks.length);
         },
+        release: () => Promise.resolve(false),
         giveBack: () => {
           this.givenBack++;
           return Promise.resolve(false);

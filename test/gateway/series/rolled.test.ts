@@ -20,6 +20,7 @@ import { FailureError, type Result } from "../../../src/lib/errors.ts";
 import { deviceId, gatewayId, partitionCount } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import type { Clock } from "../../../src/ports/clock.ts";
+import type { StoreOperation } from "../../../src/ports/store.ts";
 import { buildRollup, RollupLevel } from "../../../src/series/rollup.ts";
 import { testHash64 } from "../../core/ring/test-hash.ts";
 import { type OpenSeries, type Reading, SeriesSite } from "./series-fixture.ts";
@@ -345,6 +346,62 @@ test("blocks are written a few at a time", async () => {
   await dropAll(site, open);
   assert.equal([open.store.stats().blocks, open.store.stats().chunks], [40, 0]);
   assert.ok(Math.max(...written) < 600_000, `${Math.max(...written)} bytes at once`);
+});
+
+test("a store at its bound gets room by what goes: with blocks as far as they fit, and without", async () => {
+  const site = new SeriesSite(5);
+  const horizons = { rawUs: 0, rollupUs: 0 };
+  const open = opened(await site.open(), horizons);
+  const devices = ["d1", "d2", "d3"];
+  for (const device of devices) await site.appendDurably(open, every(device, 0, 60 * 48, minuteUs));
+  await site.settle(open.store.checkpoint());
+  const bytesOf = (operations: readonly StoreOperation[]) =>
+    operations.reduce((sum, operation) => sum + (operation.type === "put" ? operation.value.length : 0), 0);
+  let room = 0;
+  site.isTooMuch = (operations) => !operations.some(({ type }) => type === "delete") && bytesOf(operations) > room;
+  horizons.rawUs = 49 * hourUs;
+  // Room for the block of one device, not for those of all.
+  room = 40_000;
+  await dropAll(site, open);
+  assert.equal([open.store.stats().chunks, open.store.stats().blocks], [0, 3], "one after the other");
+  for (const device of devices) await site.appendDurably(open, every(device, 60 * 50 * minuteUs, 60, minuteUs));
+  room = Number.POSITIVE_INFINITY;
+  await site.settle(open.store.checkpoint());
+  horizons.rawUs = 60 * hourUs;
+  room = 0;
+  await dropAll(site, open);
+  assert.equal(
+    [open.store.stats().chunks, open.store.stats().blocks],
+    [0, 3],
+    "nothing is left of the last hour, and what was there stays",
+  );
+  assert.is(
+    [...(await hourly(site, open, horizons)).values()].reduce((sum, [count]) => sum + Number(count), 0),
+    3 * 48 * 60,
+  );
+  assert.ok(site.errors.some((error) => error.includes("no-rollup-left")));
+});
+
+test("a reading in memory that is older than chunks below the horizon holds them up, until it is in a chunk itself", async () => {
+  const site = new SeriesSite(6);
+  const horizons = { rawUs: 0, rollupUs: 0 };
+  const open = opened(await site.open(), horizons);
+  const readings = every("d1", 0, 60 * 48, minuteUs);
+  for (const day of [0, 1]) {
+    await site.appendDurably(open, readings.slice(day * 1_440, (day + 1) * 1_440));
+    await site.settle(open.store.checkpoint());
+  }
+  const late = { device: "d1", us: 24 * hourUs + 5, value: 1 };
+  await site.appendDurably(open, [late]);
+  assert.not(open.store.isHeldUp());
+  horizons.rawUs = 49 * hourUs;
+  await dropAll(site, open);
+  assert.equal([open.store.stats().chunks, open.store.stats().blocks, open.store.isHeldUp()], [1, 1, true]);
+  await site.settle(open.store.checkpoint());
+  assert.not(open.store.isHeldUp());
+  await dropAll(site, open);
+  assert.is(open.store.stats().chunks, 0);
+  compare(await hourly(site, open, horizons), expected(modelOf([...readings, late]), horizons), "the late one too");
 });
 
 test("whatever the crashes and failed writes, each reading counts once", async () => {

@@ -7,12 +7,12 @@ import { Inbox } from "../../../src/gateway/inbox.ts";
 import { type CheckpointRecord, parseRecord, ReadingsLog, RecordKind } from "../../../src/gateway/readings-log.ts";
 import { SeriesReader } from "../../../src/gateway/series/series-reader.ts";
 import { SeriesStore } from "../../../src/gateway/series/series-store.ts";
-import type { Result } from "../../../src/lib/errors.ts";
+import { FailureError, failure, type Result } from "../../../src/lib/errors.ts";
 import { deviceId, gatewayId, sessionId } from "../../../src/lib/ids.ts";
 import { Packing } from "../../../src/lib/packing.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import type { SeriesName } from "../../../src/lib/reading-columns.ts";
-import type { Store } from "../../../src/ports/store.ts";
+import type { Store, StoreOperation } from "../../../src/ports/store.ts";
 import { SimulatedDisk } from "../../../src/sim/disk.ts";
 import { Scheduler } from "../../../src/sim/scheduler.ts";
 import { testHash64 } from "../../core/ring/test-hash.ts";
@@ -42,6 +42,8 @@ export class SeriesSite {
   tuning: GatewayTuning = defaultTuning;
   /** Reading many values begins up to so much later, so that what lies between sees more. */
   readDelayMs = 0;
+  /** Whether a store that has a bound refuses these. */
+  isTooMuch: (operations: readonly StoreOperation[]) => boolean = () => false;
   readonly #random: SeededRandom;
   #round = 1;
 
@@ -154,7 +156,10 @@ export class SeriesSite {
         if (delayMs > 0) await new Promise<void>((resolve) => this.scheduler.schedule(delayMs, "slow read", resolve));
         return store.getMany(keys);
       },
-      write: (operations, options) => store.write(operations, options),
+      write: (operations, options) =>
+        this.isTooMuch(operations)
+          ? Promise.reject(new FailureError(failure("disk-full", "the store takes no more")))
+          : store.write(operations, options),
       scan: (range) => store.scan(range),
       sizeBytes: () => store.sizeBytes(),
       close: () => store.close(),
