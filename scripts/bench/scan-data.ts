@@ -1,4 +1,4 @@
-/** The readings of the scan benchmark: one a second for each series, two decimals, a random walk from a seed. */
+/** What the scan benchmark asks, and its readings: one a second for each series, two decimals, a random walk from a seed. */
 
 export const startUs = Date.UTC(2026, 0, 5) * 1_000;
 export const stepUs = 1_000_000;
@@ -6,6 +6,22 @@ export const stepUs = 1_000_000;
 export interface DataSize {
   readonly series: number;
   readonly perSeries: number;
+}
+
+export interface Question {
+  readonly fromUs: number;
+  readonly toUs: number;
+  readonly windowMs: number;
+  readonly rollups: boolean;
+}
+
+export interface Measured {
+  /** The first is cold, if it was the first question of its process. */
+  readonly ms: readonly number[];
+  readonly rows: number;
+  /** Equal for equal answers. */
+  readonly check: string;
+  readonly stallMs: number;
 }
 
 export function deviceOf(series: number): string {

@@ -4,8 +4,7 @@ import * as fs from "node:fs";
 import { createRequire } from "node:module";
 import * as path from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Measured, Question } from "./scan.ts";
-import { type DataSize, deviceOf, startUs, stepUs, Walk } from "./scan-data.ts";
+import { type DataSize, deviceOf, type Measured, type Question, startUs, stepUs, Walk } from "./scan-data.ts";
 
 // The package is not one of the project's: `scripts/bench/package.json` has it.
 interface DuckDb {

@@ -19,8 +19,7 @@ import { createCalendar } from "../../src/lib/calendar.ts";
 import { deviceId } from "../../src/lib/ids.ts";
 import { ValueType } from "../../src/lib/reading.ts";
 import { type Engine, openEmptyEngine, openEngine, self } from "./engine.ts";
-import type { Measured, Question } from "./scan.ts";
-import { type DataSize, deviceOf, startUs, stepUs, Walk } from "./scan-data.ts";
+import { type DataSize, deviceOf, type Measured, type Question, startUs, stepUs, Walk } from "./scan-data.ts";
 
 const functions = ["mean", "min", "max", "count"].map((name) => parseAggregateFunction(name)).filter((each) => each !== undefined);
 

@@ -9,25 +9,9 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { parseArgs } from "node:util";
 import { bundleScript } from "../bundle.ts";
-import { startUs, stepUs } from "./scan-data.ts";
+import { type Measured, type Question, startUs, stepUs } from "./scan-data.ts";
 import { fillDuckDb, measureDuckDb } from "./scan-duckdb.ts";
 import { fillFogbank, measureFogbank } from "./scan-fogbank.ts";
-
-export interface Question {
-  readonly fromUs: number;
-  readonly toUs: number;
-  readonly windowMs: number;
-  readonly rollups: boolean;
-}
-
-export interface Measured {
-  /** The first is cold, if it was the first question of its process. */
-  readonly ms: readonly number[];
-  readonly rows: number;
-  /** Equal for equal answers. */
-  readonly check: string;
-  readonly stallMs: number;
-}
 
 const { values } = parseArgs({
   options: {
