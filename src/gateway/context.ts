@@ -81,7 +81,7 @@ export interface GatewayTuning {
 
 export const defaultTuning: GatewayTuning = {
   checkpointLogBytes: 32 << 20,
-  checkpointReadings: 2_000_000,
+  checkpointReadings: 1_000_000,
   checkpointSeriesReadings: 256,
   chunkCacheBytes: 32 << 20,
   compactionBytesPerSecond: 4 << 20,
