@@ -12,7 +12,7 @@ const usage = `usage: npm test -- [--root DIR] [--timeout MS] [--jobs N] [WORD .
   WORD          run only files whose path contains one of the words
   --root DIR    the folder that holds test/ (default: this project)
   --timeout MS  limit for each test and hook (default 30000; in test/e2e 150000)
-  --jobs N      how many files run at once (default: the number of cores, at least 2)`;
+  --jobs N      how many files run at once (default: one more than there are cores)`;
 
 interface Request {
   readonly root: string;
@@ -29,7 +29,8 @@ function readRequest(args: readonly string[]): Request | string {
       options: { root: { type: "string" }, timeout: { type: "string" }, jobs: { type: "string" } },
     });
     const timeoutMs = values.timeout === undefined ? undefined : Number(values.timeout);
-    const concurrency = values.jobs === undefined ? Math.max(2, availableParallelism()) : Number(values.jobs);
+    // One more than there are cores: what starts processes waits more than it computes.
+    const concurrency = values.jobs === undefined ? availableParallelism() + 1 : Number(values.jobs);
     if (timeoutMs !== undefined && !(timeoutMs >= 1)) return "--timeout needs a positive number";
     if (!(Number.isInteger(concurrency) && concurrency >= 1)) return "--jobs needs a positive whole number";
     const root = resolve(values.root ?? dirname(dirname(fileURLToPath(import.meta.url))));

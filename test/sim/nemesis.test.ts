@@ -121,7 +121,7 @@ async function assertWhole(site: SimulatedSite, what: string): Promise<void> {
 
 for (const { name, family } of faults) {
   ends(`${family}: ${name}`, async () => {
-    for (const ms of [400, 25_000]) {
+    for (const ms of [400, 12_000]) {
       const site = await foundedSite(7, 3);
       const nemesis = new Nemesis({ site, random: new SeededRandom(ms), acknowledged: () => 0, only: [name] });
       await nemesis.during(ms);

@@ -8,6 +8,8 @@ import { plantedBugs, plantedSeeds, runOptions } from "./planted-bugs.ts";
 
 const test = suite("planted bugs are found");
 const seeds = plantedSeeds();
+/** Several bugs are found by the same run, which holds without any of them. */
+const clean = new Map<string, string | undefined>();
 
 for (const bug of plantedBugs) {
   const seed = seeds[bug.name];
@@ -18,8 +20,10 @@ for (const bug of plantedBugs) {
     const found = await runSeed({ world, ...runOptions(bug, seed), ...bug.plant() });
     assert.not(found.ok, "the bug goes unnoticed: search another seed with npm run sim:bugs -- --write");
     assert.match(found.problem ?? "", bug.caughtAs);
-    const without = await runSeed({ world, ...runOptions(bug, seed) });
-    assert.is(without.problem, undefined, "the seed holds without the bug");
+    const options = runOptions(bug, seed);
+    const run = options.prepare === undefined ? JSON.stringify(options) : bug.name;
+    if (!clean.has(run)) clean.set(run, (await runSeed({ world, ...options })).problem);
+    assert.is(clean.get(run), undefined, "the seed holds without the bug");
   });
 }
 
