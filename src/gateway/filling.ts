@@ -9,17 +9,12 @@
  */
 
 import { type RingState, wholeOwnersOf } from "../core/ring/owner-changes.ts";
-import { RoundBuilder } from "../core/round/round-builder.ts";
-import { decodeRound, type RoundVersion } from "../core/round/round-codec.ts";
-import { assert, defined } from "../lib/assert.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import { type GatewayId, type Incarnation, type Partition, partition, partitionOf } from "../lib/ids.ts";
-import { ValueType } from "../lib/reading.ts";
-import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { GatewayContext } from "./context.ts";
 import { comparePositions } from "./query/queries.ts";
 import { type Page, type PagePosition, type PageRequest, unpackPage } from "./query/wire.ts";
-import { type ReadingsLog, RecordKind } from "./readings-log.ts";
+import type { ReadingsKeeper } from "./repair/readings-keeper.ts";
 import type { Requests } from "./requests.ts";
 import { horizonRanges } from "./retention/horizons.ts";
 
@@ -35,13 +30,8 @@ export interface OwnerFilled {
 export interface FillingOptions {
   readonly context: GatewayContext;
   readonly requests: Pick<Requests, "call">;
-  readonly log: ReadingsLog;
+  readonly keeper: Pick<ReadingsKeeper, "encode" | "keep">;
   readonly ring: () => RingState;
-  /** False while the store is too far behind to take more. */
-  readonly mayTake: () => boolean;
-  /** A number that no other round of this process has. */
-  readonly roundNumber: () => number;
-  readonly roundVersion: () => RoundVersion;
   /** Raw readings of the partition below this instant are given up: they are not fetched. */
   readonly rawHorizonUs: (partition: number) => number;
   /** Gets what an owner has of readings that were given up, and may be repeated. */
@@ -49,8 +39,6 @@ export interface FillingOptions {
     owner: GatewayId,
     asked: { readonly epoch: number; readonly partitions: readonly number[] },
   ) => Promise<Result<void>>;
-  /** A durable round's readings join the heads. */
-  readonly store: (columns: ReadingColumns, sequence: number) => void;
   /** Resolves once the command is applied here, so that `ring` tells of it, or with a failure. */
   readonly propose: (command: OwnerFilled) => Promise<Result<unknown>>;
   /** 4 MiB/s when absent: beside ingest on a small board. */
@@ -202,45 +190,18 @@ export class Filling {
   /** On disk and in the heads when it resolves, with the bytes written. */
   async #keep(page: Page, epoch: number): Promise<Result<number>> {
     if (page.series.length === 0) return success(0);
-    const { self: coordinator, session, clock } = this.#context;
-    const names: SeriesName[] = page.series.map(({ device, metric }) => ({ device, metric }));
-    const builder = new RoundBuilder((ref) => defined(names[ref], `series ${ref} of the page`));
-    page.series.forEach(({ run }, ref) => {
-      for (let row = 0; row < run.count; row++) {
-        const type = run.types === undefined ? ValueType.Number : (run.types[row] as ValueType);
-        const number = run.numbers[row] as number;
-        builder.append(ref, run.times[row] as number, type, number, type === ValueType.Text ? run.texts[number] : undefined);
-      }
-    });
-    const readings = builder.count;
-    const round = this.#options.roundNumber();
-    const header = { coordinator, session, round, epoch, clockSynchronised: clock.synchronised() };
-    const bytes = builder.encode(header, this.#options.roundVersion());
-    // A page comes from another process: what it says is checked like any round before it is written.
-    const decoded = decodeRound(bytes);
-    if (!decoded.ok) return failure("internal", `a page of readings from another gateway is malformed: ${decoded.message}`);
+    const { keeper } = this.#options;
+    const round = keeper.encode(page.series, epoch);
     while (!this.#over()) {
-      if (this.#options.mayTake() && (await this.#append(bytes, decoded.value.columns))) {
-        this.fetched += readings;
-        return success(Math.max(bytes.length, readings * readingBytes));
+      const kept = await keeper.keep(round);
+      if (kept.ok) {
+        this.fetched += kept.value.readings;
+        return success(Math.max(kept.value.bytes, kept.value.readings * readingBytes));
       }
+      if (kept.code !== "busy") return kept;
       await this.#pause(retryMs);
     }
     return failure("not-ready", "this gateway stops");
-  }
-
-  /** False when the log has no room. */
-  #append(bytes: Uint8Array, columns: ReadingColumns): Promise<boolean> {
-    return new Promise((resolve) => {
-      const sequence = this.#options.log.append(RecordKind.Round, bytes, () =>
-        this.#context.inbox.post(() => {
-          assert(sequence !== undefined, "what became durable was appended");
-          this.#options.store(columns, sequence);
-          resolve(true);
-        }),
-      );
-      if (sequence === undefined) resolve(false);
-    });
   }
 
   #pause(ms: number): Promise<void> {

@@ -24,6 +24,7 @@ export type RequestType =
   | "aggregate"
   | "latest"
   | "keep-rows"
+  | "keep-readings"
   | "rows"
   | "results-page"
   | "dead-letters";

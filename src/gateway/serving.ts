@@ -20,6 +20,7 @@ import { SiteState } from "../core/site/site-state.ts";
 import { type Calendar, createCalendar } from "../lib/calendar.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import { type DeviceId, type GatewayId, type Incarnation, type MemberId, partitionOf } from "../lib/ids.ts";
+import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
 import { Backups } from "./backup/backup.ts";
@@ -46,6 +47,7 @@ import { LocalReader } from "./query/local-reader.ts";
 import { Queries } from "./query/queries.ts";
 import type { ReadingsLog } from "./readings-log.ts";
 import { Registrar } from "./registrar.ts";
+import { ReadingsKeeper } from "./repair/readings-keeper.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
 import { Retention } from "./retention/retention.ts";
@@ -108,6 +110,7 @@ export class Serving {
   readonly ringGate: RingGate;
   readonly replication: Replication;
   readonly ingest: Ingest;
+  readonly keeper: ReadingsKeeper;
   readonly filling: Filling;
   readonly registrar: Registrar;
   readonly localReader: LocalReader;
@@ -197,33 +200,40 @@ export class Serving {
       addressOf: (gateway) => addressInSettings(settings, gateway),
     });
     this.ringGate = new RingGate({ context, state: this.state, founding: ring, pass: (passed) => this.#ringPassed(passed) });
+    const keeping = {
+      log: options.readingsLog,
+      roundVersion: () => this.#roundVersion(),
+      mayTake,
+      partitionOf: ({ device, metric }: SeriesName) =>
+        this.seriesStore.index.find(device, metric)?.partition ?? partitionOf(device, ports.hash64),
+      store: (columns: ReadingColumns, sequence: number) => this.seriesStore.apply(columns, sequence),
+    };
     const rule = options.rules.copiesRequired ?? copiesRequired;
     this.replication = new Replication({
       context,
       router,
-      log: options.readingsLog,
       stamper: this.stamper,
       counters: this.counters,
       ring: this.ringGate.closed(),
       ackTimeoutMs,
       copiesRequired: rule,
-      roundVersion: () => this.#roundVersion(),
-      mayTake,
-      partitionOf: ({ device, metric }) => this.seriesStore.index.find(device, metric)?.partition ?? partitionOf(device, ports.hash64),
-      store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
+      ...keeping,
       acknowledged: (round) => options.events.acknowledged(round),
+    });
+    this.keeper = new ReadingsKeeper({
+      context,
+      requests,
+      ring: () => this.replication.ring(),
+      roundNumber: () => this.replication.roundNumber(),
+      ...keeping,
     });
     this.filling = new Filling({
       context,
       requests,
-      log: options.readingsLog,
+      keeper: this.keeper,
       ring: () => this.replication.ring(),
-      mayTake,
       rawHorizonUs,
-      roundNumber: () => this.replication.roundNumber(),
-      roundVersion: () => this.#roundVersion(),
       fetchRolled: (owner, asked) => this.rolledPages.fetchAll(owner, asked),
-      store: (columns, sequence) => this.seriesStore.apply(columns, sequence),
       propose: (filled) => this.#ownerFilled(filled),
     });
     this.registrar = new Registrar({ context, consensus: this.consensus, state: this.state });

@@ -74,14 +74,10 @@ function fillingOf(site: SimulatedSite, commands: OwnerFilled[], changes: Partia
   return new Filling({
     context,
     requests,
-    log: serving.readingsLog,
+    keeper: serving.keeper,
     ring: () => serving.replication.ring(),
-    mayTake: () => true,
     rawHorizonUs: () => 0,
     fetchRolled: (owner, asked) => serving.rolledPages.fetchAll(owner, asked),
-    roundNumber: () => serving.replication.roundNumber(),
-    roundVersion: () => 2,
-    store: (columns, sequence) => serving.seriesStore.apply(columns, sequence),
     propose: async (command) => {
       if (command.epoch !== ringOf(site).table.epoch) return failure("ring-changed", "the owners are others by now");
       commands.push(command);

@@ -7,7 +7,7 @@
 import type { SiteCommand } from "./commands.ts";
 
 /** Append-only: a level, once published, is never given another meaning. */
-export const featureLevels = { min: 1, max: 3 } as const;
+export const featureLevels = { min: 1, max: 4 } as const;
 
 /** The level at which a site begins. */
 export const firstFeatureLevel = 1;
