@@ -17,6 +17,13 @@
  *   owners say only that no newer table is known there: {a} is joined by c', c' is filled, a is removed without hearing of it, and
  *   would go on answering alone under the table in which c' is filling.
  *
+ * A partition that *moves* has n whole owners and one more that fills. A write is on ⌊(n+1)/2⌋ + 1 of all and on ⌊n/2⌋ + 1 of the
+ * whole ones: a quorum of the old list, and without the owner that goes still ⌊(n+1)/2⌋ of the new one, which meets its
+ * every quorum of ⌊n/2⌋ + 1. A read takes the same numbers: it meets what was written to any quorum of the old list, and, since it hears
+ * ⌊(n+1)/2⌋ of the new list, one that knows of the cut-over if anything was written behind that. The gateway that fills asks a
+ * majority of the old owners, each under the epoch of the move: they have every acknowledged reading between them, and those that have
+ * answered take no round of an older table any more, so that no old quorum is left (fencing) before the cut-over can be proposed.
+ *
  * An owner acknowledges a round, and answers a question, only under the epoch that it is at, and never goes back to an older one;
  * a gateway counts as filled when it has what all whole owners hold, each asked at an epoch in which it was an owner already.
  * `test/core/ring/owner-changes.test.ts` plays this with writers and askers that know older tables.
@@ -58,6 +65,6 @@ export function writeQuorum(level: Level, counts: Pick<OwnerCounts, "owners" | "
 /** Level `one` promises what that one whole owner has, and no more. */
 export function readQuorum(level: Level, counts: OwnerCounts, required: typeof copiesRequired): Quorum {
   const any = required({ level, owners: counts.owners });
-  const asPlanned = counts.whole === counts.owners && counts.owners >= counts.planned;
-  return { any, whole: asPlanned || level === "one" ? any : counts.whole };
+  const isIntact = counts.whole >= counts.planned;
+  return { any, whole: isIntact || level === "one" ? required({ level, owners: counts.whole }) : counts.whole };
 }

@@ -13,7 +13,7 @@ export interface OwnerTable {
   readonly epoch: number;
   /**
    * The effective factor: the length of every owner list as planned. A list that is shorter has lost an owner and got none
-   * in its place yet (`owner-changes.ts`); none is empty.
+   * in its place yet, one that is longer by one is of a partition that moves (`owner-changes.ts`); none is empty.
    */
   readonly factor: number;
   /** Distinct owner lists in order of preference: the first is the one to ask first. */
@@ -86,12 +86,12 @@ export function decodeOwnerTable(record: unknown): Decoded<OwnerTable> {
   return decodeTable(record, { shortest: "factor" });
 }
 
-/** A table that may have lost owners since: no list is empty, none is longer than `factor`. */
-export function decodeChangedOwnerTable(record: unknown): Decoded<OwnerTable> {
-  return decodeTable(record, { shortest: 1 });
+/** A table that may have lost owners since: no list is empty, none is longer than `factor`, or by one while partitions move. */
+export function decodeChangedOwnerTable(record: unknown, options: { readonly isMoving: boolean }): Decoded<OwnerTable> {
+  return decodeTable(record, { shortest: 1, extra: options.isMoving ? 1 : 0 });
 }
 
-function decodeTable(record: unknown, length: { readonly shortest: 1 | "factor" }): Decoded<OwnerTable> {
+function decodeTable(record: unknown, length: { readonly shortest: 1 | "factor"; readonly extra?: number }): Decoded<OwnerTable> {
   if (!isObject(record)) return decodeError("damaged", "an owner table is an object");
   const { version, epoch, factor, sets, partitions } = record;
   if (version !== 1) return decodeError("unsupported-version", `owner table format ${String(version)}; this version reads 1`);
@@ -100,7 +100,7 @@ function decodeTable(record: unknown, length: { readonly shortest: 1 | "factor" 
     return decodeError("damaged", `an owner table has ${partitionCount} partitions`);
   }
   const shortest = length.shortest === "factor" ? factor : length.shortest;
-  const ownerSets = decodeSets(sets, { shortest, longest: factor });
+  const ownerSets = decodeSets(sets, { shortest, longest: factor + (length.extra ?? 0) });
   if (ownerSets === undefined)
     return decodeError("damaged", `an owner table's lists have ${shortest} to ${factor} different gateways each`);
   const partitionSets = new Uint16Array(partitionCount);

@@ -28,11 +28,12 @@ export function removeOwnerByForce(ring: RingState, gateway: GatewayId, heirs: r
     } else if (isOnlyWhole(ring, at, gateway)) filling.delete(at);
   }
   const table: OwnerTable = { ...ring.table, ownerSets, partitionSets };
-  return removeOwner({ table, filling }, gateway);
+  return removeOwner({ table, filling, moves: standing(ring, filling) }, gateway);
 }
 
-/** The gateway comes back empty: filling wherever somebody else can tell it more. */
-export function replaceOwnerByForce(ring: RingState, gateway: GatewayId): RingState {
+/** The gateway comes back empty: filling wherever somebody else can tell it more, but for the places that it was about to leave. */
+export function replaceOwnerByForce(before: RingState, gateway: GatewayId): RingState {
+  const ring = withMovesEnded(before, gateway);
   const filling = new Map<number, readonly GatewayId[]>();
   for (let at = 0; at < partitionCount; at++) {
     const before = ring.filling.get(at) ?? [];
@@ -42,7 +43,34 @@ export function replaceOwnerByForce(ring: RingState, gateway: GatewayId): RingSt
     const after = owners.filter(isFilling);
     if (after.length > 0) filling.set(at, after);
   }
-  return { table: { ...ring.table, epoch: ring.table.epoch + 1 }, filling };
+  return { table: { ...ring.table, epoch: ring.table.epoch + 1 }, filling, moves: standing(ring, filling) };
+}
+
+/** The places that the gateway was about to leave are left. */
+function withMovesEnded(ring: RingState, gateway: GatewayId): RingState {
+  const filling = new Map(ring.filling);
+  const moves = new Map(ring.moves);
+  const ownerSets = [...ring.table.ownerSets];
+  const partitionSets = Uint16Array.from(ring.table.partitionSets);
+  const setOf = new Map<string, number>();
+  for (const [at, { from }] of ring.moves) {
+    if (from !== gateway) continue;
+    const owners = ownersOf(ring.table, partition(at)).filter((owner) => owner !== gateway);
+    const key = owners.join(" ");
+    const set = setOf.get(key) ?? ownerSets.push(owners) - 1;
+    setOf.set(key, set);
+    partitionSets[at] = set;
+    moves.delete(at);
+    if (isOnlyWhole(ring, at, gateway)) filling.delete(at);
+  }
+  return { table: { ...ring.table, ownerSets, partitionSets }, filling, moves };
+}
+
+/** The moves that still are: from an owner that has all readings, to one that fills. The others end where they stand. */
+function standing(ring: RingState, filling: RingState["filling"]): RingState["moves"] {
+  return new Map(
+    [...ring.moves].filter(([at, { from, to }]) => filling.get(at)?.includes(to) === true && !filling.get(at)?.includes(from)),
+  );
 }
 
 function isOnlyWhole(ring: RingState, at: number, gateway: GatewayId): boolean {

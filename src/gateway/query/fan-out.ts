@@ -174,8 +174,11 @@ export class FanOut {
           .filter((owner) => !tried.has(owner) && (owner === this.#options.self || this.#options.reachable(owner)))
           .toSorted((a, b) => rank(a) - rank(b));
       const chosen = open(group.whole).slice(0, Math.max(0, whole));
-      // Filling owners only say that they know no newer table: no use where whole ones are missing.
-      if (chosen.length >= whole) chosen.push(...open(group.filling).slice(0, Math.max(0, any - chosen.length)));
+      // Filling owners only say that they know no newer table: no use where whole ones are missing. A whole one can say so too.
+      if (chosen.length >= whole) {
+        const others = [...open(group.filling), ...open(group.whole).filter((owner) => !chosen.includes(owner))];
+        chosen.push(...others.slice(0, Math.max(0, any - chosen.length)));
+      }
       for (const owner of chosen) {
         tried.add(owner);
         const asked = plan.get(owner);

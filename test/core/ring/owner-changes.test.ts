@@ -7,8 +7,11 @@ import * as assert from "uvu/assert";
 import { copiesRequired, readQuorum, writeQuorum } from "../../../src/core/replica/rules.ts";
 import {
   addOwner,
+  cancelMoves,
+  changePlaces,
   decodeRing,
   encodeRing,
+  fillSources,
   foundRing,
   mayLose,
   ownerCounts,
@@ -44,13 +47,22 @@ function isWhole(ring: RingState, at: number): boolean {
 type Step =
   | { readonly kind: "remove" | "replace"; readonly gateway: GatewayId }
   | { readonly kind: "add"; readonly gateway: GatewayId; readonly factor: number }
-  | { readonly kind: "filled"; readonly gateway: GatewayId; readonly upTo: number };
+  | { readonly kind: "filled"; readonly gateway: GatewayId; readonly upTo: number }
+  | { readonly kind: "cancel"; readonly gateway: GatewayId }
+  | { readonly kind: "move"; readonly from: GatewayId | undefined; readonly to: GatewayId; readonly upTo: number };
+
+const upTo = fc.constantFrom(0, 1, 500, partitionCount);
 
 const gateway = fc.constantFrom(...names);
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constantFrom("remove" as const, "replace" as const), gateway }),
   fc.record({ kind: fc.constant("add" as const), gateway, factor: fc.integer({ min: 1, max: 5 }) }),
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("filled" as const), gateway, upTo: fc.constantFrom(0, 1, 500, partitionCount) }) },
+  fc.record({ kind: fc.constant("cancel" as const), gateway }),
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("move" as const), from: fc.constantFrom(undefined, ...names), to: gateway, upTo }),
+  },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("filled" as const), gateway, upTo }) },
 );
 const history = fc.record({
   gateways: fc.integer({ min: 1, max: 5 }),
@@ -68,6 +80,13 @@ function take(ring: RingState, next: Step): RingState {
       return addOwner(ring, next);
     case "filled":
       return ownerFilled(ring, { gateway: next.gateway, partitions: everywhere.slice(0, next.upTo) });
+    case "cancel":
+      return cancelMoves(ring, next.gateway);
+    case "move": {
+      const { from, to } = next;
+      const changes = everywhere.slice(0, next.upTo).map((at) => ({ partition: at, from, to }));
+      return changePlaces(ring, { changes, factor: ring.table.factor });
+    }
   }
 }
 
@@ -84,7 +103,10 @@ changes("in any history that mayLose allows: distinct owners, one of them whole,
         for (const at of everywhere) {
           const list = owners(ring, at);
           assert.is(new Set(list).size, list.length);
-          assert.ok(list.length <= ring.table.factor);
+          const move = ring.moves.get(at);
+          assert.ok(list.length <= ring.table.factor + (move === undefined ? 0 : 1));
+          if (move !== undefined)
+            assert.ok(wholeOwnersOf(ring, at).includes(move.from) && ring.filling.get(at)?.includes(move.to) === true);
           const filling = ring.filling.get(at) ?? [];
           assert.ok(filling.every((id) => list.includes(id)));
           assert.ok(wholeOwnersOf(ring, at).length >= 1);
@@ -163,6 +185,52 @@ changes("mayLose: not the only owner, not beside a filling one, not after a loss
   assert.ok(mayLose(ownerFilled(addOwner(removed, { gateway: d, factor: 3 }), { gateway: d, partitions: everywhere }), a).ok);
 });
 
+changes("a partition moves: the new owner joins filling, and the old one goes in the step in which it is filled", () => {
+  const site = founded(3, 3);
+  const moving = changePlaces(site, { changes: [{ partition: 7, from: b, to: d }], factor: 3 });
+  assert.is(moving.table.epoch, 2);
+  assert.equal([...moving.moves], [[7, { from: b, to: d }]]);
+  assert.equal(owners(moving, 7), [...owners(site, 7), d]);
+  assert.equal(ownerCounts(moving, 7), { owners: 4, whole: 3, planned: 3 });
+  assert.equal(fillSources(moving, 7), { owners: owners(site, 7), needed: 2, always: b });
+  assert.is(changePlaces(moving, { changes: [{ partition: 7, from: a, to: d }], factor: 3 }), moving, "one move at a time");
+  assert.is(changePlaces(site, { changes: [{ partition: 7, from: d, to: a }], factor: 3 }), site, "not from who does not own it");
+  const moved = ownerFilled(moving, { gateway: d, partitions: [7] });
+  assert.equal(owners(moved, 7), [...owners(site, 7).filter((id) => id !== b), d]);
+  assert.equal([moved.moves.size, moved.filling.size, moved.table.factor], [0, 0, 3]);
+  assert.equal(owners(cancelMoves(moving, d), 7), owners(site, 7));
+  assert.is(cancelMoves(site, d), site);
+});
+
+changes("a move whose one end is lost: the other end stays, or fills the place that is free", () => {
+  const site = founded(3, 3);
+  const moving = changePlaces(site, { changes: [{ partition: 7, from: b, to: d }], factor: 3 });
+  assert.ok(mayLose(moving, a).ok && mayLose(moving, b).ok && mayLose(moving, d).ok, "the old list has lost nothing");
+  for (const without of [removeOwner(moving, b), replaceOwner(moving, b)]) {
+    assert.equal(owners(without, 7), [...owners(site, 7).filter((id) => id !== b), d]);
+    assert.equal([without.moves.size, without.filling.get(7)], [0, [d]]);
+    assert.equal(fillSources(without, 7).needed, 2, "all that are left");
+    assert.not(mayLose(without, a).ok);
+  }
+  assert.equal(owners(removeOwner(moving, d), 7), owners(site, 7));
+  assert.equal([...replaceOwner(moving, d).moves], [...moving.moves]);
+  const other = replaceOwner(moving, a);
+  assert.equal([...other.moves], [...moving.moves]);
+  assert.equal(fillSources(other, 7).needed, 2, "all whole ones");
+  assert.not(mayLose(other, b).ok);
+  assert.equal(ownerFilled(other, { gateway: a, partitions: [7] }).moves.size, 1, "another one that is filled ends no move");
+});
+
+changes("a free place is given away where the settings want it", () => {
+  const short = removeOwner(founded(4, 3), d);
+  const at = everywhere.find((each) => owners(short, each).length === 2) as number;
+  const whole = everywhere.find((each) => owners(short, each).length === 3) as number;
+  const to = [a, b, c].find((id) => !owners(short, at).includes(id)) as GatewayId;
+  const given = changePlaces(short, { changes: [at, whole].map((each) => ({ partition: each, from: undefined, to })), factor: 3 });
+  assert.equal(owners(given, at), [...owners(short, at), to]);
+  assert.equal([given.filling.get(at), given.moves.size, given.filling.size], [[to], 0, 1]);
+});
+
 changes("the last whole owner of a partition cannot be removed or replaced", () => {
   assert.throws(() => removeOwner(founded(1, 1), a), /keeps an owner/);
   assert.throws(() => replaceOwner(founded(1, 1), a), /keeps an owner/);
@@ -196,9 +264,11 @@ class ModelPartition {
     this.#incarnations.set(id, (this.#incarnations.get(id) ?? 0) + 1);
   }
 
-  /** The filling gateway fetches the union of the whole owners, all of which know of the ring by then. */
-  filled(id: GatewayId, ring: RingState): void {
-    const whole = this.#disks(wholeOwnersOf(ring, this.at));
+  /** The filling gateway fetches the union of as few whole owners as it may, all of which know of the ring by then. */
+  filled(id: GatewayId, ring: RingState, seed: number): void {
+    const { owners: sources, needed, always } = fillSources(ring, this.at);
+    const asked = sources.map((_, i) => sources[(i + seed) % sources.length] as GatewayId).slice(0, needed);
+    const whole = this.#disks([...new Set(always === undefined ? asked : [...asked, always])]);
     const disk = this.#disk(id);
     for (const from of [...whole, disk]) this.#knownEpoch.set(from, ring.table.epoch);
     for (const copies of this.#readings) if (whole.some((from) => copies.has(from))) copies.add(disk);
@@ -265,7 +335,7 @@ changes("P3: a reading that a write quorum stored is in every complete answer, w
           if (ring !== before) {
             if (next.kind === "remove" || next.kind === "replace") model.replaced(next.gateway);
             if (next.kind === "filled" && ring.filling.get(model.at)?.length !== before.filling.get(model.at)?.length)
-              model.filled(next.gateway, before);
+              model.filled(next.gateway, before, index);
             model.ringIs(ring);
           }
           storeAfter(index + 1);
@@ -280,7 +350,7 @@ const record = encodeRing(replaceOwner(founded(3, 3), a));
 const bits = record.filling[0]?.partitions as Uint8Array;
 const spoiled: readonly [string, unknown][] = [
   ["nothing", undefined],
-  ["another version", { ...record, version: 2 }],
+  ["another version", { ...record, version: 3 }],
   ["a damaged table", { ...record, table: { ...record.table, epoch: 0 } }],
   ["an empty owner list", { ...record, table: { ...record.table, sets: record.table.sets.map(() => []) } }],
   ["an owner list longer than the factor", { ...record, table: { ...record.table, factor: 2 } }],
@@ -288,6 +358,9 @@ const spoiled: readonly [string, unknown][] = [
   ["too few bits", { ...record, filling: [{ gateway: "gw-a", partitions: bits.subarray(1) }] }],
   ["a filling gateway twice", { ...record, filling: [...record.filling, ...record.filling] }],
   ["a filling gateway that is no owner", { ...record, filling: [{ gateway: "gw-x", partitions: bits }] }],
+  ["moves that are none", { ...record, version: 2, moves: [] }],
+  ["a move of which one end is no owner", { ...record, version: 2, moves: [{ from: "gw-b", to: "gw-x", partitions: bits }] }],
+  ["a move from who is filling", { ...record, version: 2, moves: [{ from: "gw-a", to: "gw-b", partitions: bits }] }],
   ["a filling gateway without a name", { ...record, filling: [{ gateway: "", partitions: bits }] }],
   ["only filling owners", { ...record, filling: names.slice(0, 3).map((gateway) => ({ gateway, partitions: bits })) }],
 ];

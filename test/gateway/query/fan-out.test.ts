@@ -29,7 +29,7 @@ function fanOutOf(
     ],
     partitionSets,
   };
-  const current: { ring: RingState } = { ring: { table, filling: changes.filling ?? new Map() } };
+  const current: { ring: RingState } = { ring: { table, filling: changes.filling ?? new Map(), moves: new Map() } };
   const fanOut = new FanOut({
     self: changes.self ?? a,
     clock: {
@@ -148,10 +148,25 @@ test("where one has everything and two are filling, a quorum is asked for what i
   assert.is((await ask([p0], "quorum", [b, c])).complete, false);
 });
 
+test("while a partition moves, a quorum of the longer list is asked, two of them whole; one that is away does not matter", async () => {
+  for (const unreachable of [[], [b], [c], [d]]) {
+    const { ask, asked, current } = fanOutOf({ unreachable });
+    const ownerSets = [[a, b, c, d]];
+    const table = { ...current.ring.table, ownerSets, partitionSets: new Uint16Array(partitionCount) };
+    current.ring = { table, filling: filling(0, d), moves: new Map([[0, { from: c, to: d }]]) };
+    assert.is((await ask([p0], "quorum")).complete, true, `without ${unreachable.join()}`);
+    assert.is(asked.length, 3);
+  }
+  const { ask, current } = fanOutOf({ unreachable: [c, d] });
+  const table = { ...current.ring.table, ownerSets: [[a, b, c, d]], partitionSets: new Uint16Array(partitionCount) };
+  current.ring = { table, filling: filling(0, d), moves: new Map([[0, { from: c, to: d }]]) };
+  assert.is((await ask([p0], "quorum")).complete, false, "two of the old list may know nothing of the cut-over");
+});
+
 test("after a loss all that are left are asked, not only a quorum", async () => {
   const { ask, asked, current } = fanOutOf();
   const { table } = current.ring;
-  current.ring = { table: { ...table, factor: 4 }, filling: new Map() };
+  current.ring = { table: { ...table, factor: 4 }, filling: new Map(), moves: new Map() };
   assert.is((await ask([p0], "quorum")).complete, true);
   assert.equal(asked, ["gw-a 0", "gw-b 0", "gw-c 0"]);
 });
@@ -170,7 +185,7 @@ test("owners that know a newer table leave too few: the whole question is put ag
   const { ask, asked, clock, current, epochOf } = fanOutOf();
   for (const owner of [b, c]) epochOf.set(owner, 2);
   clock.waited = () => {
-    current.ring = { table: { ...current.ring.table, epoch: 2 }, filling: new Map() };
+    current.ring = { table: { ...current.ring.table, epoch: 2 }, filling: new Map(), moves: new Map() };
   };
   const answer = await ask([p0], "quorum");
   assert.is(answer.complete, true);
