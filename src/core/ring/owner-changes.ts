@@ -104,11 +104,15 @@ export function changePlaces(ring: RingState, options: { readonly changes: reado
   });
 }
 
-/** Ends the moves to a gateway, as if they had not begun: the owners that were to go have all readings. */
-export function cancelMoves(ring: RingState, to: GatewayId): RingState {
+/** Ends the moves to a gateway and from it, as if they had not begun: the owners that were to go have all readings. */
+export function cancelMoves(ring: RingState, gateway: GatewayId): RingState {
   return changedIfAny(ring, everywhereAlike, (owners) => {
-    if (!owners.some((owner) => owner.leavesTo === to)) return owners;
-    return owners.filter((owner) => owner.id !== to);
+    const leaving = owners.find((owner) => owner.leavesTo !== undefined);
+    if (leaving === undefined || (leaving.id !== gateway && leaving.leavesTo !== gateway)) return owners;
+    return owners.flatMap(({ id, filling, leavesTo }) => {
+      if (id === leaving.leavesTo) return [];
+      return leavesTo === undefined ? { id, filling } : { id, filling: false };
+    });
   });
 }
 

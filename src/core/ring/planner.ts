@@ -69,24 +69,33 @@ export function planOwners(plan: OwnerPlan): OwnerTable {
   return { epoch: plan.epoch, factor, ownerSets, partitionSets };
 }
 
-/**
- * The most partitions that each gateway may get: ⌈1.15 × its share⌉. Shares are by weight, but nobody can hold a
- * partition twice, so that what exceeds 1,024 is shared out among the others.
- */
+/** The most partitions that each gateway may get: ⌈1.15 × its share⌉. */
 export function loadBounds(gateways: readonly RingGateway[], factor: number): Map<GatewayId, number> {
-  const bounds = new Map<GatewayId, number>();
+  return new Map([...sharesOf(gateways, factor)].map(([id, share]) => [id, boundOf(share)]));
+}
+
+export function boundOf(share: number): number {
+  return Math.min(partitionCount, Math.ceil(loadBound * share));
+}
+
+/**
+ * How many partitions each gateway should have, by weight. Nobody can hold a partition twice, so that what exceeds 1,024 is
+ * shared out among the others.
+ */
+export function sharesOf(gateways: readonly RingGateway[], factor: number): Map<GatewayId, number> {
+  const shares = new Map<GatewayId, number>();
   let open = gateways.toSorted((a, b) => b.weight - a.weight);
   let copies = partitionCount * factor;
   let weight = open.reduce((sum, gateway) => sum + gateway.weight, 0);
   // Heaviest first: whoever's share is all partitions is full, and the rest is shared among the others.
   for (let heaviest = open[0]; heaviest !== undefined && (copies * heaviest.weight) / weight >= partitionCount; heaviest = open[0]) {
-    bounds.set(heaviest.id, partitionCount);
+    shares.set(heaviest.id, partitionCount);
     copies -= partitionCount;
     weight -= heaviest.weight;
     open = open.slice(1);
   }
-  for (const gateway of open) bounds.set(gateway.id, Math.min(partitionCount, Math.ceil((loadBound * copies * gateway.weight) / weight)));
-  return bounds;
+  for (const gateway of open) shares.set(gateway.id, (copies * gateway.weight) / weight);
+  return shares;
 }
 
 /** The upper 53 bits: exact as a double. */
