@@ -71,6 +71,8 @@ export interface GatewayTuning {
   readonly retentionHoldMs: number;
   /** A voter that has not answered for so long may lose its vote to a healthy gateway. */
   readonly voterDeadMs: number;
+  /** Partitions that move from one gateway to another at a time. */
+  readonly movesMax: number;
   /** Bounds of the Raft node that differ from its own. */
   readonly raftLimits: Partial<RaftLimits>;
   /** Log entries without a command after which a session expires. It decides what applying does: the same on all gateways. */
@@ -98,6 +100,7 @@ export const defaultTuning: GatewayTuning = {
   keepNewestMs: 3_600_000,
   retentionHoldMs: 7 * 86_400_000,
   voterDeadMs: 60_000,
+  movesMax: 128,
   raftLimits: {},
   sessionEntriesMax,
   featureMax: featureLevels.max,

@@ -1,6 +1,7 @@
 /**
  * Fills this gateway where it became an owner without having the readings: fetches, batch of partitions by batch, all that the
- * whole owners of them hold, into its own readings log, and then asks the site to count it as whole there.
+ * whole owners of them hold, into its own readings log, and then asks the site to count it as whole there. All of them where a
+ * copy was lost; a majority is enough where none was (`fillSources`), so that one that is away holds up no move.
  *
  * Every page is asked for under the current epoch, in which this gateway is an owner already, and an owner answers only under its
  * own. So whatever an owner has acknowledged under an earlier table is in what it answers, and whatever is written under a
@@ -8,8 +9,8 @@
  * not counted as filled is fetched again, which stores nothing twice.
  */
 
-import { type RingState, wholeOwnersOf } from "../core/ring/owner-changes.ts";
-import { failure, type Result, success } from "../lib/errors.ts";
+import { type FillSources, fillSources, type RingState } from "../core/ring/owner-changes.ts";
+import { type Failure, failure, type Result, success } from "../lib/errors.ts";
 import { type GatewayId, type Incarnation, type Partition, partition, partitionOf } from "../lib/ids.ts";
 import type { GatewayContext } from "./context.ts";
 import { comparePositions } from "./query/queries.ts";
@@ -58,7 +59,7 @@ const everything = { metric: undefined, device: "*", labels: {} };
 interface Batch {
   readonly epoch: number;
   readonly partitions: readonly Partition[];
-  readonly from: readonly GatewayId[];
+  readonly sources: FillSources;
 }
 
 export class Filling {
@@ -109,31 +110,41 @@ export class Filling {
     return this.#stopped || this.#context.inbox.closed();
   }
 
-  /** The first partitions that are left and whose whole owners are the same. */
+  /** The first partitions that are left and have the same sources. */
   #nextBatch(): Batch | undefined {
     const { self } = this.#context;
     const ring = this.#options.ring();
     const partitions: Partition[] = [];
-    let from: readonly GatewayId[] = [];
+    let sources: FillSources | undefined;
     for (const [at, gateways] of ring.filling) {
       if (!gateways.includes(self)) continue;
-      const owners = wholeOwnersOf(ring, at).toSorted();
-      if (partitions.length === 0) from = owners;
-      else if (owners.join() !== from.join()) continue;
+      const found = fillSources(ring, at);
+      if (sources === undefined) sources = found;
+      else if (!sameSources(sources, found)) continue;
       if (partitions.push(partition(at)) === fillBatchMax) break;
     }
-    return partitions.length === 0 ? undefined : { epoch: ring.table.epoch, partitions, from };
+    return sources === undefined ? undefined : { epoch: ring.table.epoch, partitions, sources };
   }
 
   async #fill(batch: Batch): Promise<Result<unknown>> {
-    for (const owner of batch.from) {
-      const fetched = await this.#fetchAll(owner, batch);
-      if (!fetched.ok) return fetched;
-      const rolled = await this.#options.fetchRolled(owner, batch);
-      if (!rolled.ok) return rolled;
+    const { owners, needed, always } = batch.sources;
+    let asked = 0;
+    let refusal: Failure | undefined;
+    // The one that is to go has its last chance here: without it there is no need to ask the others.
+    for (const owner of owners.toSorted((a, b) => Number(b === always) - Number(a === always))) {
+      const fetched = await this.#fetchFrom(owner, batch);
+      if (fetched.ok) asked++;
+      else if (owner === always || fetched.code === "ring-changed") return fetched;
+      else refusal ??= fetched;
     }
+    if (refusal !== undefined && asked < needed) return refusal;
     const { epoch, partitions } = batch;
     return this.#options.propose({ gateway: this.#context.self, incarnation: this.#context.incarnation, epoch, partitions });
+  }
+
+  async #fetchFrom(owner: GatewayId, batch: Batch): Promise<Result<void>> {
+    const fetched = await this.#fetchAll(owner, batch);
+    return fetched.ok ? this.#options.fetchRolled(owner, batch) : fetched;
   }
 
   async #fetchAll(owner: GatewayId, { epoch, partitions }: Batch): Promise<Result<void>> {
@@ -209,4 +220,8 @@ export class Filling {
       this.#context.clock.schedule(Math.max(1, Math.ceil(ms)), resolve);
     });
   }
+}
+
+function sameSources(a: FillSources, b: FillSources): boolean {
+  return a.needed === b.needed && a.always === b.always && a.owners.toSorted().join(" ") === b.owners.toSorted().join(" ");
 }

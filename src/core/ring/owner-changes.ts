@@ -36,6 +36,16 @@ export interface OwnerMove {
   readonly to: GatewayId;
 }
 
+/** Where a gateway that fills gets a partition's readings from. */
+export interface FillSources {
+  /** In order of preference. */
+  readonly owners: readonly GatewayId[];
+  /** So many of them must have given all that they hold. */
+  readonly needed: number;
+  /** This one among them. */
+  readonly always: GatewayId | undefined;
+}
+
 /** A place in an owner list to be given away. */
 export interface PlaceChange {
   readonly partition: number;
@@ -186,10 +196,7 @@ export function ownerCounts(ring: RingState, at: number): { readonly owners: num
  * every acknowledged reading, and with it no quorum of an older table is left that does not know of this one; the owner that is to
  * go is among them, so that nothing goes with it. After a loss only all of them together have everything.
  */
-export function fillSources(
-  ring: RingState,
-  at: number,
-): { readonly owners: readonly GatewayId[]; readonly needed: number; readonly always: GatewayId | undefined } {
+export function fillSources(ring: RingState, at: number): FillSources {
   const owners = wholeOwnersOf(ring, at);
   const isIntact = owners.length >= ring.table.factor;
   return { owners, needed: isIntact ? Math.floor(owners.length / 2) + 1 : owners.length, always: ring.moves.get(at)?.from };

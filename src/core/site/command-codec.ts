@@ -11,7 +11,23 @@ import type { SiteCommand } from "./commands.ts";
 import { featureLevels, levelOf } from "./features.ts";
 import { decodeKvPut, isKvPut, type OncePut, writeKvPut } from "./kv-put-codec.ts";
 import { partitionBits, retentionLevel } from "./retention.ts";
-import { bytes, type Check, count, fields, flag, host, list, oneOf, optional, port, positive, text, whole } from "./shapes.ts";
+import {
+  bytes,
+  type Check,
+  count,
+  fields,
+  flag,
+  host,
+  list,
+  notNegative,
+  nullable,
+  oneOf,
+  optional,
+  port,
+  positive,
+  text,
+  whole,
+} from "./shapes.ts";
 
 const role = oneOf("full", "witness");
 
@@ -64,6 +80,9 @@ const shapes: Readonly<Record<SiteCommand["t"], Check>> = {
   "gateway-remove": fields({ gateway: text, incarnation: optional(text), force: flag }),
   "results-stored": fields({ gateway: text, ordinal: count }),
   "owner-filled": fields({ gateway: text, incarnation: text, epoch: count, partitions: list(count) }),
+  "owner-places": fields({ epoch: count, changes: list(fields({ from: nullable(text), to: text, partitions: partitionBits })) }),
+  "moves-cancel": fields({ epoch: count, gateway: text }),
+  "gateway-update": fields({ gateway: text, weight: optional(notNegative), zone: optional(nullable(text)) }),
   "retention-advance": fields({ level: retentionLevel, partitions: partitionBits, horizonUs: count, unprocessedWindows: count }),
 };
 

@@ -24,6 +24,9 @@ export type SiteCommand =
   | GatewayRemoveCommand
   | ResultsStoredCommand
   | OwnerFilledCommand
+  | OwnerPlacesCommand
+  | MovesCancelCommand
+  | GatewayUpdateCommand
   | RetentionAdvanceCommand;
 
 /** Log entry 1: who the site is. */
@@ -210,6 +213,36 @@ export interface OwnerFilledCommand {
   readonly incarnation: Incarnation;
   readonly epoch: number;
   readonly partitions: readonly number[];
+}
+
+/** Level 4. Places in owner lists change hands, as planned under this epoch; what does not fit the table is left out. */
+export interface OwnerPlacesCommand {
+  readonly t: "owner-places";
+  readonly epoch: number;
+  readonly changes: readonly {
+    /** `null`: the place is free. */
+    readonly from: GatewayId | null;
+    readonly to: GatewayId;
+    /** A bit for each partition, lowest first: 128 bytes. */
+    readonly partitions: Uint8Array;
+  }[];
+}
+
+/** Level 4. The moves of partitions to a gateway, and from it, end as if they had not begun. */
+export interface MovesCancelCommand {
+  readonly t: "moves-cancel";
+  readonly epoch: number;
+  readonly gateway: GatewayId;
+}
+
+/** Level 4. Another share, or another zone; what is absent stays as it is. */
+export interface GatewayUpdateCommand {
+  readonly t: "gateway-update";
+  readonly gateway: GatewayId;
+  /** 0: it is to own nothing. */
+  readonly weight?: number;
+  /** `null`: it has none of its own. */
+  readonly zone?: string | null;
 }
 
 /** Raw readings and rollups are given up apart: a rollup outlives what it was made of. */

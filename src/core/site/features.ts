@@ -31,7 +31,13 @@ const levels: Readonly<Record<SiteCommand["t"], number>> = {
   "results-stored": 2,
   "owner-filled": 2,
   "retention-advance": 3,
+  "owner-places": 4,
+  "moves-cancel": 4,
+  "gateway-update": 4,
 };
+
+/** From this level on the leader plans who takes places that are free; below it whoever comes or is left takes them. */
+export const placesPlannedLevel = 4;
 
 /** The feature level that a command needs; for a wrapped one, what it wraps counts too. */
 export function levelOf(command: SiteCommand): number {

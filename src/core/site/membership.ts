@@ -8,11 +8,14 @@ import { crc32c } from "../../lib/crc32c.ts";
 import { type GatewayId, gatewayId, type Incarnation, incarnation as incarnationOf, type MemberId, memberId } from "../../lib/ids.ts";
 import {
   addOwner,
+  cancelMoves,
+  changePlaces,
   decodeRing,
   encodeRing,
   foundRing,
   mayLose,
   ownerFilled,
+  type PlaceChange,
   type RingRecord,
   type RingState,
   removeOwner,
@@ -27,13 +30,17 @@ import type {
   GatewayAdmitCommand,
   GatewayRemoveCommand,
   GatewayReplaceCommand,
+  GatewayUpdateCommand,
   MemberAddress,
   MemberRole,
+  MovesCancelCommand,
   OwnerFilledCommand,
+  OwnerPlacesCommand,
 } from "./commands.ts";
 import { removeOwnerByForce, replaceOwnerByForce } from "./forced-loss.ts";
 import { memberIdOf } from "./member-id.ts";
-import { fields, list, nullable, oneOf, positive, text, tuple, whole } from "./shapes.ts";
+import { partitionsIn } from "./retention.ts";
+import { fields, list, notNegative, nullable, oneOf, text, tuple, whole } from "./shapes.ts";
 import { type Part, Section } from "./state-format.ts";
 
 export interface Member {
@@ -45,9 +52,13 @@ export interface Member {
   readonly slot: number;
   readonly role: MemberRole;
   readonly zone: string | undefined;
+  /** 0: it is to own nothing. */
   readonly weight: number;
   readonly address: MemberAddress | undefined;
 }
+
+/** Who gets places that a command leaves free: whoever it is about or those that are left, up to so many owners; or they wait for a plan. */
+export type FreePlaces = { readonly factor: number } | "wait";
 
 /** Data folders given up that are remembered; an older one meets an incarnation that is not its own all the same. */
 const retiredMax = 1_000;
@@ -77,7 +88,7 @@ const isItem = tuple(
   whole,
   oneOf("full", "witness"),
   nullable(text),
-  positive,
+  notNegative,
   nullable(memberAddress),
 );
 const isWhole = fields({ greatestSlot: whole, retired: list(text) });
@@ -142,7 +153,7 @@ export class Membership {
     return done;
   }
 
-  admit(command: GatewayAdmitCommand, factor: number): MemberResult {
+  admit(command: GatewayAdmitCommand, freePlaces: FreePlaces): MemberResult {
     const { gateway, incarnation } = command;
     const member = this.#members.get(gateway);
     if (member === undefined) return refused("unknown");
@@ -152,8 +163,8 @@ export class Membership {
     const id = memberIdOf(gateway, incarnation, undefined);
     this.#members.set(gateway, { ...member, incarnation, memberId: id });
     // One that was replaced has its places already, as filling ones.
-    if (member.role === "full" && this.#ring !== undefined && !this.#isOwner(gateway))
-      this.#ring = addOwner(this.#ring, { gateway, factor });
+    if (freePlaces !== "wait" && member.role === "full" && this.#ring !== undefined && !this.#isOwner(gateway))
+      this.#ring = addOwner(this.#ring, { gateway, factor: freePlaces.factor });
     return done;
   }
 
@@ -173,7 +184,36 @@ export class Membership {
     return done;
   }
 
-  remove(command: GatewayRemoveCommand): MemberResult {
+  /** Another share or zone: the places follow by and by. */
+  update(command: GatewayUpdateCommand): MemberResult {
+    const { gateway, weight, zone } = command;
+    const member = this.#members.get(gateway);
+    if (member === undefined) return refused("unknown");
+    const changed = { weight: weight ?? member.weight, zone: zone === undefined ? member.zone : (zone ?? undefined) };
+    this.#members.set(gateway, { ...member, ...changed });
+    return done;
+  }
+
+  /** Places go to members that are there, under the table that they were planned for. */
+  changePlaces(command: OwnerPlacesCommand, factor: number): MemberResult {
+    if (this.#ring === undefined) return refused("unknown");
+    if (this.#ring.table.epoch !== command.epoch) return refused("not-expected");
+    const full = new Set(this.fullGateways());
+    const changes: PlaceChange[] = [];
+    for (const { from, to, partitions } of command.changes)
+      if (full.has(to)) for (const at of partitionsIn(partitions)) changes.push({ partition: at, from: from ?? undefined, to });
+    this.#ring = changePlaces(this.#ring, { changes, factor });
+    return done;
+  }
+
+  cancelMoves({ epoch, gateway }: MovesCancelCommand): MemberResult {
+    if (this.#ring === undefined) return refused("unknown");
+    if (this.#ring.table.epoch !== epoch) return refused("not-expected");
+    this.#ring = cancelMoves(this.#ring, gateway);
+    return done;
+  }
+
+  remove(command: GatewayRemoveCommand, freePlaces: FreePlaces): MemberResult {
     const { gateway } = command;
     const member = this.#members.get(gateway);
     if (member === undefined) return refused("unknown");
@@ -181,7 +221,7 @@ export class Membership {
     if (member.role === "full") {
       const heirs = this.fullGateways().filter((other) => other !== gateway);
       if (heirs.length === 0) return refused("last");
-      const ring = this.#ringWithout(gateway, { heirs, force: command.force });
+      const ring = this.#ringWithout(gateway, { heirs, force: command.force, freePlaces });
       if (ring === "refused") return refused("under-replicated");
       this.#ring = ring;
     }
@@ -201,10 +241,14 @@ export class Membership {
 
   #ringWithout(
     gateway: GatewayId,
-    { heirs, force }: { readonly heirs: readonly GatewayId[]; readonly force: boolean },
+    options: { readonly heirs: readonly GatewayId[]; readonly force: boolean; readonly freePlaces: FreePlaces },
   ): RingState | undefined | "refused" {
+    const { heirs, force, freePlaces } = options;
     if (this.#ring === undefined || !this.#isOwner(gateway)) return this.#ring;
-    if (mayLose(this.#ring, gateway).ok) return this.#takenOver(removeOwner(this.#ring, gateway), heirs);
+    if (mayLose(this.#ring, gateway).ok) {
+      const without = removeOwner(this.#ring, gateway);
+      return freePlaces === "wait" ? without : this.#takenOver(without, heirs);
+    }
     return force ? removeOwnerByForce(this.#ring, gateway, heirs) : "refused";
   }
 

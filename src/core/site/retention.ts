@@ -116,3 +116,10 @@ function addPartition(bits: Uint8Array, at: number): void {
 function hasPartition(bits: Uint8Array, at: number): boolean {
   return ((bits[at >> 3] as number) & (1 << (at & 7))) !== 0;
 }
+
+/** Ascending. */
+export function partitionsIn(bits: Uint8Array): number[] {
+  const found: number[] = [];
+  for (let at = 0; at < partitionCount; at++) if (hasPartition(bits, at)) found.push(at);
+  return found;
+}

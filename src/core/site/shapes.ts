@@ -9,6 +9,7 @@ export const text: Check = (value) => typeof value === "string";
 export const whole: Check = (value) => typeof value === "number" && Number.isSafeInteger(value);
 export const count: Check = (value) => whole(value) && (value as number) >= 0;
 export const positive: Check = (value) => typeof value === "number" && Number.isFinite(value) && value > 0;
+export const notNegative: Check = (value) => typeof value === "number" && Number.isFinite(value) && value >= 0;
 /** Of a listener that is called: an operating system's "any free one" cannot be. */
 export const port: Check = (value) => count(value) && (value as number) >= 1 && (value as number) <= 0xffff;
 /** A name or an address: what it stands for is found out by calling it. */

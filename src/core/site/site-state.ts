@@ -13,10 +13,10 @@ import type { RingState } from "../ring/owner-changes.ts";
 import type { ApplyResult, CommittedRun, MemberResult } from "./apply-result.ts";
 import { isSiteCommand } from "./command-codec.ts";
 import type { BootstrapCommand, GatewayStartedCommand, PlainCommand, RetentionLevel, RunCommitCommand, SiteCommand } from "./commands.ts";
-import { firstFeatureLevel, levelOf } from "./features.ts";
+import { firstFeatureLevel, levelOf, placesPlannedLevel } from "./features.ts";
 import { JobRuns, type JobState } from "./job-runs.ts";
 import { type KvRecord, KvSpace } from "./kv-space.ts";
-import { type Member, Membership } from "./membership.ts";
+import { type FreePlaces, type Member, Membership } from "./membership.ts";
 import { Outbox } from "./outbox.ts";
 import { type RegisteredDevice, type RegisteredStart, Registry } from "./registry.ts";
 import { RetentionHorizons } from "./retention.ts";
@@ -231,13 +231,19 @@ class Areas {
       case "gateway-add":
         return this.membership.add(command);
       case "gateway-admit":
-        return this.membership.admit(command, this.bootstrap?.factor ?? 1);
+        return this.membership.admit(command, this.#freePlaces());
       case "gateway-replace":
         return this.#folderGivenUp(command.gateway, () => this.membership.replace(command));
       case "gateway-remove":
-        return this.#folderGivenUp(command.gateway, () => this.membership.remove(command));
+        return this.#folderGivenUp(command.gateway, () => this.membership.remove(command, this.#freePlaces()));
       case "owner-filled":
         return this.membership.filled(command);
+      case "owner-places":
+        return this.membership.changePlaces(command, this.bootstrap?.factor ?? 1);
+      case "moves-cancel":
+        return this.membership.cancelMoves(command);
+      case "gateway-update":
+        return this.membership.update(command);
       case "retention-advance":
         this.retention.advance(command);
         return { t: "done" };
@@ -250,6 +256,10 @@ class Areas {
       default:
         return unreachable(command);
     }
+  }
+
+  #freePlaces(): FreePlaces {
+    return this.featureLevel >= placesPlannedLevel ? "wait" : { factor: this.bootstrap?.factor ?? 1 };
   }
 
   /** Not of a data folder that the gateway gave up; before membership changes nobody says whose start it is. */

@@ -7,17 +7,20 @@
 import type { RaftView } from "../../core/raft/raft-node.ts";
 import { quorumSize } from "../../core/raft/rules.ts";
 import { nextConfiguration, type PlannedMember } from "../../core/raft/voter-plan.ts";
+import { ownersOf } from "../../core/ring/owner-table.ts";
 import type { MemberRefusal } from "../../core/site/apply-result.ts";
 import type { SiteCommand } from "../../core/site/commands.ts";
+import { placesPlannedLevel } from "../../core/site/features.ts";
 import { gatewayOfMember } from "../../core/site/member-id.ts";
 import type { Member } from "../../core/site/membership.ts";
 import type { SiteState } from "../../core/site/site-state.ts";
 import { type ErrorCode, type Failure, failure, type Result, success } from "../../lib/errors.ts";
-import { type GatewayId, gatewayId, type Incarnation, type MemberId } from "../../lib/ids.ts";
+import { type GatewayId, gatewayId, type Incarnation, type MemberId, partition, partitionCount } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
 import type { Requests } from "../requests.ts";
 import type { ForceOption, GatewayMemberRequest, MemberAddress, MemberState, MembershipOperations } from "../service.ts";
 import type { Consensus } from "./consensus.ts";
+import { PlacePlan } from "./place-plan.ts";
 
 export interface SiteMembershipOptions {
   readonly context: GatewayContext;
@@ -46,6 +49,7 @@ export class SiteMembership implements MembershipOperations {
   #stopped = false;
   #changing = false;
   readonly #admitting = new Set<GatewayId>();
+  readonly #placePlan = new PlacePlan();
 
   constructor(options: SiteMembershipOptions) {
     this.#options = options;
@@ -184,9 +188,7 @@ export class SiteMembership implements MembershipOperations {
   members(): readonly MemberState[] {
     const { state, consensus, addressOf } = this.#options;
     const view = consensus.view();
-    const ring = state.ring();
-    const filling = new Map<GatewayId, number>();
-    for (const gateways of ring?.filling.values() ?? []) for (const id of gateways) filling.set(id, (filling.get(id) ?? 0) + 1);
+    const filling = placesToFill(state);
     return [...state.members().values()]
       .toSorted((a, b) => a.slot - b.slot)
       .map((member) => ({
@@ -206,16 +208,45 @@ export class SiteMembership implements MembershipOperations {
   #plan(): void {
     const { consensus, state } = this.#options;
     if (!consensus.isLeader() || this.#changing || this.#stopped) return;
-    if (state.featureLevel() < 2) return this.#raiseFeatureLevel();
+    if (this.#raisesFeatureLevel() || state.featureLevel() < 2) return;
     const view = consensus.view();
     if (view.configurationIndex > view.commitIndex || view.commitIndex < view.lastIndex - lagMax) return;
     const next = nextConfiguration({ self: this.#options.selfMember, current: view.configuration, members: this.#plannedMembers(view) });
-    if (next === undefined) return;
+    if (next === undefined) return this.#planPlaces(view);
     this.#context.diagnostics.info("membership-step", { voters: next.voters.join(" "), learners: next.learners.join(" ") });
     this.#changing = true;
     void consensus.changeConfiguration(next).then((changed) => {
       this.#changing = false;
       if (!changed.ok) this.#context.diagnostics.info("membership-step-failed", { why: changed.message, next: "tried again" });
+    });
+  }
+
+  #planPlaces(view: RaftView): void {
+    const { state, consensus, reachable } = this.#options;
+    const ring = state.ring();
+    if (ring === undefined || state.featureLevel() < placesPlannedLevel) return;
+    const nowMs = this.#context.clock.monotonicMs();
+    const { self, tuning } = this.#context;
+    const heardMs = new Map(view.followers.map((follower) => [follower.id, follower.heardMs]));
+    const command = this.#placePlan.next({
+      ring,
+      members: state.members().values(),
+      factor: state.bootstrap()?.factor ?? 1,
+      movesMax: tuning.movesMax,
+      isThere: (gateway) => gateway === self || reachable(gateway),
+      isGone: (gateway) => {
+        const member = state.members().get(gateway)?.memberId;
+        return gateway !== self && (member === undefined || nowMs - (heardMs.get(member) ?? 0) > tuning.voterDeadMs);
+      },
+    });
+    if (command === undefined) return;
+    this.#context.diagnostics.info("places-step", { epoch: ring.table.epoch, what: command.t });
+    this.#changing = true;
+    void consensus.propose(command, proposeTimeoutMs).then((result) => {
+      this.#changing = false;
+      if (result.ok && result.value.t === "member" && result.value.ok) return;
+      this.#placePlan.forget();
+      this.#context.diagnostics.info("places-step-failed", { why: result.ok ? "the owners changed meanwhile" : result.message });
     });
   }
 
@@ -240,26 +271,51 @@ export class SiteMembership implements MembershipOperations {
 
   /**
    * Only once every member's version can apply what comes with it, as it says over its link. One that has been gone for long
-   * does not hold up the rest: with an older version it is not let in any more before it is updated.
+   * does not hold up the rest: with an older version it is not let in any more before it is updated. True: it is being raised.
    */
-  #raiseFeatureLevel(): void {
+  #raisesFeatureLevel(): boolean {
     const { consensus, state, featureMaxOf } = this.#options;
     const { featureMax, voterDeadMs } = this.#context.tuning;
+    if (state.featureLevel() >= featureMax) return false;
     const nowMs = this.#context.clock.monotonicMs();
     const heardMs = new Map(consensus.view().followers.map((follower) => [follower.id, follower.heardMs]));
     let level = featureMax;
     for (const { id, memberId } of state.members().values()) {
       if (id === this.#context.self || memberId === undefined) continue;
       const said = featureMaxOf(id);
-      if (said === undefined && nowMs - (heardMs.get(memberId) ?? nowMs) < voterDeadMs) return;
+      if (said === undefined && nowMs - (heardMs.get(memberId) ?? nowMs) < voterDeadMs) return false;
       level = Math.min(level, said ?? featureMax);
     }
-    if (level <= state.featureLevel()) return;
+    if (level <= state.featureLevel()) return false;
     this.#changing = true;
     void consensus.propose({ t: "feature-level", level }, proposeTimeoutMs).then(() => {
       this.#changing = false;
     });
+    return true;
   }
+}
+
+/**
+ * How many partitions each gateway has not all readings of. A place that is still to be given away counts for one that may get it: for
+ * whoever waits until the copies are whole it is the same.
+ */
+function placesToFill(state: SiteState): ReadonlyMap<GatewayId, number> {
+  const found = new Map<GatewayId, number>();
+  const ring = state.ring();
+  if (ring === undefined) return found;
+  const count = (id: GatewayId) => found.set(id, (found.get(id) ?? 0) + 1);
+  for (const gateways of ring.filling.values()) for (const id of gateways) count(id);
+  if (state.featureLevel() < placesPlannedLevel) return found;
+  const takers = [...state.members().values()].filter(
+    ({ role, memberId, weight }) => role === "full" && memberId !== undefined && weight > 0,
+  );
+  const wanted = Math.min(state.bootstrap()?.factor ?? 1, takers.length);
+  for (let at = 0; at < partitionCount; at++) {
+    const owners = ownersOf(ring.table, partition(at));
+    const taker = owners.length < wanted ? takers.find(({ id }) => !owners.includes(id)) : undefined;
+    if (taker !== undefined) count(taker.id);
+  }
+  return found;
 }
 
 function membershipOf(member: Member, { configuration }: RaftView): MemberState["membership"] {
