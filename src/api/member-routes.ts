@@ -9,11 +9,15 @@ import { quoted } from "./query-reader.ts";
 
 /** Changes of the site's members over HTTP. What is let through here fits the rules that the YAML is held to. */
 
-type MemberService = Pick<GatewayService, "status" | "addGateway" | "replaceGateway" | "removeGateway" | "transferLeadership">;
+type MemberService = Pick<
+  GatewayService,
+  "status" | "addGateway" | "updateGateway" | "replaceGateway" | "removeGateway" | "transferLeadership"
+>;
 
 const weightMax = 64;
 const ports = ["mqtt", "mesh", "http"] as const;
 const memberExpected = '{"id": ID, "address": {"host": HOST, "mqtt": PORT, "mesh": PORT, "http": PORT}, "role"?, "zone"?, "weight"?}';
+const updateExpected = '{"weight"?: 0 to 64, "zone"?: ZONE, or "" for none}';
 const addressExpected = '{"host": HOST, "mqtt": PORT, "mesh": PORT, "http": PORT}';
 
 export async function addGateway(service: MemberService, { body }: Call): Promise<Result<Answer>> {
@@ -28,6 +32,19 @@ export async function addGateway(service: MemberService, { body }: Call): Promis
       `the names of the site and of the gateway have ${bytes} bytes together; expected at most ${meshNamesBytesMax}`,
     );
   return changed(await service.addGateway(request.value), request.value.id);
+}
+
+export async function updateGateway(service: MemberService, { params, body }: Call): Promise<Result<Answer>> {
+  const given = readObject(body, { keys: ["weight", "zone"], expected: updateExpected });
+  if (!given.ok) return given;
+  if (given.value.size === 0) return failure("bad-request", `the body says nothing; expected ${updateExpected}`);
+  const weight = given.value.has("weight") ? readWhole(given.value, "weight", weightMax, 0) : success(undefined);
+  if (!weight.ok) return weight;
+  const isZone = given.value.has("zone") && given.value.get("zone") !== "";
+  const zone = isZone ? readText(given.value, "zone", "plain") : success(given.value.has("zone") ? null : undefined);
+  if (!zone.ok) return zone;
+  const id = params["id"] ?? "";
+  return changed(await service.updateGateway(id, { weight: weight.value, zone: zone.value }), id);
 }
 
 export async function replaceGateway(service: MemberService, { params, query }: Call): Promise<Result<Answer>> {
@@ -110,9 +127,9 @@ function readText(given: ReadonlyMap<string, unknown>, key: string, check: TextC
   return fault === undefined ? success(value) : failure("bad-request", `"${key}" ${fault.what}; ${fault.expected}`);
 }
 
-function readWhole(given: ReadonlyMap<string, unknown>, key: string, max: number): Result<number> {
+function readWhole(given: ReadonlyMap<string, unknown>, key: string, max: number, min = 1): Result<number> {
   const value = given.get(key);
-  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= max) return success(value);
+  if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return success(value);
   const found = value === undefined ? "is missing" : `${quoted(JSON.stringify(value))} is not valid`;
-  return failure("bad-request", `"${key}": ${found}; expected a whole number from 1 to ${max}`);
+  return failure("bad-request", `"${key}": ${found}; expected a whole number from ${min} to ${max}`);
 }

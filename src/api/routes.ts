@@ -21,7 +21,7 @@ import { failure, type Result, success } from "../lib/errors.ts";
 import { type Answer, type Call, jsonAnswer } from "./answer.ts";
 import { readObject } from "./json-body.ts";
 import { deleteKv, getKv, putKv } from "./kv-routes.ts";
-import { addGateway, removeGateway, replaceGateway, transferLeadership } from "./member-routes.ts";
+import { addGateway, removeGateway, replaceGateway, transferLeadership, updateGateway } from "./member-routes.ts";
 import { formatSamples, metricsMediaType, processMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { quoted } from "./query-reader.ts";
@@ -59,6 +59,7 @@ export function createRoutes({ service, version, now }: RouteContext): Routes {
     status: async () => ok<Status>(service.status()),
     gateways: async () => ok<Gateways>({ gateways: service.gateways() }),
     gatewayAdd: (call) => addGateway(service, call),
+    gatewayUpdate: (call) => updateGateway(service, call),
     gatewayReplace: (call) => replaceGateway(service, call),
     gatewayRemove: (call) => removeGateway(service, call),
     raftTransfer: (call) => transferLeadership(service, call),

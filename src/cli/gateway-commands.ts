@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import type { Done, RemoteOptions } from "./command.ts";
-import type { AddOptions, ChangeOptions } from "./commands/gateway.ts";
+import type { AddOptions, ChangeOptions, RemoveOptions, SetOptions } from "./commands/gateway.ts";
+import type { ProgressOptions } from "./commands/progress.ts";
 import type { RecoverOptions } from "./commands/recover.ts";
 import { duration, examples, outputOption, remote, wholeNumber } from "./options.ts";
 import type { World } from "./world.ts";
@@ -27,14 +28,32 @@ export function addGatewayCommands(program: Command, world: World, done: Done): 
     .addOption(new Option("--witness", "it votes and keeps the state, and no readings").conflicts("weight"))
     .addHelpText("after", examples("fogbank gateway add gw-d", "fogbank gateway add gw-d --host 10.0.0.14 --zone hall-2 --wait 5m"))
     .action(async (id: string, options: AddOptions) => done(await (await load()).gatewayAdd(world, id, options)));
+  remote(gateway.command("set"), ["text", "json"])
+    .description("give a gateway another share of the readings, or another zone, while the site works")
+    .argument("<id>", "the gateway")
+    .option("--weight <n>", "its share; 0: it gives away all that it has", wholeNumber(0, 64))
+    .option("--zone <name>", "copies of a device go to different zones first")
+    .option("--no-zone", "it is a zone of its own")
+    .addHelpText("after", examples("fogbank gateway set gw-d --weight 2", "fogbank gateway set gw-d --zone hall-2"))
+    .action(async (id: string, options: SetOptions) => done(await (await load()).gatewaySet(world, id, options)));
+  remote(gateway.command("progress"), ["text", "json"])
+    .description("how far the gateways are with the readings that they are still to get, or to give away")
+    .addOption(
+      new Option("--wait [duration]", "until nothing is left, with a progress bar (exit 1 when that takes longer; default: 1h)")
+        .argParser(duration)
+        .preset("1h"),
+    )
+    .addHelpText("after", examples("fogbank gateway progress --wait"))
+    .action(async (options: ProgressOptions) => done(await (await import("./commands/progress.ts")).gatewayProgress(world, options)));
   changing(gateway.command("replace"))
     .description("retire a gateway's data folder (its disk is lost, or damaged) and expect a new, empty one")
     .addHelpText("after", examples("fogbank gateway replace gw-b"))
     .action(async (id: string, options: ChangeOptions) => done(await (await load()).gatewayReplace(world, id, options)));
   changing(gateway.command("remove"))
-    .description("take a gateway out of the site for good")
-    .addHelpText("after", examples("fogbank gateway remove gw-b"))
-    .action(async (id: string, options: ChangeOptions) => done(await (await load()).gatewayRemove(world, id, options)));
+    .description("take a gateway out of the site for good; its copies move to the others first, where there are enough of them")
+    .option("--now", "do not wait for that: the others restore its copies afterwards")
+    .addHelpText("after", examples("fogbank gateway remove gw-b", "fogbank gateway remove gw-b --now"))
+    .action(async (id: string, options: RemoveOptions) => done(await (await load()).gatewayRemove(world, id, options)));
   remote(gateway.command("transfer"), ["text", "json"])
     .description("move the Raft leadership, such as before the leader's host is shut down")
     .argument("[id]", "who is to lead (default: the voter whose log is furthest)")

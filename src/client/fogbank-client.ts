@@ -16,6 +16,7 @@ import {
   type GatewayMember,
   type Gateways,
   GatewaysSchema,
+  type GatewayUpdate,
   type JobResults,
   type JobRun,
   JobRunSchema,
@@ -121,6 +122,10 @@ export class FogbankClient {
   /** The same request once more is a success. */
   addGateway(member: GatewayMember): Promise<Result<GatewayChange>> {
     return this.#json("/api/v1/gateways", GatewayChangeSchema, this.#post(member));
+  }
+
+  updateGateway(id: string, change: GatewayUpdate): Promise<Result<GatewayChange>> {
+    return this.#json(`/api/v1/gateways/${encodeURIComponent(id)}/update`, GatewayChangeSchema, this.#post(change));
   }
 
   replaceGateway(id: string, options: { readonly force: boolean }): Promise<Result<GatewayChange>> {

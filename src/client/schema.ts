@@ -146,6 +146,7 @@ export const GatewaySchema = Type.Object({
     }),
   ),
   filling: Type.Optional(count("Partitions that it is to own and has not filled yet")),
+  leaving: Type.Optional(count("Of the partitions that it owns, those that move to another gateway")),
   matchIndex: Type.Optional(count("How far its log agrees with the leader's; only the leader says")),
   note: Type.Optional(text("What there is to say about it, for a person")),
   incarnation: Type.Optional(text("Random id of the data folder that is admitted for it")),
@@ -173,7 +174,18 @@ export const GatewayMemberSchema = Type.Object(
   { additionalProperties: false },
 );
 
-export const GatewayChangeSchema = Type.Object({ gateway: text("The gateway that was added, replaced or removed") });
+/** What is absent stays as it is. */
+export const GatewayUpdateSchema = Type.Object(
+  {
+    weight: Type.Optional(
+      Type.Integer({ description: "Its share of the readings; 0: it gives away all that it has", minimum: 0, maximum: 64 }),
+    ),
+    zone: Type.Optional(text("Copies go to different zones first; empty: it is a zone of its own")),
+  },
+  { additionalProperties: false },
+);
+
+export const GatewayChangeSchema = Type.Object({ gateway: text("The gateway that was added, changed, replaced or removed") });
 
 export const TransferRequestSchema = Type.Object(
   { to: Type.Optional(text("The gateway that is to lead; when absent, the voter whose log is furthest")) },
@@ -332,6 +344,7 @@ export type Status = Shape<Static<typeof StatusSchema>>;
 export type Gateway = Shape<Static<typeof GatewaySchema>>;
 export type Gateways = Shape<Static<typeof GatewaysSchema>>;
 export type GatewayMember = Shape<Static<typeof GatewayMemberSchema>>;
+export type GatewayUpdate = Shape<Static<typeof GatewayUpdateSchema>>;
 export type GatewayChange = Shape<Static<typeof GatewayChangeSchema>>;
 export type Transfer = Shape<Static<typeof TransferSchema>>;
 export type Ring = Shape<Static<typeof RingSchema>>;

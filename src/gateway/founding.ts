@@ -2,7 +2,7 @@
 
 import type { SiteSettings } from "../config/settings.ts";
 import { encodeOwnerTable } from "../core/ring/owner-table.ts";
-import { planOwners } from "../core/ring/planner.ts";
+import { foundOwners } from "../core/ring/rebalance.ts";
 import type { BootstrapCommand } from "../core/site/commands.ts";
 import { defined } from "../lib/assert.ts";
 import { clusterId, type GatewayId, type Hash64, type Incarnation } from "../lib/ids.ts";
@@ -21,7 +21,7 @@ export interface Founding {
 export function mintBootstrap({ settings, incarnations, featureLevel, cluster, hash64 }: Founding): BootstrapCommand {
   const { gateways, replication } = settings;
   const full = gateways.filter((gateway) => gateway.role === "full");
-  const owners = planOwners({ gateways: full, factor: replication.factor, epoch: 1, hash64 });
+  const owners = foundOwners({ gateways: full, factor: replication.factor, epoch: 1, hash64 });
   return {
     t: "bootstrap",
     clusterId: clusterId(cluster),

@@ -26,6 +26,7 @@ import type {
   JobView,
   KvEntry,
   KvExpectation,
+  MemberChange,
   MembershipOperations,
   MetricSample,
   ReadingsAnswer,
@@ -101,6 +102,11 @@ export class LocalGatewayService implements GatewayService {
         `the site has no secret, so that its mesh is bound to loopback: ${request.id} at ${host} could not reach it`,
       );
     return membership.add(request);
+  }
+
+  async updateGateway(id: string, change: MemberChange): Promise<Result<void>> {
+    const membership = this.#membership();
+    return membership === undefined ? this.#notReady() : membership.update(id, change);
   }
 
   async replaceGateway(id: string, options: ForceOption): Promise<Result<void>> {

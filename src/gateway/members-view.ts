@@ -37,11 +37,12 @@ export class MembersView {
       address: { host, mqtt: listen.mqtt.port, mesh: listen.mesh.port, http: listen.http.port },
       matchIndex: undefined,
       filling: 0,
+      leaving: 0,
     };
   }
 
   #viewOf(serving: Serving | undefined, member: MemberState, partitions: number): GatewayView {
-    const { id, kind, membership, incarnation, zone, weight, address, filling, matchIndex } = member;
+    const { id, kind, membership, incarnation, zone, weight, address, filling, leaving, matchIndex } = member;
     const note = this.#gateway.peerNotes().get(id);
     // Where a listener is bound to one address only the YAML knows it.
     const listen = this.#gateway.settings.gateways.find((settings) => settings.id === id)?.listen;
@@ -57,6 +58,7 @@ export class MembersView {
       incarnation,
       partitions,
       filling,
+      leaving,
       ...(matchIndex === undefined ? {} : { matchIndex }),
       ...(note === undefined ? {} : { note }),
       mqtt: endpoint(address.host, listen?.mqtt.host, address.mqtt),

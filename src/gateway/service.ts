@@ -21,6 +21,8 @@ export interface GatewayService {
   gateways(): readonly GatewayView[];
   /** Registers a gateway that the site does not know, as *expected*; see `MembershipOperations.add`. */
   addGateway(request: GatewayMemberRequest): Promise<Result<void>>;
+  /** Gives a gateway another share or zone; partitions move by and by. */
+  updateGateway(id: string, change: MemberChange): Promise<Result<void>>;
   /** Retires a member's present data folder and expects a new, empty one. */
   replaceGateway(id: string, options: ForceOption): Promise<Result<void>>;
   /** Takes a gateway out of the site for good. */
@@ -104,6 +106,14 @@ export interface GatewayMemberRequest {
   readonly address: MemberAddress;
 }
 
+/** What is `undefined` stays as it is. */
+export interface MemberChange {
+  /** 0 … 64; 0: it is to own nothing, and gives away what it has. */
+  readonly weight: number | undefined;
+  /** `null`: no zone but its own. */
+  readonly zone: string | null | undefined;
+}
+
 /** Where the others reach it. */
 export interface MemberAddress {
   readonly host: string;
@@ -134,6 +144,8 @@ export interface ForceOption {
 export interface MembershipOperations {
   /** Fails with `member-exists` and `bad-request`. The same request once more is a success. */
   add(request: GatewayMemberRequest): Promise<Result<void>>;
+  /** Fails with `member-unknown`, and with `bad-request` for the share of a witness. */
+  update(id: string, change: MemberChange): Promise<Result<void>>;
   /** Fails with `member-unknown`, `under-replicated` and `member-change-pending`. */
   replace(id: string, options: ForceOption): Promise<Result<void>>;
   /** Fails with `member-unknown`, `under-replicated`, `member-change-pending` and `member-needed`. */
@@ -157,6 +169,8 @@ export interface MemberState {
   readonly matchIndex: number | undefined;
   /** Partitions that it owns, or is to own, and has not filled yet. */
   readonly filling: number;
+  /** Of the partitions that it owns, those that are on their way to another gateway. */
+  readonly leaving: number;
 }
 
 export type KvExpectation =
@@ -283,6 +297,7 @@ export interface GatewayView {
   readonly incarnation: string | undefined;
   readonly partitions: number;
   readonly filling: number;
+  readonly leaving: number;
   readonly matchIndex?: number;
   /** What this gateway has to say about it, for a person: why its link is down, that its settings differ. */
   readonly note?: string;

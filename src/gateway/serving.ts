@@ -11,7 +11,7 @@ import type { ReplayedLog } from "../core/raft/replay.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
 import { copiesRequired } from "../core/replica/rules.ts";
 import { foundRing, type RingState } from "../core/ring/owner-changes.ts";
-import { partitionsOf } from "../core/ring/owner-table.ts";
+import { isOwner, partitionsOf } from "../core/ring/owner-table.ts";
 import { type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
 import type { ApplyResult } from "../core/site/apply-result.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
@@ -19,7 +19,7 @@ import { gatewayOfMember, memberIdOf } from "../core/site/member-id.ts";
 import { SiteState } from "../core/site/site-state.ts";
 import { type Calendar, createCalendar } from "../lib/calendar.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
-import { type DeviceId, type GatewayId, type Incarnation, type MemberId, partitionOf } from "../lib/ids.ts";
+import { type DeviceId, type GatewayId, type Incarnation, type MemberId, partition, partitionCount, partitionOf } from "../lib/ids.ts";
 import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
@@ -94,6 +94,8 @@ const ackTimeoutMs = 20_000;
 const maintainMs = 1_000;
 const ownerFilledTimeoutMs = 10_000;
 const ringPollMs = 20;
+/** The horizon of a partition that this gateway does not own. */
+const forEverUs = Number.POSITIVE_INFINITY;
 const proposeTimeoutMs = 10_000;
 /** A kv value of 1 MiB, its key and what the encoding adds. */
 const commandBytesMax = (1 << 20) + (64 << 10);
@@ -130,6 +132,8 @@ export class Serving {
   readonly bootstrap: BootstrapCommand;
   readonly labels: ReadonlyMap<DeviceId, Readonly<Record<string, string>>>;
   readonly #options: ServingOptions;
+  /** A 1 for each partition that other gateways keep: what is left of it here is dropped. */
+  readonly #isElsewhere = new Uint8Array(partitionCount);
   #stopped = false;
   #storeBytes = 0;
 
@@ -142,7 +146,8 @@ export class Serving {
     this.seriesStore = options.seriesStore;
     const rawHorizonUs = (at: number) => this.state.horizonUs("raw", at);
     const rollupHorizonUs = (at: number) => this.state.horizonUs("rollup", at);
-    this.seriesStore.retain(rawHorizonUs, rollupHorizonUs);
+    const keptFromUs = (horizonUs: (at: number) => number) => (at: number) => (this.#isElsewhere[at] === 1 ? forEverUs : horizonUs(at));
+    this.seriesStore.retain(keptFromUs(rawHorizonUs), keptFromUs(rollupHorizonUs));
     this.readingsLog = options.readingsLog;
     this.raftLog = options.raftLog;
     this.logWatch = new LogWatch({
@@ -484,6 +489,8 @@ export class Serving {
   }
 
   #ringPassed(ring: RingState): void {
+    const { self } = this.#options.context;
+    for (let at = 0; at < partitionCount; at++) this.#isElsewhere[at] = isOwner(ring.table, partition(at), self) ? 0 : 1;
     this.replication.ringChanged(ring);
     this.filling.look();
   }

@@ -8,6 +8,7 @@ import type {
   GatewayView,
   KvEntry,
   KvExpectation,
+  MemberChange,
   ReadingsAnswer,
   ReadingsQuery,
   RestoredBlock,
@@ -64,6 +65,7 @@ export class FakeService implements GatewayService {
       kind: "full",
       membership: "voter",
       filling: 0,
+      leaving: 0,
     } as const;
     return [
       { ...common, id: gatewayId("gw-a"), role: "leader", matchIndex: 9 },
@@ -82,6 +84,10 @@ export class FakeService implements GatewayService {
 
   async addGateway(request: GatewayMemberRequest) {
     return this.#change({ add: request }, undefined);
+  }
+
+  async updateGateway(id: string, change: MemberChange) {
+    return this.#change({ update: id, ...change }, undefined);
   }
 
   async replaceGateway(id: string, { force }: { readonly force: boolean }) {

@@ -28,7 +28,7 @@ function setup(yaml?: string): { readonly world: FakeWorld; readonly service: Fa
 
 function view(id: string, more: Partial<GatewayView> = {}): GatewayView {
   const common = { host: "h", zone: undefined, weight: 1, up: true, role: "follower", kind: "full", membership: "voter" } as const;
-  const rest = { incarnation: "0123456789abcdef", partitions: 512, filling: 0, mqtt: "h:1", http: "h:2" };
+  const rest = { incarnation: "0123456789abcdef", partitions: 512, filling: 0, leaving: 0, mqtt: "h:1", http: "h:2" };
   return { ...common, ...rest, id: gatewayId(id), ...more };
 }
 
@@ -43,9 +43,9 @@ list("members, folders, what is still to fill, and what there is to say", async 
     view("gw-d", { up: false, role: "unknown", membership: "expected", incarnation: undefined }),
   ];
   assert.is(await world.run("gateway", "list"), 0);
-  assert.match(world.out.text, /^GATEWAY +STATE +ROLE +MEMBER +FOLDER +ZONE +WEIGHT +PARTITIONS +FILLING +MATCH +MQTT +HTTP$/m);
-  assert.match(world.out.text, /^gw-a +up +leader +voter +01234567 +– +1 +512 +0 +77 +h:1 +h:2$/m);
-  assert.match(world.out.text, /^gw-b +DOWN +unknown +learner +01234567 +– +1 +512 +12 +–/m);
+  assert.match(world.out.text, /^GATEWAY +STATE +ROLE +MEMBER +FOLDER +ZONE +WEIGHT +PARTITIONS +FILLING +LEAVING +MATCH +MQTT +HTTP$/m);
+  assert.match(world.out.text, /^gw-a +up +leader +voter +01234567 +– +1 +512 +0 +0 +77 +h:1 +h:2$/m);
+  assert.match(world.out.text, /^gw-b +DOWN +unknown +learner +01234567 +– +1 +512 +12 +0 +–/m);
   assert.match(world.out.text, /^gw-w +up +follower +voter, witness /m);
   assert.match(world.out.text, /^gw-d +DOWN +unknown +expected +– /m);
   assert.is(world.err.text, "warning: gw-b is not connected: \\u001b[2J\nwarning: gw-w: its settings differ\n");
@@ -203,6 +203,61 @@ for (const [verb, asked] of [
     assert.equal([world.questions, service.changes], [[], []]);
   });
 }
+
+change("remove: its copies go to the others first, where there are enough of them", async () => {
+  const { world, service } = setup();
+  let partitions = 768;
+  service.gateways = () => {
+    const views = ["gw-a", "gw-b", "gw-c"].map((id) => view(id, { partitions: 768, filling: partitions === 0 ? 0 : 5 }));
+    const left = partitions;
+    if (service.changes.length > 0) partitions = Math.max(0, partitions - 256);
+    return [...views, view("gw-d", { partitions: left, leaving: left })];
+  };
+  assert.is(await world.run("gateway", "remove", "gw-d", "--yes"), 0, world.err.text);
+  assert.match(world.err.text, "768 partitions move to the other gateways first");
+  assert.equal(service.changes, [
+    { update: "gw-d", weight: 0, zone: undefined },
+    { remove: "gw-d", force: false },
+  ]);
+  partitions = 768;
+  service.changes.length = 0;
+  assert.is(await world.run("gateway", "remove", "gw-d", "--now", "--yes"), 0, world.err.text);
+  assert.equal(service.changes, [{ remove: "gw-d", force: false }]);
+});
+
+change("remove: one that goes down before it has given all away is not removed", async () => {
+  const { world, service } = setup();
+  service.gateways = () => [
+    ...["gw-a", "gw-b", "gw-c"].map((id) => view(id, { partitions: 768 })),
+    view("gw-d", { partitions: 768, up: service.changes.length === 0 }),
+  ];
+  assert.is(await world.run("gateway", "remove", "gw-d", "--yes"), 1);
+  assert.match(world.err.text, "gw-d went down with 768 partitions still to give away");
+  assert.equal(service.changes, [{ update: "gw-d", weight: 0, zone: undefined }]);
+});
+
+change("set: a share or a zone; and how far the partitions are", async () => {
+  const { world, service } = setup();
+  service.gateways = () => [view("gw-a"), view("gw-b", { filling: 7, leaving: 3 })];
+  assert.is(await world.run("gateway", "set", "gw-b"), 2);
+  assert.is(await world.run("gateway", "set", "gw-b", "--weight", "65"), 2);
+  assert.is(await world.run("gateway", "set", "gw-x", "--weight", "2"), 1);
+  assert.is(await world.run("gateway", "set", "gw-b", "--weight", "2", "--zone", "hall-2"), 0, world.err.text);
+  assert.is(await world.run("gateway", "set", "gw-b", "--no-zone"), 0, world.err.text);
+  assert.equal(service.changes, [
+    { update: "gw-b", weight: 2, zone: "hall-2" },
+    { update: "gw-b", weight: undefined, zone: null },
+  ]);
+  world.out.text = "";
+  assert.is(await world.run("gateway", "progress"), 0);
+  assert.match(world.out.text, /^gw-b +512 +7 +3$/m);
+  assert.match(world.out.text, "some copies are still on their way");
+  assert.is(await world.run("gateway", "progress", "--wait", "5s"), 1);
+  service.gateways = () => [view("gw-a"), view("gw-b")];
+  world.out.text = "";
+  assert.is(await world.run("gateway", "progress", "--wait", "-o", "json"), 0);
+  assert.is((JSON.parse(world.out.text) as { settled: boolean }).settled, true);
+});
 
 change("transfer: to whom it is said, or to whoever is furthest", async () => {
   const { world, service } = setup();

@@ -4,7 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { createApi } from "../../src/api/create-api.ts";
 import { FogbankClient } from "../../src/client/fogbank-client.ts";
-import type { ClientEvent } from "../../src/client/schema.ts";
+import type { ClientEvent, GatewayUpdate } from "../../src/client/schema.ts";
 import { failure, type Result, success } from "../../src/lib/errors.ts";
 import { gatewayId } from "../../src/lib/ids.ts";
 import { FakeService, fakeRow } from "../api/fake-service.ts";
@@ -78,12 +78,18 @@ calls("members are changed, and a refusal keeps its code", () =>
   site(async (client, service) => {
     const address = { host: "10.0.0.14", mqtt: 1883, mesh: 7883, http: 7880 };
     assert.is(unwrap(await client.addGateway({ id: "gw-d", role: "witness", zone: "x", address })).gateway, "gw-d");
+    assert.is(unwrap(await client.updateGateway("gw-b", { weight: 0, zone: "" })).gateway, "gw-b");
+    assert.is(unwrap(await client.updateGateway("gw-b", { zone: "hall-2" })).gateway, "gw-b");
+    for (const wrong of [{}, { weight: 65 }, { weight: 1.5 }, { zone: 7 }, { wieght: 1 }])
+      assert.is(codeOf(await client.updateGateway("gw-b", wrong as GatewayUpdate)), "bad-request", JSON.stringify(wrong));
     assert.is(unwrap(await client.replaceGateway("gw-b", { force: false })).gateway, "gw-b");
     assert.is(unwrap(await client.removeGateway("gw-b", { force: true })).gateway, "gw-b");
     assert.is(unwrap(await client.transferLeadership(undefined)).leader, "gw-a");
     assert.is(unwrap(await client.transferLeadership("gw-c")).leader, "gw-c");
     assert.equal(service.changes, [
       { add: { id: "gw-d", role: "witness", zone: "x", weight: 1, address } },
+      { update: "gw-b", weight: 0, zone: null },
+      { update: "gw-b", weight: undefined, zone: "hall-2" },
       { replace: "gw-b", force: false },
       { remove: "gw-b", force: true },
       { transfer: undefined },

@@ -14,7 +14,16 @@ const { gateways } = settingsOf({
 
 function member(id: string, more: Partial<MemberState> = {}): MemberState {
   const address = { host: `127.0.0.${id.charCodeAt(3) - 96}`, mqtt: 1883, mesh: 7883, http: 7880 };
-  const common = { kind: "full", membership: "voter", incarnation: "0f", zone: undefined, weight: 1, matchIndex: 3, filling: 0 } as const;
+  const common = {
+    kind: "full",
+    membership: "voter",
+    incarnation: "0f",
+    zone: undefined,
+    weight: 1,
+    matchIndex: 3,
+    filling: 0,
+    leaving: 0,
+  } as const;
   return { ...common, id: gatewayId(id), address, ...more };
 }
 

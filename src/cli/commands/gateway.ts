@@ -4,12 +4,14 @@ import { defaultPorts } from "../../config/listen.ts";
 import type { GatewaySettings } from "../../config/settings.ts";
 import { formatDuration } from "../../lib/duration.ts";
 import { type ExitStatus, FailureError, failure } from "../../lib/errors.ts";
+import { partitionCount } from "../../lib/ids.ts";
 import { suggest } from "../../lib/suggest.ts";
 import { connect, print, type RemoteOptions, unwrap, usageError } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { defaultSiteFile, readSiteOrReport } from "../site-file.ts";
-import { plain, printTable, printWarning } from "../terminal.ts";
+import { plain, printError, printTable, printWarning } from "../terminal.ts";
 import type { World } from "../world.ts";
+import { watch } from "./progress.ts";
 
 export interface AddOptions extends RemoteOptions {
   readonly site?: string;
@@ -29,7 +31,19 @@ export interface ChangeOptions extends RemoteOptions {
   readonly yes?: boolean;
 }
 
+export interface RemoveOptions extends ChangeOptions {
+  readonly now?: boolean;
+}
+
+export interface SetOptions extends RemoteOptions {
+  readonly weight?: number;
+  /** False: no zone but its own. */
+  readonly zone?: string | false;
+}
+
 const pollMs = 500;
+/** A restart is shorter. */
+const downMaxMs = 20_000;
 const incarnationDigits = 8;
 
 export async function gatewayList(world: World, options: RemoteOptions): Promise<ExitStatus> {
@@ -45,13 +59,14 @@ export async function gatewayList(world: World, options: RemoteOptions): Promise
       gateway.weight,
       gateway.partitions,
       gateway.filling ?? "–",
+      gateway.leaving ?? "–",
       gateway.matchIndex ?? "–",
       gateway.mqtt,
       gateway.http,
     ]);
     printTable(
       world,
-      ["GATEWAY", "STATE", "ROLE", "MEMBER", "FOLDER", "ZONE", "WEIGHT", "PARTITIONS", "FILLING", "MATCH", "MQTT", "HTTP"],
+      ["GATEWAY", "STATE", "ROLE", "MEMBER", "FOLDER", "ZONE", "WEIGHT", "PARTITIONS", "FILLING", "LEAVING", "MATCH", "MQTT", "HTTP"],
       rows,
     );
     for (const { id, note } of gateways) if (note !== undefined) printWarning(world, note.includes(id) ? note : `${id}: ${note}`);
@@ -130,6 +145,19 @@ async function waitFor(world: World, client: FogbankClient, id: string, waitMs: 
   }
 }
 
+export async function gatewaySet(world: World, id: string, { weight, zone, ...options }: SetOptions): Promise<ExitStatus> {
+  if (weight === undefined && zone === undefined) throw usageError("what is to change? say --weight, --zone or --no-zone");
+  const client = connect(world, options);
+  await find(client, id);
+  const change = { ...(weight === undefined ? {} : { weight }), ...(zone === undefined ? {} : { zone: zone === false ? "" : zone }) };
+  const value = unwrap(await client.updateGateway(id, change));
+  return print(world, options, value, () =>
+    world.out.write(
+      `${plain(id)} is changed; where that asks for it partitions move: fogbank gateway progress --wait shows how far they are\n`,
+    ),
+  );
+}
+
 export async function gatewayReplace(world: World, id: string, options: ChangeOptions): Promise<ExitStatus> {
   const client = connect(world, options);
   const { gateway, others } = await find(client, id);
@@ -146,20 +174,48 @@ export async function gatewayReplace(world: World, id: string, options: ChangeOp
   );
 }
 
-export async function gatewayRemove(world: World, id: string, options: ChangeOptions): Promise<ExitStatus> {
+export async function gatewayRemove(world: World, id: string, options: RemoveOptions): Promise<ExitStatus> {
   const client = connect(world, options);
   const { gateway, others } = await find(client, id);
+  const gives = options.now !== true && options.force !== true && canGiveAway(gateway, others);
   const warning = [
     `Removing ${id} takes it out of the site for good: its process is told so and ends.`,
-    `The readings of its ${gateway.partitions} partitions are kept by their other owners, who make up for its copies.`,
+    gives
+      ? `Its copies of ${gateway.partitions} partitions move to the other gateways first, so that no partition is short of one (--now: it goes at once).`
+      : `The readings of its ${gateway.partitions} partitions are kept by their other owners, who make up for its copies.`,
     `It can come back only as a new gateway, with an empty data folder (fogbank gateway add ${id}).`,
     ...risks(others, options),
   ];
   if (!(await confirm(world, warning, options))) return 1;
+  if (gives && !(await givenAway(world, client, id))) return 1;
   const value = unwrap(await client.removeGateway(id, { force: options.force === true }));
   return print(world, options, value, () =>
     world.out.write(`${plain(id)} is no gateway of the site any more; take it out of the site's YAML too\n`),
   );
+}
+
+/** Whether the other gateways can take all of its copies: it runs, and as many others do as there are copies of a partition. */
+function canGiveAway(gateway: Gateway, others: readonly Gateway[]): boolean {
+  const keeping = others.filter((other) => other.kind !== "witness" && other.up && other.membership !== "expected");
+  const owned = [gateway, ...others].reduce((sum, { partitions }) => sum + partitions, 0);
+  return gateway.kind !== "witness" && gateway.up && gateway.partitions > 0 && keeping.length >= Math.ceil(owned / partitionCount);
+}
+
+/** Has it give away what it owns. False: it went away meanwhile. */
+async function givenAway(world: World, client: FogbankClient, id: string): Promise<boolean> {
+  unwrap(await client.updateGateway(id, { weight: 0 }));
+  let downSinceMs: number | undefined;
+  const gateways = await watch(world, client, (now) => {
+    const gateway = now.find((candidate) => candidate.id === id);
+    if (gateway === undefined || gateway.partitions === 0) return true;
+    if (gateway.up) downSinceMs = undefined;
+    else downSinceMs ??= world.clock.monotonicMs();
+    return downSinceMs !== undefined && world.clock.monotonicMs() - downSinceMs >= downMaxMs;
+  });
+  const left = gateways.find((candidate) => candidate.id === id)?.partitions ?? 0;
+  if (left === 0) return true;
+  printError(world, `${id} went down with ${left} partitions still to give away: start it and ask again, or remove it with --now`);
+  return false;
 }
 
 /** What stands in the way, as the gateway asked sees it; whether it is allowed is the site's to say. */

@@ -9,9 +9,9 @@
 
 import { defined } from "../../lib/assert.ts";
 import { type GatewayId, partition, partitionCount } from "../../lib/ids.ts";
-import type { PlaceChange, RingState } from "./owner-changes.ts";
-import { ownersOf } from "./owner-table.ts";
-import { boundOf, type RingGateway, sharesOf } from "./planner.ts";
+import { changePlaces, ownerFilled, type PlaceChange, type RingState } from "./owner-changes.ts";
+import { type OwnerTable, ownersOf } from "./owner-table.ts";
+import { boundOf, type OwnerPlan, planOwners, type RingGateway, sharesOf } from "./planner.ts";
 
 export interface PlannedGateway extends RingGateway {
   /** It is there: places can be given to it and taken from it. */
@@ -20,6 +20,7 @@ export interface PlannedGateway extends RingGateway {
 
 /** A gateway below this part of its share gets places, up to its share. */
 const lowest = 1 / 1.15;
+const turnsMax = 8;
 
 interface Load {
   readonly gateway: PlannedGateway;
@@ -35,6 +36,21 @@ export function planChanges(
   options: { readonly gateways: readonly PlannedGateway[]; readonly factor: number },
 ): PlaceChange[] {
   return new Rebalance(ring, options).plan();
+}
+
+/** The first table of a site, of which nothing has to move: it differs from `planOwners` where that leaves somebody short. */
+export function foundOwners(plan: OwnerPlan): OwnerTable {
+  const { gateways, factor, epoch } = plan;
+  let ring: RingState = { table: planOwners(plan), filling: new Map(), moves: new Map() };
+  const options = { gateways: gateways.map((gateway) => ({ ...gateway, isThere: true })), factor };
+  // Some changes make room for others: a few turns, and the rest is left as it is.
+  for (let turns = 0; turns < turnsMax; turns++) {
+    const changes = planChanges(ring, options);
+    if (changes.length === 0) break;
+    ring = changePlaces(ring, { changes, factor });
+    for (const { id } of gateways) ring = ownerFilled(ring, { gateway: id, partitions: [...ring.filling.keys()] });
+  }
+  return { ...ring.table, epoch };
 }
 
 class Rebalance {

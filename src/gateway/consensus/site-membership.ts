@@ -18,7 +18,7 @@ import { type ErrorCode, type Failure, failure, type Result, success } from "../
 import { type GatewayId, gatewayId, type Incarnation, type MemberId, partition, partitionCount } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
 import type { Requests } from "../requests.ts";
-import type { ForceOption, GatewayMemberRequest, MemberAddress, MemberState, MembershipOperations } from "../service.ts";
+import type { ForceOption, GatewayMemberRequest, MemberAddress, MemberChange, MemberState, MembershipOperations } from "../service.ts";
 import type { Consensus } from "./consensus.ts";
 import { PlacePlan } from "./place-plan.ts";
 
@@ -79,6 +79,17 @@ export class SiteMembership implements MembershipOperations {
     const known = this.#options.state.members().get(id);
     const same = known?.memberId === undefined && known?.role === role && known.zone === zone && known.weight === weight;
     return fresh.ok && same && sameAddress(known.address, address) ? success(undefined) : added;
+  }
+
+  async update(id: string, { weight, zone }: MemberChange): Promise<Result<void>> {
+    const { state } = this.#options;
+    const gateway = gatewayId(id);
+    if (weight !== undefined && state.members().get(gateway)?.role === "witness")
+      return failure("bad-request", `${id} is a witness, which owns no readings: a weight says nothing`);
+    if (state.featureLevel() < placesPlannedLevel)
+      return failure("not-applied", "no partitions move before all gateways run a version that can do it: update them one at a time");
+    const change = { ...(weight === undefined ? {} : { weight }), ...(zone === undefined ? {} : { zone }) };
+    return this.#change({ t: "gateway-update", gateway, ...change });
   }
 
   async replace(id: string, { force }: ForceOption): Promise<Result<void>> {
@@ -189,6 +200,8 @@ export class SiteMembership implements MembershipOperations {
     const { state, consensus, addressOf } = this.#options;
     const view = consensus.view();
     const filling = placesToFill(state);
+    const leaving = new Map<GatewayId, number>();
+    for (const { from } of state.ring()?.moves.values() ?? []) leaving.set(from, (leaving.get(from) ?? 0) + 1);
     return [...state.members().values()]
       .toSorted((a, b) => a.slot - b.slot)
       .map((member) => ({
@@ -201,6 +214,7 @@ export class SiteMembership implements MembershipOperations {
         address: member.address ?? addressOf(member.id) ?? { host: "", mqtt: 0, mesh: 0, http: 0 },
         matchIndex: view.followers.find((follower) => follower.id === member.memberId)?.matchIndex,
         filling: filling.get(member.id) ?? 0,
+        leaving: leaving.get(member.id) ?? 0,
       }));
   }
 
