@@ -224,9 +224,9 @@ export class SiteMembership implements MembershipOperations {
     if (!consensus.isLeader() || this.#changing || this.#stopped) return;
     if (this.#raisesFeatureLevel() || state.featureLevel() < 2) return;
     const view = consensus.view();
-    if (view.configurationIndex > view.commitIndex || view.commitIndex < view.lastIndex - lagMax) return;
+    if (view.commitIndex < view.lastIndex - lagMax || this.#plansPlaces(view) || view.configurationIndex > view.commitIndex) return;
     const next = nextConfiguration({ self: this.#options.selfMember, current: view.configuration, members: this.#plannedMembers(view) });
-    if (next === undefined) return this.#planPlaces(view);
+    if (next === undefined) return;
     this.#context.diagnostics.info("membership-step", { voters: next.voters.join(" "), learners: next.learners.join(" ") });
     this.#changing = true;
     void consensus.changeConfiguration(next).then((changed) => {
@@ -235,10 +235,11 @@ export class SiteMembership implements MembershipOperations {
     });
   }
 
-  #planPlaces(view: RaftView): void {
+  /** Copies come before votes: while a place is free another loss may be one too many. */
+  #plansPlaces(view: RaftView): boolean {
     const { state, consensus, reachable } = this.#options;
     const ring = state.ring();
-    if (ring === undefined || state.featureLevel() < placesPlannedLevel) return;
+    if (ring === undefined || state.featureLevel() < placesPlannedLevel) return false;
     const nowMs = this.#context.clock.monotonicMs();
     const { self, tuning } = this.#context;
     const heardMs = new Map(view.followers.map((follower) => [follower.id, follower.heardMs]));
@@ -253,7 +254,7 @@ export class SiteMembership implements MembershipOperations {
         return gateway !== self && (member === undefined || nowMs - (heardMs.get(member) ?? 0) > tuning.voterDeadMs);
       },
     });
-    if (command === undefined) return;
+    if (command === undefined) return false;
     this.#context.diagnostics.info("places-step", { epoch: ring.table.epoch, what: command.t });
     this.#changing = true;
     void consensus.propose(command, proposeTimeoutMs).then((result) => {
@@ -262,6 +263,7 @@ export class SiteMembership implements MembershipOperations {
       this.#placePlan.forget();
       this.#context.diagnostics.info("places-step-failed", { why: result.ok ? "the owners changed meanwhile" : result.message });
     });
+    return true;
   }
 
   #plannedMembers(view: RaftView): PlannedMember[] {

@@ -20,7 +20,9 @@ function isWhole(strike: Strike): boolean {
     const { configuration, configurationIndex, commitIndex } = serving.consensus.view();
     if (configuration.voters.length < voters || configurationIndex > commitIndex) return false;
     const members = strike.gateways.map((other) => serving.state.members().get(other.id));
-    return serving.state.ring()?.filling.size === 0 && members.every((member) => member?.memberId !== undefined);
+    // Places that are still to be given away count as unfilled ones.
+    const whole = serving.membership.members().every(({ filling }) => filling === 0);
+    return whole && members.every((member) => member?.memberId !== undefined);
   });
 }
 
