@@ -13,6 +13,8 @@ export interface LoadOptions {
   readonly topicOf: (connection: number) => string;
   /** Each connection publishes once in so many ms, with the present time, instead of whenever a PUBACK comes. */
   readonly everyMs?: number;
+  /** JSON of a message at this time (epoch ms); one number `v` when absent. */
+  readonly payloadOf?: (ts: number) => string;
   /** Called when the warm-up is over, and with each second of the run. */
   readonly onSecond?: (second: number) => void;
 }
@@ -41,6 +43,8 @@ function connectPacket(clientId: string): Buffer {
   return Buffer.concat([Buffer.from([0x10, ...remainingLength(body.length)]), body]);
 }
 
+const onePayload = (ts: number): string => `{"ts":${ts},"v":${(20 + (ts % 1000) / 100).toFixed(2)}}`;
+
 class Publisher {
   readonly #socket: Socket;
   readonly #topic: Buffer;
@@ -48,6 +52,7 @@ class Publisher {
   readonly #onAck: (latencyMs: number) => void;
   readonly #inFlight: number;
   readonly #everyMs: number | undefined;
+  readonly #payloadOf: (ts: number) => string;
   #timer: NodeJS.Timeout | undefined;
   #nextId = 1;
   #timestampMs: number;
@@ -61,12 +66,14 @@ class Publisher {
     topic: string;
     inFlight: number;
     everyMs: number | undefined;
+    payloadOf: ((ts: number) => string) | undefined;
     onAck: (latencyMs: number) => void;
     onBroken: () => void;
   }) {
     this.#topic = Buffer.from(options.topic);
     this.#inFlight = options.inFlight;
     this.#everyMs = options.everyMs;
+    this.#payloadOf = options.payloadOf ?? onePayload;
     this.#onAck = options.onAck;
     // A history of its own per connection, so that no reading is said twice.
     this.#timestampMs = Date.now() - 3_600_000;
@@ -126,15 +133,17 @@ class Publisher {
       this.#nextId = id === 65_535 ? 1 : id + 1;
       this.#sentMs[id] = now;
       const ts = this.#timestampMs++;
-      const payload = `{"ts":${ts},"v":${(20 + (ts % 1000) / 100).toFixed(2)}}`;
+      const payload = this.#payloadOf(ts);
       const length = 2 + this.#topic.length + 2 + payload.length;
-      const packet = Buffer.allocUnsafe(2 + length);
+      const head = remainingLength(length);
+      const begin = 1 + head.length;
+      const packet = Buffer.allocUnsafe(begin + length);
       packet[0] = 0x32;
-      packet[1] = length;
-      packet.writeUInt16BE(this.#topic.length, 2);
-      this.#topic.copy(packet, 4);
-      packet.writeUInt16BE(id, 4 + this.#topic.length);
-      packet.write(payload, 6 + this.#topic.length, "latin1");
+      packet.set(head, 1);
+      packet.writeUInt16BE(this.#topic.length, begin);
+      this.#topic.copy(packet, begin + 2);
+      packet.writeUInt16BE(id, begin + 2 + this.#topic.length);
+      packet.write(payload, begin + 4 + this.#topic.length, "latin1");
       packets.push(packet);
     }
     this.#socket.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets));
@@ -153,6 +162,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
         topic: options.topicOf(i),
         inFlight: options.inFlight,
         everyMs: options.everyMs,
+        payloadOf: options.payloadOf,
         onAck: (ms) => latencies.add(ms),
         onBroken: () => broken++,
       }),

@@ -21,56 +21,68 @@ export interface FogbankOptions {
   readonly node?: readonly string[];
   /** Further lines of the site's YAML. */
   readonly yaml?: readonly string[];
+  /** How many; three when absent. */
+  readonly gateways?: number;
+  /** Metrics that a message may have beside `v`: m0, m1, … */
+  readonly metrics?: number;
+  /** Further gateways of the YAML's list, which the caller starts when it has registered them. */
+  readonly later?: number;
 }
 
-export function startFogbank(folder: string, portBase: number, root: string, options: FogbankOptions = {}): Promise<Servers> {
-  const gateways = ["gw-a", "gw-b", "gw-c"];
+export interface FogbankServers extends Servers {
+  readonly httpPorts: readonly number[];
+  /** Starts the next one of those that come later; resolves when its listener answers. */
+  startNext(): Promise<void>;
+}
+
+export async function startFogbank(folder: string, portBase: number, root: string, options: FogbankOptions = {}): Promise<FogbankServers> {
+  const { gateways: first = 3, later = 0, metrics = 0 } = options;
+  const all = Array.from({ length: first + later }, (_, i) => `gw-${String.fromCharCode(97 + i)}`);
   mkdirSync(join(folder, "devices"), { recursive: true });
-  const lines = gateways.map(
+  const lines = all.map(
     (id, i) =>
       `  ${id}: { host: 127.0.0.1, listen: { mqtt: ${portBase + 10 * i + 1}, mesh: ${portBase + 10 * i + 2}, http: ${portBase + 10 * i + 3} } }`,
   );
-  writeFileSync(
-    join(folder, "site.yaml"),
+  const yaml = (count: number): string =>
     [
       "site: bench",
       "secret: a-secret-for-the-benchmark",
       "mqtt: { anonymous: true }",
       "gateways:",
-      ...lines,
+      ...lines.slice(0, count),
       "devices: ./devices",
       ...(options.yaml ?? []),
       "",
-    ].join("\n"),
-  );
+    ].join("\n");
+  writeFileSync(join(folder, "site.yaml"), yaml(first));
+  writeFileSync(join(folder, "site-of-all.yaml"), yaml(all.length));
   writeFileSync(
     join(folder, "devices/sensor.yaml"),
-    "profile: sensor\ntopic: bench/{device}\npayload: json\ntimestamp: { path: ts, unit: ms }\nmetrics:\n  v: { path: v }\n",
+    [
+      "profile: sensor\ntopic: bench/{device}\npayload: json\ntimestamp: { path: ts, unit: ms }\nmetrics:\n  v: { path: v }",
+      ...Array.from({ length: metrics }, (_, i) => `  m${i}: { path: m${i} }`),
+      "",
+    ].join("\n"),
   );
-  const children = gateways.map((id) =>
+  const start = (id: string, site: string): ChildProcess =>
     spawn(
       process.execPath,
-      [
-        ...(options.node ?? []),
-        join(root, "dist/fogbank.js"),
-        "start",
-        join(folder, "site.yaml"),
-        "--gateway",
-        id,
-        "--data",
-        join(folder, id),
-      ],
+      [...(options.node ?? []), join(root, "dist/fogbank.js"), "start", join(folder, site), "--gateway", id, "--data", join(folder, id)],
       {
         stdio: ["ignore", "ignore", "inherit"],
         env: { ...process.env, FOGBANK_LOG: "warn" },
       },
-    ),
-  );
-  return started(
-    "fogbank",
-    children,
-    gateways.map((_, i) => portBase + 10 * i + 1),
-  );
+    );
+  const children = all.slice(0, first).map((id) => start(id, "site.yaml"));
+  const mqttPorts = children.map((_, i) => portBase + 10 * i + 1);
+  const servers = await started("fogbank", children, mqttPorts);
+  const httpPorts = all.map((_, i) => portBase + 10 * i + 3);
+  const startNext = async (): Promise<void> => {
+    const at = children.length;
+    children.push(start(all[at] as string, "site-of-all.yaml"));
+    await listens("fogbank", portBase + 10 * at + 1);
+  };
+  return { ...servers, httpPorts, startNext };
 }
 
 /** JetStream behind MQTT, three replicas, as nats-server's documentation sets it up. */
@@ -121,18 +133,22 @@ async function started(name: string, children: readonly ChildProcess[], mqttPort
       ),
     );
   };
-  const deadline = performance.now() + 30_000;
-  for (const port of mqttPorts) {
-    while (!(await answers(port))) {
-      if (performance.now() > deadline) {
-        await stop();
-        throw new Error(`${name} does not accept MQTT connections on port ${port}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+  try {
+    for (const port of mqttPorts) await listens(name, port);
+  } catch (cause) {
+    await stop();
+    throw cause;
   }
   const each = (of: (pid: number) => number) => () => children.map((child) => of(child.pid ?? 0));
   return { name, mqttPorts, memory: each(residentMebibytes), writtenBytes: each(writtenBytes), cpuSeconds: each(cpuSeconds), stop };
+}
+
+async function listens(name: string, port: number): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while (!(await answers(port))) {
+    if (performance.now() > deadline) throw new Error(`${name} does not accept MQTT connections on port ${port}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
 /** A CONNACK with code 0: a server that is up but not ready (JetStream without a leader) does not count. */

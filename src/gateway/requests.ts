@@ -25,6 +25,8 @@ export type RequestType =
   | "latest"
   | "keep-rows"
   | "keep-readings"
+  | "chunk-list"
+  | "chunk-values"
   | "rows"
   | "results-page"
   | "dead-letters";

@@ -210,11 +210,20 @@ export class Compactor {
 export function newChunk(
   series: Series,
   run: SeriesRun,
+  options: { readonly checkpoint: number; readonly part: number; readonly rollups: boolean },
+): NewChunk {
+  return encodedChunk(series, run, encodeChunk(series.hash, run), options);
+}
+
+/** `value`: the chunk that `run` makes. */
+export function encodedChunk(
+  series: Series,
+  run: SeriesRun,
+  value: Uint8Array,
   { checkpoint, part, rollups }: { readonly checkpoint: number; readonly part: number; readonly rollups: boolean },
 ): NewChunk {
   const minUs = run.times[0] as number;
   const maxUs = run.times[run.count - 1] as number;
-  const value = encodeChunk(series.hash, run);
   const ref: ChunkRef = {
     kind: "chunk",
     series: series.id,

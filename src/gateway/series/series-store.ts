@@ -5,29 +5,31 @@
  */
 
 import { type Failure, FailureError, failure, type Result, success } from "../../lib/errors.ts";
-import type { Partition } from "../../lib/ids.ts";
+import { deviceId, type Partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns } from "../../lib/reading-columns.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Store } from "../../ports/store.ts";
 import type { Head } from "../../series/head.ts";
 import type { Rollup } from "../../series/rollup.ts";
+import type { SeriesRun } from "../../series/run.ts";
 import type { GatewayContext } from "../context.ts";
 import { type CheckpointRecord, type ReadingsLog, RecordKind } from "../readings-log.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { ChunkCache } from "./chunk-cache.ts";
 import { ChunkSource } from "./chunk-source.ts";
-import { Compactor } from "./compactor.ts";
+import { Compactor, encodedChunk } from "./compactor.ts";
 import { DroppedRoom } from "./dropped-room.ts";
 import { type Dropped, Dropper } from "./dropper.ts";
+import { Slicer } from "./pacing.ts";
 import { blockBytesBefore, bytesBefore, type PartitionUse, partitionUses } from "./partition-use.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Roller } from "./rolled.ts";
 import { ScanPins } from "./scan-pins.ts";
 import { Scrubber } from "./scrubber.ts";
-import { rolledBeforeUs, type Series, SeriesIndex } from "./series-index.ts";
+import { addChunk, rolledBeforeUs, type Series, SeriesIndex } from "./series-index.ts";
 import type { ChunkRef } from "./store-keys.ts";
-import { StoreLedger, wayOut } from "./store-ledger.ts";
+import { type NewChunk, StoreLedger, wayOut } from "./store-ledger.ts";
 import { loadStore } from "./store-loader.ts";
 import { Turns } from "./turns.ts";
 
@@ -38,6 +40,15 @@ export interface SeriesStoreOptions {
   readonly reservedUs: () => number;
   /** Called before the log is trimmed: writes again to the log what must outlive its front. False: not all of it. */
   readonly carryOver: () => boolean;
+}
+
+/** A chunk of another gateway, verified. */
+export interface AdoptedChunk {
+  readonly device: string;
+  readonly metric: string;
+  readonly run: SeriesRun;
+  /** What `run` was decoded from. */
+  readonly value: Uint8Array;
 }
 
 /** What a reader of series needs. */
@@ -241,6 +252,31 @@ export class SeriesStore {
     return this.#turns.take(async () => {
       try {
         return success(await this.#dropper.drop(chunksMax, lagUs));
+      } catch (cause) {
+        return storeFailure(cause);
+      }
+    });
+  }
+
+  /** Another owner's chunks, verified, join those here. Fails as the store does: what stands by then counts with the next step. */
+  adoptChunks(chunks: readonly AdoptedChunk[]): Promise<Result<void>> {
+    return this.#turns.take(async () => {
+      if (this.#stopped) return failure("not-ready", "this gateway stops");
+      const { rollups } = this.#context.tuning;
+      const checkpoint = this.#ledger.nextNumber();
+      const slicer = new Slicer(this.#context.clock);
+      const made: NewChunk[] = [];
+      for (const { device, metric, run, value } of chunks) {
+        const series = this.index.obtain(deviceId(device), metric);
+        if ((run.times[run.count - 1] as number) < this.keptFromUs(series)) continue;
+        made.push(encodedChunk(series, run, value, { checkpoint, part: made.length, rollups }));
+        if (slicer.due(run.count)) await slicer.pause();
+      }
+      try {
+        if (made.length > 0) await this.#ledger.write(made);
+        for (const { series, ref } of made) addChunk(series, ref);
+        await this.#ledger.step();
+        return success(undefined);
       } catch (cause) {
         return storeFailure(cause);
       }
