@@ -25,6 +25,8 @@ export type RequestType =
   | "latest"
   | "keep-rows"
   | "keep-readings"
+  | "digests"
+  | "repair"
   | "rows"
   | "results-page"
   | "dead-letters";

@@ -23,6 +23,7 @@ import { type DeviceId, type GatewayId, type Incarnation, type MemberId, partiti
 import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
+import { type Digest, sameDigest } from "../series/digest.ts";
 import { Backups } from "./backup/backup.ts";
 import { ReadingsWriter } from "./backup/readings-writer.ts";
 import { Restore } from "./backup/restore.ts";
@@ -47,7 +48,14 @@ import { LocalReader } from "./query/local-reader.ts";
 import { Queries } from "./query/queries.ts";
 import type { ReadingsLog } from "./readings-log.ts";
 import { Registrar } from "./registrar.ts";
+import { ChunkRestorer } from "./repair/chunk-restorer.ts";
+import { Comparison } from "./repair/comparison.ts";
+import { DigestServer } from "./repair/digest-wire.ts";
+import { PageFetcher } from "./repair/page-fetcher.ts";
+import { PartitionDigests } from "./repair/partition-digests.ts";
 import { ReadingsKeeper } from "./repair/readings-keeper.ts";
+import { ReadRepair } from "./repair/read-repair.ts";
+import { Repair } from "./repair/repair.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
 import { Retention } from "./retention/retention.ts";
@@ -62,6 +70,10 @@ import type { MemberAddress } from "./service.ts";
 export interface GatewayRules {
   readonly raft?: Partial<RaftRules>;
   readonly copiesRequired?: typeof copiesRequired;
+  /** What of a digest owners compare: all of it when absent. */
+  readonly comparableDigest?: (digest: Digest) => Digest;
+  /** Whether what an owner lacked, and lacks a moment later, is not on its way. */
+  readonly isSettled?: typeof sameDigest;
 }
 
 export interface ServingOptions {
@@ -91,6 +103,8 @@ export interface ServingOptions {
 }
 
 const ackTimeoutMs = 20_000;
+/** From here on every gateway of the site answers what repair asks. */
+const repairLevel = 4;
 const maintainMs = 1_000;
 const ownerFilledTimeoutMs = 10_000;
 const ringPollMs = 20;
@@ -114,6 +128,8 @@ export class Serving {
   readonly ingest: Ingest;
   readonly keeper: ReadingsKeeper;
   readonly filling: Filling;
+  readonly repair: Repair;
+  readonly readRepair: ReadRepair;
   readonly registrar: Registrar;
   readonly localReader: LocalReader;
   readonly rolledPages: RolledPages;
@@ -286,6 +302,35 @@ export class Serving {
       checked: (request) => this.localReader.checked(request),
       adopt: (series, parts) => this.seriesStore.adoptBlocks(series, parts),
     });
+    const repairIsOn = () => this.state.featureLevel() >= repairLevel;
+    const repairing = { context, requests, ring: currentRing, rawHorizonUs, reachable: (peer: GatewayId) => router.reachable(peer) };
+    const digests = this.#digests(reader, context.tuning.rollups ? rollups : undefined, rawHorizonUs);
+    const fetcher = new PageFetcher({
+      ...repairing,
+      keeper: this.keeper,
+      index: this.seriesStore.index,
+      reader,
+      pendingReadings: () => this.replication.pendingReadings(),
+    });
+    this.repair = new Repair({
+      ...repairing,
+      isOn: repairIsOn,
+      comparison: new Comparison({ ...repairing, digests, fetcher, isSettled: options.rules.isSettled ?? sameDigest }),
+      restorer: new ChunkRestorer({
+        ...repairing,
+        quarantine: this.seriesStore.quarantine,
+        store: this.seriesStore,
+        fetcher,
+        writeLevel: settings.replication.write,
+      }),
+    });
+    this.readRepair = new ReadRepair({
+      self: context.self,
+      hash64: ports.hash64,
+      keeper: this.keeper,
+      ring: currentRing,
+      isOn: repairIsOn,
+    });
     const fanOut = new FanOut({
       self: context.self,
       clock,
@@ -387,6 +432,34 @@ export class Serving {
     });
   }
 
+  /** Answers for this gateway as well. */
+  #digests(reader: SeriesReader, rollups: Rollups | undefined, rawHorizonUs: (partition: number) => number): PartitionDigests {
+    const { context, requests, rules } = this.#options;
+    const { clock } = context;
+    const digests = new PartitionDigests({
+      index: this.seriesStore.index,
+      quarantine: this.seriesStore.quarantine,
+      reader,
+      rollups,
+      clock,
+      rawHorizonUs,
+      ...(rules.comparableDigest === undefined ? {} : { comparable: rules.comparableDigest }),
+    });
+    this.seriesStore.watch((series, fromUs, toUs) => digests.changed(series, fromUs, toUs));
+    new DigestServer({ digests, requests, clock, rawHorizonUs, checked: (request) => this.#wholeIn(request) }).serve();
+    return digests;
+  }
+
+  /** Whether this gateway can say what all readings of these partitions are, under this epoch. */
+  #wholeIn(request: { readonly epoch: number; readonly partitions: readonly number[] }): Result<unknown> {
+    const checked = this.localReader.checked(request);
+    if (!checked.ok) return checked;
+    const { self } = this.#options.context;
+    const { filling } = this.replication.ring();
+    const unfilled = request.partitions.find((at) => filling.get(at)?.includes(self) === true);
+    return unfilled === undefined ? checked : failure("not-ready", `${self} has not all readings of partition ${unfilled} yet`);
+  }
+
   /** Builds the parts and lets them begin. Fails with `store-damaged` or `data-damaged`. */
   static async begin(options: ServingOptions): Promise<Result<Serving>> {
     const founded = foundRing(options.bootstrap.owners);
@@ -402,6 +475,7 @@ export class Serving {
     serving.membership.start();
     serving.jobs.start();
     serving.retention.start();
+    serving.repair.start();
     void serving.spaceWatch.look();
     serving.#maintain();
     void serving.#registerStart();
@@ -456,6 +530,7 @@ export class Serving {
     this.#stopped = true;
     this.membership.stop();
     this.filling.stop();
+    this.repair.stop();
     this.replication.stop();
     this.consensus.stop();
     await this.results.stop();
