@@ -53,8 +53,8 @@ import { Comparison } from "./repair/comparison.ts";
 import { DigestServer } from "./repair/digest-wire.ts";
 import { PageFetcher } from "./repair/page-fetcher.ts";
 import { PartitionDigests } from "./repair/partition-digests.ts";
-import { ReadingsKeeper } from "./repair/readings-keeper.ts";
 import { ReadRepair } from "./repair/read-repair.ts";
+import { ReadingsKeeper } from "./repair/readings-keeper.ts";
 import { Repair } from "./repair/repair.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
@@ -128,6 +128,7 @@ export class Serving {
   readonly ingest: Ingest;
   readonly keeper: ReadingsKeeper;
   readonly filling: Filling;
+  readonly digests: PartitionDigests;
   readonly repair: Repair;
   readonly readRepair: ReadRepair;
   readonly registrar: Registrar;
@@ -304,7 +305,7 @@ export class Serving {
     });
     const repairIsOn = () => this.state.featureLevel() >= repairLevel;
     const repairing = { context, requests, ring: currentRing, rawHorizonUs, reachable: (peer: GatewayId) => router.reachable(peer) };
-    const digests = this.#digests(reader, context.tuning.rollups ? rollups : undefined, rawHorizonUs);
+    this.digests = this.#digests(reader, context.tuning.rollups ? rollups : undefined, rawHorizonUs);
     const fetcher = new PageFetcher({
       ...repairing,
       keeper: this.keeper,
@@ -314,8 +315,9 @@ export class Serving {
     });
     this.repair = new Repair({
       ...repairing,
+      fetcher,
       isOn: repairIsOn,
-      comparison: new Comparison({ ...repairing, digests, fetcher, isSettled: options.rules.isSettled ?? sameDigest }),
+      comparison: new Comparison({ ...repairing, digests: this.digests, fetcher, isSettled: options.rules.isSettled ?? sameDigest }),
       restorer: new ChunkRestorer({
         ...repairing,
         quarantine: this.seriesStore.quarantine,
@@ -484,6 +486,7 @@ export class Serving {
 
   peerAdmitted(peer: GatewayId): void {
     this.replication.peerUp(peer);
+    this.repair.peerAdmitted();
     const member = this.#memberOf(peer);
     if (member !== undefined) this.consensus.step({ type: "peer-up", peer: member });
   }

@@ -53,15 +53,12 @@ export interface Compared {
   readonly readings: number;
   /** Something could not be compared, because a chunk is damaged there or here. */
   readonly unknown: boolean;
-  /** Time that was spent waiting for a second look. */
-  readonly waitedMs: number;
 }
 
 /** Partitions compared with one request. */
 const rootsMax = 256;
-const timeoutMs = 10_000;
-/** A mesh loses frames; digests may be asked for again. */
-const triesMax = 4;
+/** A mesh loses frames: digests are asked for again, and what took its time the first time is there the next time. */
+const timeoutsMs = [2_500, 5_000, 10_000, 10_000] as const;
 /** Spans whose hours are asked for at once. */
 const spansAtOnce = 16;
 /** Leaves that wait for a second look. */
@@ -85,13 +82,14 @@ interface Tally {
   hours: number;
   readings: number;
   unknown: boolean;
-  waitedMs: number;
 }
 
 export class Comparison {
   readonly #options: ComparisonOptions;
   readonly #context: GatewayContext;
   readonly #hash64: Hash64;
+  /** Time spent waiting for a second look, and for answers that did not come: no work. */
+  waitedMs = 0;
 
   constructor(options: ComparisonOptions) {
     this.#options = options;
@@ -100,7 +98,11 @@ export class Comparison {
   }
 
   /** Compares with an owner that is whole in these partitions, and keeps what it has and this gateway has not. */
-  async compare(owner: GatewayId, { epoch, partitions }: CompareRequest, { settled }: { readonly settled: boolean }): Promise<Result<Compared>> {
+  async compare(
+    owner: GatewayId,
+    { epoch, partitions }: CompareRequest,
+    { settled }: { readonly settled: boolean },
+  ): Promise<Result<Compared>> {
     const tally: Tally = {
       equal: new Set(),
       unequalHours: new Map(),
@@ -108,7 +110,6 @@ export class Comparison {
       hours: 0,
       readings: 0,
       unknown: false,
-      waitedMs: 0,
     };
     for (let from = 0; from < partitions.length; ) {
       const batch = partitions.slice(from, from + rootsMax);
@@ -119,8 +120,8 @@ export class Comparison {
     const looked = settled ? await this.#lookAgain(owner, epoch, tally) : success(undefined);
     if (!looked.ok) return looked;
     if (settled) for (const [at, hours] of tally.unequalHours) if (hours.size === 0) tally.equal.add(at);
-    const { equal, hours, readings, unknown, waitedMs } = tally;
-    return success({ equal, hours, readings, unknown, waitedMs });
+    const { equal, hours, readings, unknown } = tally;
+    return success({ equal, hours, readings, unknown });
   }
 
   /** How many of the partitions were compared, from the first on. */
@@ -153,7 +154,13 @@ export class Comparison {
 
   async #partition(owner: GatewayId, epoch: number, at: Partition, tally: Tally, settled: boolean): Promise<Result<void>> {
     tally.unequalHours.set(at, new Set());
-    const spans = await this.#differing(owner, epoch, at, { of: "span", from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER }, tally);
+    const spans = await this.#differing(
+      owner,
+      epoch,
+      at,
+      { of: "span", from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER },
+      tally,
+    );
     if (!spans.ok) return spans;
     for (const range of rangesOf(spans.value)) {
       for (let from = range.from; from < range.to; from += spansAtOnce) {
@@ -266,7 +273,7 @@ export class Comparison {
     if (tally.unequalHours.size === 0) return success(undefined);
     const waitMs = this.#context.tuning.repairSettleMs;
     if ([...tally.unequalHours.values()].some((hours) => hours.size > 0)) {
-      tally.waitedMs += waitMs;
+      this.waitedMs += waitMs;
       await this.#pause(waitMs);
     }
     const byPartition = new Map<Partition, Map<string, Suspect>>();
@@ -278,8 +285,10 @@ export class Comparison {
       const hours = [...unequal].sort((a, b) => a - b);
       const still = new Set<number>();
       for (const { from, to } of stretchesOf(hours)) {
-        const differing = await this.#differing(owner, epoch, at, { of: "hour", from, to }, { ...tally, unequalHours: new Map(), hours: 0 });
+        const look: Tally = { ...tally, unequalHours: new Map() };
+        const differing = await this.#differing(owner, epoch, at, { of: "hour", from, to }, look);
         if (!differing.ok) return differing;
+        tally.unknown = look.unknown;
         for (const hour of differing.value) if (unequal.has(hour)) still.add(hour);
       }
       // What is equal by now was on its way.
@@ -352,11 +361,7 @@ export class Comparison {
     return success(undefined);
   }
 
-  async #ask(
-    owner: GatewayId,
-    epoch: number,
-    wanted: Exclude<DigestsWanted, { of: "series" }>,
-  ): Promise<Result<DigestsReply<DigestNode>>> {
+  async #ask(owner: GatewayId, epoch: number, wanted: Exclude<DigestsWanted, { of: "series" }>): Promise<Result<DigestsReply<DigestNode>>> {
     const reply = await this.#call(owner, epoch, wanted);
     return reply.ok ? named(owner, readDigests(reply.value, wanted)) : reply;
   }
@@ -372,12 +377,16 @@ export class Comparison {
 
   async #call(owner: GatewayId, epoch: number, wanted: DigestsWanted): Promise<Result<unknown>> {
     const { requests, ring, rawHorizonUs } = this.#options;
-    for (let left = triesMax; ; left--) {
+    let reply: Result<unknown> = failure("outcome-unknown", `${owner} was not asked`);
+    for (const timeoutMs of timeoutsMs) {
       if (this.#context.inbox.closed()) return failure("not-ready", "this gateway stops");
       if (ring().table.epoch !== epoch) return failure("ring-changed", `the owners are not those of epoch ${epoch} any more`);
-      const reply = await requests.call(owner, "digests", requestOf(epoch, wanted, rawHorizonUs), { timeoutMs, channel: "bulk" });
-      if (reply.ok || reply.code !== "outcome-unknown" || left === 1) return reply;
+      const beganMs = this.#context.clock.monotonicMs();
+      reply = await requests.call(owner, "digests", requestOf(epoch, wanted, rawHorizonUs), { timeoutMs, channel: "bulk" });
+      if (reply.ok || reply.code !== "outcome-unknown") break;
+      this.waitedMs += this.#context.clock.monotonicMs() - beganMs;
     }
+    return reply;
   }
 
   #pause(ms: number): Promise<void> {

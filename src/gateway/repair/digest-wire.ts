@@ -8,7 +8,14 @@ import { deviceId, type Hash64, type Partition, partition, partitionCount, parti
 import type { Clock } from "../../ports/clock.ts";
 import type { Requests } from "../requests.ts";
 import { type HorizonRange, horizonRanges, withRanges } from "../retention/horizons.ts";
-import { compareNames, type DigestNode, type NodeLevel, type NumberRange, type PartitionDigests, type SeriesNode } from "./partition-digests.ts";
+import {
+  compareNames,
+  type DigestNode,
+  type NodeLevel,
+  type NumberRange,
+  type PartitionDigests,
+  type SeriesNode,
+} from "./partition-digests.ts";
 
 /** Of whole partitions; or of one partition, by span or by hour of a range of numbers, or by series of hours. */
 export type DigestsWanted =
@@ -154,18 +161,20 @@ export function readSeriesDigests(
   if (reply === undefined) return malformed();
   const hours = new Set(wanted.hours);
   const nodes: SeriesNode[] = [];
-  let before: SeriesPlace & { readonly at: number } = { device: "", metric: "", at: Number.NEGATIVE_INFINITY, ...(wanted.after ?? {}) };
+  let before: SeriesPlace & { readonly at: number } = { device: "", metric: "", at: Number.NEGATIVE_INFINITY, ...wanted.after };
   let isBehindAfter = wanted.after === undefined;
   for (const item of reply.nodes as readonly unknown[]) {
-    if (!Array.isArray(item) || item.length !== 6 || !isPlace({ device: item[0], metric: item[1] })) return malformed();
-    const [device, metric] = item as unknown as [string, string];
+    if (!Array.isArray(item) || item.length !== 6) return malformed();
+    const [device, metric] = item as readonly unknown[];
+    const place: unknown = { device, metric };
     const node = unpackNode(item as readonly unknown[], 2);
-    if (node === undefined || !hours.has(node.at) || partitionOf(deviceId(device), hash64) !== wanted.partition) return malformed();
-    const order = compareNames({ device, metric }, before);
+    if (!isPlace(place) || node === undefined || !hours.has(node.at) || partitionOf(deviceId(place.device), hash64) !== wanted.partition)
+      return malformed();
+    const order = compareNames(place, before);
     if (order < 0 || (order === 0 && (!isBehindAfter || node.at <= before.at))) return malformed();
     isBehindAfter = true;
-    before = { device, metric, at: node.at };
-    nodes.push({ device, metric, ...node });
+    before = { ...place, at: node.at };
+    nodes.push({ ...place, ...node });
   }
   return success({ ...reply, nodes });
 }

@@ -1,7 +1,7 @@
 /** What one owner has and another has not: readings that are missing there, and those of which it has a lesser value. */
 
-import { compareRows, type SeriesRun, sliceRows } from "../../series/run.ts";
 import { mergeRuns } from "../../series/merge.ts";
+import { compareRows, type SeriesRun, sliceRows } from "../../series/run.ts";
 
 /** Runs of the rows of `theirs` that `own` has not, or with a lesser value; both are sorted and unique. */
 export function lackingRows(own: SeriesRun, theirs: SeriesRun): SeriesRun[] {

@@ -46,9 +46,8 @@ export interface PageFetcherOptions {
 }
 
 const pageLimit = 20_000;
-const pageTimeoutMs = 10_000;
-/** A mesh loses frames; a page may be asked for again. */
-const triesMax = 4;
+/** A mesh loses frames: a page is asked for again. */
+const timeoutsMs = [5_000, 10_000, 10_000] as const;
 /** While the store is behind or the disk full it is tried again so often. */
 const busyTriesMax = 20;
 const busyMs = 500;
@@ -58,6 +57,8 @@ const nameUnitsMax = 0xffff;
 export class PageFetcher {
   readonly #options: PageFetcherOptions;
   readonly #context: GatewayContext;
+  /** Time spent waiting for answers that did not come. */
+  waitedMs = 0;
 
   constructor(options: PageFetcherOptions) {
     this.#options = options;
@@ -89,7 +90,8 @@ export class PageFetcher {
   async #page(owner: GatewayId, epoch: number, wanted: Wanted, after: PagePosition | undefined): Promise<Result<Page>> {
     const { requests, rawHorizonUs } = this.#options;
     const { partitions, names, fromUs, toUs } = wanted;
-    for (let left = triesMax; ; left--) {
+    let failed: Result<never> = failure("outcome-unknown", `${owner} was not asked`);
+    for (const timeoutMs of timeoutsMs) {
       const gone = this.#isOver(epoch);
       if (gone !== undefined) return gone;
       const request: PageRequest = {
@@ -102,10 +104,14 @@ export class PageFetcher {
         limit: pageLimit,
         horizons: horizonRanges(partitions, rawHorizonUs),
       };
-      const reply = await requests.call(owner, "page", request, { timeoutMs: pageTimeoutMs, channel: "bulk" });
+      const beganMs = this.#context.clock.monotonicMs();
+      const reply = await requests.call(owner, "page", request, { timeoutMs, channel: "bulk" });
       if (reply.ok) return unpackPage(reply.value);
-      if (reply.code !== "outcome-unknown" || left === 1) return reply;
+      if (reply.code !== "outcome-unknown") return reply;
+      this.waitedMs += this.#context.clock.monotonicMs() - beganMs;
+      failed = reply;
     }
+    return failed;
   }
 
   #isOver(epoch: number): Result<never> | undefined {

@@ -13,10 +13,12 @@ import type { GatewayId, Partition } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
 import type { ChunkRestorer } from "./chunk-restorer.ts";
 import type { Compared, CompareRequest, Comparison } from "./comparison.ts";
+import type { PageFetcher } from "./page-fetcher.ts";
 
 export interface RepairOptions {
   readonly context: GatewayContext;
-  readonly comparison: Pick<Comparison, "compare">;
+  readonly comparison: Pick<Comparison, "compare" | "waitedMs">;
+  readonly fetcher: Pick<PageFetcher, "waitedMs">;
   readonly restorer: Pick<ChunkRestorer, "run" | "restored" | "readings">;
   readonly ring: () => RingState;
   readonly reachable: (peer: GatewayId) => boolean;
@@ -66,7 +68,9 @@ export class Repair {
   #passes = 0;
   #fetched = 0;
   #underWay: Promise<RepairReport> | undefined;
-  /** With whom the next pass begins. */
+  /** When the next pass begins, on the monotonic clock. */
+  #dueMs = 0;
+  /** With whom it begins. */
   #turn = 0;
 
   constructor(options: RepairOptions) {
@@ -117,17 +121,25 @@ export class Repair {
     return success({ readings });
   }
 
+  /** A co-owner is there again: it may have what is missing here, and the other way round. */
+  peerAdmitted(): void {
+    this.#dueMs = Math.min(this.#dueMs, this.#context.clock.monotonicMs() + this.#context.tuning.repairPauseMinMs);
+  }
+
   async #goOn(): Promise<void> {
-    const { repairPauseMinMs, repairPauseMaxMs } = this.#context.tuning;
+    const { clock, tuning, random } = this.#context;
+    const { repairPauseMinMs, repairPauseMaxMs } = tuning;
     // Gateways that start together do not go round together.
-    let pauseMs = repairPauseMinMs * (0.5 + this.#context.random.real() / 2);
-    for (;;) {
-      await this.#pause(pauseMs);
-      if (this.#over()) return;
-      pauseMs = repairPauseMinMs;
-      if (!this.#options.isOn() || this.#underWay !== undefined) continue;
-      const { workedMs } = await this.#pass({ settled: true });
-      pauseMs = Math.max(repairPauseMinMs, Math.min(repairPauseMaxMs, workedMs * pauseFactor));
+    this.#dueMs = clock.monotonicMs() + repairPauseMinMs * (0.5 + random.real() / 2);
+    while (!this.#over()) {
+      const leftMs = this.#dueMs - clock.monotonicMs();
+      // The end of the pause may be moved forward.
+      if (leftMs > 0) await this.#pause(Math.min(leftMs, repairPauseMinMs));
+      else if (!this.#options.isOn() || this.#underWay !== undefined) await this.#pause(repairPauseMinMs);
+      else {
+        const { workedMs } = await this.#pass({ settled: true });
+        this.#dueMs = clock.monotonicMs() + Math.max(repairPauseMinMs, Math.min(repairPauseMaxMs, workedMs * pauseFactor));
+      }
     }
   }
 
@@ -138,10 +150,8 @@ export class Repair {
   async #pass(how: { readonly settled: boolean }): Promise<{ readonly report: RepairReport; readonly workedMs: number }> {
     const { clock } = this.#context;
     const beganMs = clock.monotonicMs();
-    let waitedMs = 0;
-    const pass = this.#compareAll(how, (ms) => {
-      waitedMs += ms;
-    })
+    const waitedMs = this.#waitedMs();
+    const pass = this.#compareAll(how)
       .catch((cause: unknown): RepairReport => {
         // The store fails, as it does when this gateway stops: the next pass will show.
         const why = cause instanceof Error ? cause.message : String(cause);
@@ -156,10 +166,15 @@ export class Repair {
     this.#last = report;
     this.#lastEndMs = clock.monotonicMs();
     this.#passes++;
-    return { report, workedMs: this.#lastEndMs - beganMs - waitedMs };
+    return { report, workedMs: this.#lastEndMs - beganMs - (this.#waitedMs() - waitedMs) };
   }
 
-  async #compareAll(how: { readonly settled: boolean }, waited: (ms: number) => void): Promise<RepairReport> {
+  /** What waiting for others takes is nobody's work, and no reason to come back later. */
+  #waitedMs(): number {
+    return this.#options.comparison.waitedMs + this.#options.fetcher.waitedMs;
+  }
+
+  async #compareAll(how: { readonly settled: boolean }): Promise<RepairReport> {
     const { ring, comparison, restorer, reachable } = this.#options;
     const chunksRestored = await restorer.run();
     const now = ring();
@@ -174,7 +189,6 @@ export class Repair {
       for (const at of partitions) if (!compared.equal.has(at)) unequal.add(at);
       hoursDiffering += compared.hours;
       readingsFetched += compared.readings;
-      waited(compared.waitedMs);
     };
     for (const [owner, partitions] of this.#inTurn(now, own)) {
       const compared = this.#over()
