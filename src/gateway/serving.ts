@@ -56,6 +56,7 @@ import { PartitionDigests } from "./repair/partition-digests.ts";
 import { ReadRepair } from "./repair/read-repair.ts";
 import { ReadingsKeeper } from "./repair/readings-keeper.ts";
 import { Repair } from "./repair/repair.ts";
+import { SiteRepair } from "./repair/site-repair.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
 import { Retention } from "./retention/retention.ts";
@@ -130,6 +131,7 @@ export class Serving {
   readonly filling: Filling;
   readonly digests: PartitionDigests;
   readonly repair: Repair;
+  readonly siteRepair: SiteRepair;
   readonly readRepair: ReadRepair;
   readonly registrar: Registrar;
   readonly localReader: LocalReader;
@@ -326,6 +328,7 @@ export class Serving {
         writeLevel: settings.replication.write,
       }),
     });
+    this.siteRepair = new SiteRepair({ context, requests, repair: this.repair, gateways });
     this.readRepair = new ReadRepair({
       self: context.self,
       hash64: ports.hash64,
@@ -350,6 +353,7 @@ export class Serving {
       calendar: this.calendar,
       labelsOf,
       rawHorizonUs,
+      readRepair: this.readRepair,
     });
     this.attempts = new AttemptKeeper({
       context,

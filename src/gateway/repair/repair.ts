@@ -98,11 +98,11 @@ export class Repair {
     };
   }
 
-  /** A pass now, in which what is on its way counts as well; behind the one that is under way. */
-  async run(): Promise<Result<RepairReport>> {
+  /** A pass now, behind the one that is under way. Unless it is *settled*, what is on its way counts as well. */
+  async run(how: { readonly settled: boolean }): Promise<Result<RepairReport>> {
     if (!this.#options.isOn()) return failure("not-ready", "not all gateways of the site have the version that repairs");
     while (this.#underWay !== undefined) await this.#underWay;
-    return success((await this.#pass({ settled: false })).report);
+    return success((await this.#pass(how)).report);
   }
 
   /**
