@@ -78,9 +78,7 @@ export class SiteRepair {
   #everywhere(settled: boolean): Promise<{ readonly gateway: GatewayId; readonly report: Result<RepairReport> }[]> {
     const { context, gateways } = this.#options;
     const run = `${context.session} ${this.#next++}`;
-    return Promise.all(
-      [...gateways()].sort().map(async (gateway) => ({ gateway, report: await this.#runAt(gateway, { run, settled }) })),
-    );
+    return Promise.all([...gateways()].sort().map(async (gateway) => ({ gateway, report: await this.#runAt(gateway, { run, settled }) })));
   }
 
   async #runAt(gateway: GatewayId, request: RepairRequest): Promise<Result<RepairReport>> {
