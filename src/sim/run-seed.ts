@@ -33,6 +33,8 @@ export interface SeedOptions {
   readonly skipFaults?: ReadonlySet<number>;
   /** Families or names of faults (`faults/families.ts`), instead of those that the seed draws. */
   readonly only?: readonly string[];
+  /** How often devices say another value for the same time. */
+  readonly againProbability?: number;
 }
 
 export interface SeedReport {
@@ -107,7 +109,7 @@ class SeedRun {
   readonly #faultsMs: number;
   readonly #kv: KvClient[] = [];
 
-  constructor(site: SimulatedSite, options: Pick<SeedOptions, "faultsMs" | "skipFaults" | "only">) {
+  constructor(site: SimulatedSite, options: Pick<SeedOptions, "faultsMs" | "skipFaults" | "only" | "againProbability">) {
     this.#site = site;
     this.#faultsMs = options.faultsMs ?? faultsMsDefault;
     this.#nemesis = new Nemesis({
@@ -118,7 +120,9 @@ class SeedRun {
       ...(options.only === undefined ? {} : { only: options.only }),
     });
     const values = new Map<number, string>();
-    for (let i = 0; i < devices; i++) this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork() }));
+    const { againProbability } = options;
+    for (let i = 0; i < devices; i++)
+      this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork(), againProbability }));
     for (let i = 0; i < kvClients; i++)
       this.#kv.push(new KvClient({ site, name: `client-${i}`, random: site.random.fork(), keys: ["x", "y"], values }));
   }

@@ -3,40 +3,23 @@
 // store is looked into, and what they say of themselves.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { simulatorWorld } from "../../scripts/sim-world.ts";
 import { defaultTuning } from "../../src/gateway/context.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { ownReadings } from "../../src/sim/own-readings.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
-import { SimulatedSite } from "../../src/sim/site.ts";
-import { Device, isServing } from "./harness.ts";
+import type { SimulatedSite } from "../../src/sim/site.ts";
+import { Device, foundedSite, isServing, ownCounts } from "./harness.ts";
 
 const test = suite("scenario: repair");
 const devices = ["d1", "d2", "d3"];
 const epochMs = Date.UTC(2026, 0, 1);
 
-async function founded(tuning: Partial<typeof defaultTuning> = {}): Promise<SimulatedSite> {
-  const site = new SimulatedSite({ seed: 11, gateways: 3, world: await simulatorWorld(), tuning: { ...defaultTuning, ...tuning } });
-  site.startAll();
-  await site.until(() => site.leader() !== undefined && site.gateways.every(isServing), { withinMs: 30_000, what: "the site is founded" });
-  return site;
-}
+const founded = (tuning: Partial<typeof defaultTuning> = {}) => foundedSite(11, 3, { tuning: { ...defaultTuning, ...tuning } });
 
 function servingOf(gateway: SimulatedGateway) {
   const serving = gateway.running()?.gateway.serving();
   if (serving === undefined) throw new Error(`${gateway.id} does not serve`);
   return serving;
-}
-
-/** How many readings each gateway has by itself, of all devices. */
-async function counts(site: SimulatedSite): Promise<number[]> {
-  const found: number[] = [];
-  for (const gateway of site.gateways) {
-    const own = await ownReadings(site, gateway);
-    if (!own.ok) throw new Error(own.message);
-    found.push([...own.value.values()].reduce((sum, readings) => sum + readings.size, 0));
-  }
-  return found;
 }
 
 const areEqual = (site: SimulatedSite): boolean =>
@@ -65,17 +48,64 @@ test("an owner that was away for long gets all that it missed, and says so", asy
   };
   await publish(20);
   away.crash({ power: true });
-  await publish(400);
+  await publish(150);
   // Longer than rounds are kept for anybody.
   await site.runFor(30_000);
   away.start();
   await site.until(() => isServing(away), { withinMs: 30_000, what: "it is back" });
   await untilEqual(site, 60_000);
   const all = published * devices.length;
-  assert.equal(await counts(site), [all, all, all]);
+  assert.equal(await ownCounts(site), [all, all, all]);
   const view = servingOf(away).repair.view();
-  assert.ok(view.readingsFetched > 1_100, `it fetched ${view.readingsFetched}`);
+  assert.ok(view.readingsFetched > 400, `it fetched ${view.readingsFetched}`);
   assert.is(servingOf(home).repair.view().readingsFetched, 0, "nobody else lacked anything");
+});
+
+test("asked to, every gateway compares all that it holds, and says what came of it", async () => {
+  const site = await founded({ repairPauseMinMs: 10_000_000 });
+  const [home, away] = site.gateways as [SimulatedGateway, SimulatedGateway, SimulatedGateway];
+  const device = new Device(home, "d1");
+  away.crash({ power: true });
+  for (let value = 1; value <= 50; value++) {
+    device.publish(epochMs + value * 20_000, value);
+    await site.runFor(100);
+  }
+  const service = home.running()?.service;
+  if (service === undefined) throw new Error("it is not running");
+  const without = await site.answer(service.repair());
+  if (!without.ok) throw new Error(without.message);
+  assert.equal(
+    without.value.gateways.map(({ gateway, reached, equal }) => [gateway, reached, equal]),
+    [
+      ["gw-a", true, false],
+      ["gw-b", false, false],
+      ["gw-c", true, false],
+    ],
+  );
+  await site.runFor(30_000);
+  away.start();
+  await site.until(() => isServing(away), { withinMs: 30_000, what: "it is back" });
+  await site.runFor(3_000);
+  const report = await site.answer(service.repair());
+  if (!report.ok) throw new Error(report.message);
+  assert.equal(
+    report.value.gateways.map(({ gateway, partitionsCompared, hoursDiffering, readingsFetched, equal }) => ({
+      gateway,
+      partitionsCompared,
+      differs: gateway === "gw-b" && hoursDiffering > 0,
+      readingsFetched,
+      equal,
+    })),
+    ["gw-a", "gw-b", "gw-c"].map((gateway) => ({
+      gateway,
+      partitionsCompared: 1_024,
+      differs: gateway === "gw-b",
+      readingsFetched: gateway === "gw-b" ? 50 : 0,
+      equal: true,
+    })),
+  );
+  assert.ok(report.value.equal);
+  assert.equal(await ownCounts(site), [50, 50, 50]);
 });
 
 test("live traffic is not fetched again", async () => {
@@ -117,12 +147,12 @@ test("a damaged chunk is restored from the other owners, across a crash, and whi
   );
   await untilEqual(site, 60_000);
   const all = devices.length * each;
-  assert.equal(await counts(site), [all, all, all]);
+  assert.equal(await ownCounts(site), [all, all, all]);
   victim.crash({ power: true });
   victim.start();
   await site.until(() => isServing(victim), { withinMs: 30_000, what: "it serves again" });
   assert.is(servingOf(victim).seriesStore.stats().damagedChunks, 0);
-  assert.equal(await counts(site), [all, all, all]);
+  assert.equal(await ownCounts(site), [all, all, all]);
 });
 
 test.run();

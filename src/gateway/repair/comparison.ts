@@ -65,6 +65,8 @@ const spansAtOnce = 16;
 const suspectsMax = 20_000;
 /** From so many series of an hour on, and half of those that the owner has, whole hours are fetched. */
 const wholeHourMin = 8;
+/** So many hours of which an owner says that it has more, one after the other, and then has nothing: it is not believed any longer. */
+const emptyHoursMax = 4_096;
 
 interface Suspect {
   readonly partition: Partition;
@@ -82,6 +84,8 @@ interface Tally {
   hours: number;
   readings: number;
   unknown: boolean;
+  /** Hours that were fetched since the last one that brought a reading. */
+  emptyHours: number;
 }
 
 export class Comparison {
@@ -110,6 +114,7 @@ export class Comparison {
       hours: 0,
       readings: 0,
       unknown: false,
+      emptyHours: 0,
     };
     for (let from = 0; from < partitions.length; ) {
       const batch = partitions.slice(from, from + rootsMax);
@@ -144,6 +149,12 @@ export class Comparison {
     if (missing.length > 0) {
       const fetched = await this.#fetch(owner, epoch, { partitions: missing, names: undefined, ...wholeTime }, tally);
       if (!fetched.ok) return fetched;
+      // All that there is by now differed.
+      for (const at of missing) {
+        const hours = await this.#options.digests.nodes(at, "hour", wholeRange, horizonUs(at));
+        if (!hours.ok) return hours;
+        tally.hours += hours.value.length;
+      }
     }
     for (const at of differing) {
       const compared = await this.#partition(owner, epoch, at, tally, settled);
@@ -154,13 +165,7 @@ export class Comparison {
 
   async #partition(owner: GatewayId, epoch: number, at: Partition, tally: Tally, settled: boolean): Promise<Result<void>> {
     tally.unequalHours.set(at, new Set());
-    const spans = await this.#differing(
-      owner,
-      epoch,
-      at,
-      { of: "span", from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER },
-      tally,
-    );
+    const spans = await this.#differing(owner, epoch, at, { of: "span", ...allSpans }, tally);
     if (!spans.ok) return spans;
     for (const range of rangesOf(spans.value)) {
       for (let from = range.from; from < range.to; from += spansAtOnce) {
@@ -304,6 +309,7 @@ export class Comparison {
           const known = suspects.get(nameOf(suspect));
           return known !== undefined && this.#options.isSettled(known.lacks, suspect.lacks);
         });
+        if (settled.length === 0) tally.emptyHours += Math.min(hoursMax, wanted.length - first);
         const fetched = await this.#fetchSuspects(owner, epoch, settled, again.value.present, tally);
         if (!fetched.ok) return fetched;
       }
@@ -320,7 +326,8 @@ export class Comparison {
     tally: Tally,
   ): Promise<Result<void>> {
     const [first] = suspects;
-    if (first === undefined) return success(undefined);
+    if (first === undefined) return emptyEnd(owner, tally);
+    const { readings } = tally;
     const partitions = [first.partition];
     const inHour = new Map<number, number>();
     for (const { hour } of suspects) inHour.set(hour, (inHour.get(hour) ?? 0) + 1);
@@ -346,7 +353,8 @@ export class Comparison {
       const fetched = await this.#fetch(owner, epoch, each, tally);
       if (!fetched.ok) return fetched;
     }
-    return success(undefined);
+    tally.emptyHours = tally.readings > readings ? 0 : tally.emptyHours + inHour.size;
+    return emptyEnd(owner, tally);
   }
 
   async #fetch(owner: GatewayId, epoch: number, wanted: Wanted, tally: Tally): Promise<Result<void>> {
@@ -397,7 +405,18 @@ export class Comparison {
 }
 
 const nothing: Digest = { count: 0, low: 0, high: 0 };
+const wholeRange = { from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER };
+/** All that readings can lie in. */
+const allSpans = {
+  from: Math.floor(Number.MIN_SAFE_INTEGER / hourUs / spanHours),
+  to: Math.floor(Number.MAX_SAFE_INTEGER / hourUs / spanHours) + 1,
+};
 const wholeTime = { fromUs: Number.MIN_SAFE_INTEGER, toUs: Number.MAX_SAFE_INTEGER };
+
+function emptyEnd(owner: GatewayId, { emptyHours }: Tally): Result<void> {
+  if (emptyHours <= emptyHoursMax) return success(undefined);
+  return failure("internal", `${owner} says of ${emptyHours} hours that it has readings which it has not`);
+}
 
 interface Pair<T> {
   ours: T | undefined;
