@@ -572,7 +572,10 @@ export class Serving {
 
   #ringPassed(ring: RingState): void {
     const { self } = this.#options.context;
-    for (let at = 0; at < partitionCount; at++) this.#isElsewhere[at] = isOwner(ring.table, partition(at), self) ? 0 : 1;
+    for (let at = 0; at < partitionCount; at++) {
+      this.#isElsewhere[at] = isOwner(ring.table, partition(at), self) ? 0 : 1;
+      if (this.#isElsewhere[at] === 1) this.digests.forget(partition(at));
+    }
     this.replication.ringChanged(ring);
     this.filling.look();
   }

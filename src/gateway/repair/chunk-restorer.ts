@@ -3,8 +3,8 @@
  * then the chunk is let go of. Until it is, questions about the stretch are refused here, and its hours are in no digest. A crash at
  * any point leaves the chunk in quarantine, or its readings in the log: what is fetched again is stored once.
  *
- * What is guaranteed: a reading that was acknowledged at a write level of `quorum` or `all`, with n owners, is on ⌊n/2⌋ + 1 of them, so
- * on ⌊n/2⌋ others, and ⌈n/2⌉ of the n − 1 others always meet one that has it. So many must have answered for the whole stretch; of a
+ * What is guaranteed: a reading that was acknowledged at a write level of `quorum` or `all`, with n whole owners, is on ⌊n/2⌋ + 1 of them,
+ * so on ⌊n/2⌋ others, and ⌈n/2⌉ of the n − 1 others always meet one that has it. So many must have answered for the whole stretch; of a
  * pair of owners that is the other one. Where writes need less, or a partition is short of whole owners, all other whole
  * owners must: what only this gateway had is then gone with the chunk. With fewer answers the chunk stays, and waits.
  */
@@ -98,9 +98,8 @@ export class ChunkRestorer {
   #needed(partition: Partition): { readonly owners: readonly GatewayId[]; readonly answers: number } {
     const { ring, context, writeLevel } = this.#options;
     const owners = wholeOwnersOf(ring(), partition).filter((owner) => owner !== context.self);
-    const { owners: all, whole, planned } = ownerCounts(ring(), partition);
-    const asPlanned = whole === all && all >= planned;
+    const { whole, planned } = ownerCounts(ring(), partition);
     const meetsWrites = writeLevel === "quorum" || writeLevel === "all";
-    return { owners, answers: asPlanned && meetsWrites ? Math.min(owners.length, all - Math.floor(all / 2)) : owners.length };
+    return { owners, answers: whole >= planned && meetsWrites ? Math.min(owners.length, whole - Math.floor(whole / 2)) : owners.length };
   }
 }

@@ -84,7 +84,7 @@ export class PartitionDigests {
     this.#hours = new HourDigests(options);
   }
 
-  /** Readings of a series in [fromUs, toUs] have come, or can be read again. */
+  /** Readings of a series in [fromUs, toUs] have come, can be read again, or are gone. */
   changed({ partition }: Series, fromUs: number, toUs: number): void {
     const leaves = this.#leaves.get(partition);
     if (leaves === undefined) return;
@@ -95,6 +95,14 @@ export class PartitionDigests {
       return;
     }
     for (let span = spanOf(first); span <= spanOf(last); span++) leaves.dirtySpans.add(span);
+  }
+
+  /** This gateway does not own the partition any more: what it held of it goes. */
+  forget(at: Partition): void {
+    const leaves = this.#leaves.get(at);
+    if (leaves === undefined) return;
+    this.#leaves.delete(at);
+    for (const span of leaves.spans.values()) this.#detailed.delete(span);
   }
 
   /** Of all that counts from the horizon on. */

@@ -47,7 +47,7 @@ export interface ReadingParts {
   readonly clock: Clock;
 }
 
-/** Readings of a series from `fromUs` to `toUs` have come, or can be read again. */
+/** Readings of a series from `fromUs` to `toUs` have come, can be read again, or are gone. */
 export type ChangedReadings = (series: Series, fromUs: number, toUs: number) => void;
 
 /** Readings that heads may hold while no checkpoint succeeds; about 16 bytes each. */
@@ -100,9 +100,11 @@ export class SeriesStore {
     const source = new ChunkSource({ store, cache: this.#cache, quarantine: this.quarantine });
     this.reading = { pins, source, clock: context.clock };
     this.#ledger = new StoreLedger({ store, packing: context.packing, pins, quarantine: this.quarantine });
+    const gone: ChangedReadings = (series, fromUs, toUs) => this.#changed(series, fromUs, toUs);
     const parts = { context, index: this.index, ledger: this.#ledger, keptFromUs: (series: Series) => this.keptFromUs(series) };
     this.#checkpointer = new Checkpointer({
       ...parts,
+      gone,
       isStopped: () => this.#stopped,
       sealed: (heads, readings) => {
         this.#filledHeads -= heads;
@@ -114,6 +116,7 @@ export class SeriesStore {
     this.#roller = new Roller({ context, store, ledger: this.#ledger, source, pins });
     this.#dropper = new Dropper({
       ...parts,
+      gone,
       roller: this.#roller,
       room: this.#room,
       horizonsOf: ({ partition }) => ({ rawUs: this.#rawUs(partition), rollupUs: this.#rollupUs(partition) }),
@@ -198,7 +201,7 @@ export class SeriesStore {
     this.#rollupUs = rollupUs;
   }
 
-  /** Tells of readings that come, once for each series and hour of a round, and of stretches that can be read again. */
+  /** Tells of readings that come, once for each series and hour of a round, and of stretches that can be read again or are gone. */
   watch(changed: ChangedReadings): void {
     this.#changed = changed;
   }
