@@ -72,6 +72,7 @@ function queriesOf({ store, series, context }: Engine, rollups: boolean): Querie
     ...shared,
     hash64: context.ports.hash64,
     requests: { serve: () => undefined } as unknown as Requests,
+    readRepair: { repair: () => Promise.resolve(true) },
     local,
     fanOut,
   });

@@ -12,6 +12,7 @@ import type {
   Readiness,
   Readings,
   Ring,
+  SiteRepair,
   Status,
   Sync,
 } from "../client/schema.ts";
@@ -63,6 +64,7 @@ export function createRoutes({ service, version, now }: RouteContext): Routes {
     gatewayReplace: (call) => replaceGateway(service, call),
     gatewayRemove: (call) => removeGateway(service, call),
     raftTransfer: (call) => transferLeadership(service, call),
+    repair: async () => mapped(await service.repair(), (report): SiteRepair => report),
     ring: async ({ query }) => {
       const device = query.text("device");
       return query.failed ?? ok<Ring>(service.ring(device));

@@ -140,6 +140,10 @@ function addDataCommands(program: Command, world: World, done: Done): void {
     .option("--device <glob>", "only these devices", "*")
     .addHelpText("after", examples("fogbank tail --device 'room-*'"))
     .action(async (options: TailOptions) => done(await (await import("./commands/tail.ts")).tail(world, options)));
+  remote(program.command("repair"))
+    .description("have every gateway compare all that it holds with the other owners now, and fetch what it lacks")
+    .addHelpText("after", `\nExit status 1 when something stays unequal, 3 when a gateway cannot be reached.${examples("fogbank repair")}`)
+    .action(async (options: RemoteOptions) => done(await (await import("./commands/repair.ts")).repair(world, options)));
   const device = program.command("device").description("the site's devices");
   remote(device.command("list"))
     .description("list the devices")

@@ -38,6 +38,8 @@ import {
   type Shape,
   type SiteContents,
   SiteContentsSchema,
+  type SiteRepair,
+  SiteRepairSchema,
   type Status,
   StatusSchema,
   type Sync,
@@ -141,6 +143,11 @@ export class FogbankClient {
 
   transferLeadership(to: string | undefined): Promise<Result<Transfer>> {
     return this.#json("/api/v1/raft/transfer", TransferSchema, this.#post({ to }));
+  }
+
+  /** The gateway answers when all gateways have compared everything, which takes long where there is much. */
+  repair(): Promise<Result<SiteRepair>> {
+    return this.#json("/api/v1/repair", SiteRepairSchema, { method: "POST", signal: AbortSignal.timeout(longCallMs) });
   }
 
   ring(device?: string): Promise<Result<Ring>> {

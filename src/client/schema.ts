@@ -126,6 +126,19 @@ export const StatusSchema = Type.Object({
     checkpoints: Type.Integer(),
     damagedChunks: Type.Optional(count("Chunks in quarantine: their readings are at other owners only")),
   }),
+  // Absent in the answer of a version before it.
+  repair: Type.Optional(
+    Type.Object({
+      lastPassMs: Type.Optional(ms("How long ago the last comparison with the other owners ended")),
+      partitionsCompared: count("Partitions that were compared with all of their other owners then"),
+      partitionsEqual: count("Those of them in which all held the same"),
+      hoursDiffering: count("Hours in which they did not, also where the other one lacked something"),
+      readingsFetched: count("Readings that this gateway lacked and fetched, since its start"),
+      readingsWritten: count("Readings that questions wrote to owners which lacked them, since its start"),
+      chunksRestored: count("Damaged chunks whose readings were fetched, since its start"),
+      equal: Type.Boolean({ description: "Every partition was compared with every other owner, and all held the same" }),
+    }),
+  ),
   ingest: IngestSchema,
   sync: Type.Array(SinkSchema),
   process: Type.Object({ memoryBytes: Type.Integer() }),
@@ -193,6 +206,23 @@ export const TransferRequestSchema = Type.Object(
 );
 
 export const TransferSchema = Type.Object({ leader: text("Who leads now") });
+
+export const GatewayRepairSchema = Type.Object({
+  gateway: Type.String(),
+  reached: Type.Boolean({ description: "False: it did not answer, and the rest says nothing" }),
+  partitionsCompared: count("Partitions that it compared with all of their other owners"),
+  partitionsEqual: count("Those of them in which all hold the same"),
+  hoursDiffering: count("Hours in which they did not at first, also where the other one lacked something"),
+  readingsFetched: count("Readings that it lacked and fetched"),
+  chunksRestored: count("Damaged chunks whose readings it fetched"),
+  equal: Type.Boolean({ description: "All that it holds is what every other owner holds, at the end" }),
+  note: Type.Optional(text("Why something could not be compared, for a person")),
+});
+
+export const SiteRepairSchema = Type.Object({
+  gateways: Type.Array(GatewayRepairSchema),
+  equal: Type.Boolean({ description: "True of every gateway" }),
+});
 
 export const RingSchema = Type.Object({
   epoch: Type.Integer(),
@@ -347,6 +377,7 @@ export type GatewayMember = Shape<Static<typeof GatewayMemberSchema>>;
 export type GatewayUpdate = Shape<Static<typeof GatewayUpdateSchema>>;
 export type GatewayChange = Shape<Static<typeof GatewayChangeSchema>>;
 export type Transfer = Shape<Static<typeof TransferSchema>>;
+export type SiteRepair = Shape<Static<typeof SiteRepairSchema>>;
 export type Ring = Shape<Static<typeof RingSchema>>;
 export type Device = Shape<Static<typeof DeviceSchema>>;
 export type Devices = Shape<Static<typeof DevicesSchema>>;

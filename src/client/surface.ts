@@ -22,6 +22,7 @@ import {
   RingSchema,
   SeriesDigestsSchema,
   SiteContentsSchema,
+  SiteRepairSchema,
   StatusSchema,
   SyncSchema,
   TransferRequestSchema,
@@ -145,6 +146,15 @@ export const surface = {
     body: jsonBody(TransferRequestSchema),
     answer: json(TransferSchema),
     failures: ["member-unknown", ...changeFailures],
+    changes: true,
+  },
+  repair: {
+    method: "POST",
+    path: "/api/v1/repair",
+    summary: "Have every gateway compare all that it holds with the other owners now, and fetch what it lacks; answers when all have",
+    query: {},
+    answer: json(SiteRepairSchema),
+    failures: ["not-ready", "busy"],
     changes: true,
   },
   ring: get("/api/v1/ring", "The owner table, or who owns one device", json(RingSchema), {

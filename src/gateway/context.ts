@@ -69,6 +69,12 @@ export interface GatewayTuning {
   readonly keepNewestMs: number;
   /** How long a window that is not committed keeps readings beyond their time, unless the retention itself is longer. */
   readonly retentionHoldMs: number;
+  /** Repair: the pause between two passes, which is ten times as long as the last one took where that is more, and at most so long. */
+  readonly repairPauseMinMs: number;
+  readonly repairPauseMaxMs: number;
+  /** What differs between two owners is looked at again after so long, to tell it from what is on its way. */
+  readonly repairSettleMs: number;
+  readonly repairBytesPerSecond: number;
   /** A voter that has not answered for so long may lose its vote to a healthy gateway. */
   readonly voterDeadMs: number;
   /** Partitions that move from one gateway to another at a time. */
@@ -99,6 +105,10 @@ export const defaultTuning: GatewayTuning = {
   retentionEveryMs: 60_000,
   keepNewestMs: 3_600_000,
   retentionHoldMs: 7 * 86_400_000,
+  repairPauseMinMs: 10_000,
+  repairPauseMaxMs: 600_000,
+  repairSettleMs: 2_000,
+  repairBytesPerSecond: 4 << 20,
   voterDeadMs: 60_000,
   movesMax: 128,
   raftLimits: {},

@@ -1,9 +1,11 @@
 /**
  * Fills this gateway where it became an owner without having the readings: fetches, batch of partitions by batch, all that the
- * whole owners of them hold, into its own readings log, and then asks the site to count it as whole there. All of them where a
- * copy was lost; a majority is enough where none was (`fillSources`), so that one that is away holds up no move.
+ * whole owners of them hold, and then asks the site to count it as whole there. All of them where a copy was lost; a majority is
+ * enough where none was (`fillSources`), so that one that is away holds up no move. Sealed chunks come as they are, from the first
+ * of them (`repair/chunk-stream.ts`); what is missing then is found by digests and fetched as pages (`repair/repair.ts`). Where
+ * not all gateways know that yet, all of it comes as pages.
  *
- * Every page is asked for under the current epoch, in which this gateway is an owner already, and an owner answers only under its
+ * Digests and pages are asked for under the current epoch, in which this gateway is an owner already, and an owner answers only under its
  * own. So whatever an owner has acknowledged under an earlier table is in what it answers, and whatever is written under a
  * later one counts this gateway among its owners (`core/replica/rules.ts`). Nothing is remembered between starts: what is
  * not counted as filled is fetched again, which stores nothing twice.
@@ -28,6 +30,12 @@ export interface OwnerFilled {
   readonly partitions: readonly number[];
 }
 
+/** Of an owner, under this epoch. */
+export interface FillRequest {
+  readonly epoch: number;
+  readonly partitions: readonly Partition[];
+}
+
 export interface FillingOptions {
   readonly context: GatewayContext;
   readonly requests: Pick<Requests, "call">;
@@ -35,11 +43,16 @@ export interface FillingOptions {
   readonly ring: () => RingState;
   /** Raw readings of the partition below this instant are given up: they are not fetched. */
   readonly rawHorizonUs: (partition: number) => number;
+  /** Resolves when nothing is under way here that gives up readings of partitions that this gateway did not own before. */
+  readonly prepared: () => Promise<void>;
+  /** Puts the sealed chunks that an owner has and this gateway lacks into the store, as far as that goes. */
+  readonly stream: (owner: GatewayId, asked: FillRequest) => Promise<Result<void>>;
+  /** Gets all that an owner has and this gateway lacks. */
+  readonly pull: (owner: GatewayId, asked: FillRequest) => Promise<Result<unknown>>;
+  /** Whether all gateways of the site can answer the two. */
+  readonly canPull: () => boolean;
   /** Gets what an owner has of readings that were given up, and may be repeated. */
-  readonly fetchRolled: (
-    owner: GatewayId,
-    asked: { readonly epoch: number; readonly partitions: readonly number[] },
-  ) => Promise<Result<void>>;
+  readonly fetchRolled: (owner: GatewayId, asked: FillRequest) => Promise<Result<void>>;
   /** Resolves once the command is applied here, so that `ring` tells of it, or with a failure. */
   readonly propose: (command: OwnerFilled) => Promise<Result<unknown>>;
   /** 4 MiB/s when absent: beside ingest on a small board. */
@@ -56,9 +69,7 @@ const bytesPerSecondDefault = 4 << 20;
 const nameUnitsMax = 0xffff;
 const everything = { metric: undefined, device: "*", labels: {} };
 
-interface Batch {
-  readonly epoch: number;
-  readonly partitions: readonly Partition[];
+interface Batch extends FillRequest {
   readonly sources: FillSources;
 }
 
@@ -128,11 +139,12 @@ export class Filling {
 
   async #fill(batch: Batch): Promise<Result<unknown>> {
     const { owners, needed, always } = batch.sources;
+    await this.#options.prepared();
     let asked = 0;
     let refusal: Failure | undefined;
     // The one that is to go has its last chance here: without it there is no need to ask the others.
     for (const owner of owners.toSorted((a, b) => Number(b === always) - Number(a === always))) {
-      const fetched = await this.#fetchFrom(owner, batch);
+      const fetched = await this.#fetchFrom(owner, batch, { first: asked === 0 });
       if (fetched.ok) asked++;
       else if (owner === always || fetched.code === "ring-changed") return fetched;
       else refusal ??= fetched;
@@ -142,9 +154,22 @@ export class Filling {
     return this.#options.propose({ gateway: this.#context.self, incarnation: this.#context.incarnation, epoch, partitions });
   }
 
-  async #fetchFrom(owner: GatewayId, batch: Batch): Promise<Result<void>> {
-    const fetched = await this.#fetchAll(owner, batch);
-    return fetched.ok ? this.#options.fetchRolled(owner, batch) : fetched;
+  async #fetchFrom(owner: GatewayId, batch: Batch, { first }: { readonly first: boolean }): Promise<Result<void>> {
+    const { epoch, partitions } = batch;
+    const asked: FillRequest = { epoch, partitions };
+    const fetched = (await this.#pull(owner, asked, first)) ?? (await this.#fetchAll(owner, batch));
+    return fetched.ok ? this.#options.fetchRolled(owner, asked) : fetched;
+  }
+
+  async #pull(owner: GatewayId, asked: FillRequest, first: boolean): Promise<Result<unknown> | undefined> {
+    const { stream, pull, ring } = this.#options;
+    if (this.#over()) return failure("not-ready", "this gateway stops");
+    if (ring().table.epoch !== asked.epoch) return failure("ring-changed", `the owners are not those of epoch ${asked.epoch} any more`);
+    if (!this.#options.canPull()) return undefined;
+    const streamed = first ? await stream(owner, asked) : success(undefined);
+    // What did not come that way comes the other way.
+    if (!streamed.ok) this.#context.diagnostics.info("chunks-not-streamed", { owner, code: streamed.code, why: streamed.message });
+    return streamed.ok || streamed.code !== "ring-changed" ? pull(owner, asked) : streamed;
   }
 
   async #fetchAll(owner: GatewayId, { epoch, partitions }: Batch): Promise<Result<void>> {

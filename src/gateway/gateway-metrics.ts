@@ -104,6 +104,22 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("chunk_cache_bytes", "Bytes of decoded chunks that are kept", store.cache.bytes);
   add("chunk_cache_hits_total", "Chunks that were read from the cache", store.cache.hits);
   add("chunk_cache_misses_total", "Chunks that were read from the store", store.cache.misses);
+  add("chunks_fetched_total", "Sealed chunks that came from other owners as they are", serving.chunkStream.chunks);
+  add("chunk_bytes_fetched_total", "Bytes of these chunks", serving.chunkStream.bytes);
+  const self = serving.membership.members().find(({ id }) => id === gateway.self);
+  add("partitions_filling", "Partitions that this gateway is to own and has not all readings of yet", self?.filling ?? 0);
+  add("partitions_leaving", "Partitions that this gateway owns and that move to another one", self?.leaving ?? 0);
+  const repair = serving.repair.view();
+  add("repair_passes_total", "Comparisons of all that is held here with the other owners", repair.passes);
+  if (repair.lastPassMs !== undefined) add("repair_last_pass_seconds", "Time since the last of them ended", repair.lastPassMs / 1_000);
+  add("repair_equal", "1 when the last one found all other owners, and everywhere the same", repair.equal ? 1 : 0);
+  add("repair_partitions_compared", "Partitions that the last one compared with all of their other owners", repair.partitionsCompared);
+  add("repair_partitions_equal", "Those of them in which all held the same", repair.partitionsEqual);
+  add("repair_hours_differing", "Hours in which they did not", repair.hoursDiffering);
+  add("repair_readings_fetched_total", "Readings that were lacking here and were fetched from other owners", repair.readingsFetched);
+  add("repair_chunks_restored_total", "Damaged chunks whose readings were fetched from other owners", repair.chunksRestored);
+  add("repair_readings_written_total", "Readings that questions wrote to owners which lacked them", serving.readRepair.readings);
+  add("repair_writes_failed_total", "Lots of such readings that could not be written", serving.readRepair.failed);
   add("results_pending", "Committed runs whose rows have not reached this gateway", serving.results.pending());
   return samples;
 }

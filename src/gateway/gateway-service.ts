@@ -10,6 +10,7 @@ import { DeviceAnswers } from "./device-answers.ts";
 import type { Gateway } from "./gateway.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import { MembersView } from "./members-view.ts";
+import type { SiteRepairReport } from "./repair/site-repair.ts";
 import type {
   DeadLetter,
   DeadLettersView,
@@ -122,6 +123,11 @@ export class LocalGatewayService implements GatewayService {
   async transferLeadership(to: string | undefined): Promise<Result<{ readonly leader: string }>> {
     const membership = this.#membership();
     return membership === undefined ? this.#notReady() : membership.transfer(to);
+  }
+
+  async repair(): Promise<Result<SiteRepairReport>> {
+    const serving = this.#gateway.serving();
+    return serving === undefined ? this.#notReady() : serving.siteRepair.run();
   }
 
   ring(device: string | undefined): RingView {

@@ -27,6 +27,8 @@ export type RequestType =
   | "keep-readings"
   | "chunk-list"
   | "chunk-values"
+  | "digests"
+  | "repair"
   | "rows"
   | "results-page"
   | "dead-letters";

@@ -3,6 +3,8 @@ import type { SeriesDigest } from "../lib/backup-file.ts";
 import type { Result } from "../lib/errors.ts";
 import type { GatewayId } from "../lib/ids.ts";
 import type { ReadingValue } from "../lib/reading.ts";
+import type { RepairView } from "./repair/repair.ts";
+import type { SiteRepairReport } from "./repair/site-repair.ts";
 import type { DiskState } from "./retention/policy.ts";
 import type { RetentionView } from "./retention/retention.ts";
 
@@ -29,6 +31,11 @@ export interface GatewayService {
   removeGateway(id: string, options: ForceOption): Promise<Result<void>>;
   /** Moves the Raft leadership, to `to` or to whichever voter is closest to the end of the log. Answers who leads now. */
   transferLeadership(to: string | undefined): Promise<Result<{ readonly leader: string }>>;
+  /**
+   * Has every gateway compare all that it holds with the other owners, and fetch what it lacks; resolves when all have. Fails with
+   * `not-ready` below the feature level that it needs.
+   */
+  repair(): Promise<Result<SiteRepairReport>>;
   ring(device: string | undefined): RingView;
   devices(): Promise<Result<readonly DeviceView[]>>;
   device(id: string): Promise<Result<DeviceView>>;
@@ -262,6 +269,10 @@ export interface GatewayStatus {
     readonly headReadings: number;
     readonly checkpoints: number;
     readonly damagedChunks: number;
+  };
+  readonly repair: Omit<RepairView, "problems" | "passes"> & {
+    /** Readings that questions wrote to owners which lacked them. */
+    readonly readingsWritten: number;
   };
   readonly ingest: IngestStatus;
   readonly sync: readonly SinkView[];

@@ -11,7 +11,7 @@ import type { ReplayedLog } from "../core/raft/replay.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
 import { copiesRequired } from "../core/replica/rules.ts";
 import { foundRing, type RingState } from "../core/ring/owner-changes.ts";
-import { isOwner, partitionsOf } from "../core/ring/owner-table.ts";
+import { isOwner, type OwnerTable, partitionsOf } from "../core/ring/owner-table.ts";
 import { type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
 import type { ApplyResult } from "../core/site/apply-result.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
@@ -19,10 +19,20 @@ import { gatewayOfMember, memberIdOf } from "../core/site/member-id.ts";
 import { SiteState } from "../core/site/site-state.ts";
 import { type Calendar, createCalendar } from "../lib/calendar.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
-import { type DeviceId, type GatewayId, type Incarnation, type MemberId, partition, partitionCount, partitionOf } from "../lib/ids.ts";
+import {
+  type DeviceId,
+  type GatewayId,
+  type Incarnation,
+  type MemberId,
+  type Partition,
+  partition,
+  partitionCount,
+  partitionOf,
+} from "../lib/ids.ts";
 import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
+import { type Digest, sameDigest } from "../series/digest.ts";
 import { Backups } from "./backup/backup.ts";
 import { ReadingsWriter } from "./backup/readings-writer.ts";
 import { Restore } from "./backup/restore.ts";
@@ -47,7 +57,16 @@ import { LocalReader } from "./query/local-reader.ts";
 import { Queries } from "./query/queries.ts";
 import type { ReadingsLog } from "./readings-log.ts";
 import { Registrar } from "./registrar.ts";
+import { ChunkRestorer } from "./repair/chunk-restorer.ts";
+import { ChunkStream } from "./repair/chunk-stream.ts";
+import { Comparison } from "./repair/comparison.ts";
+import { DigestServer } from "./repair/digest-wire.ts";
+import { PageFetcher } from "./repair/page-fetcher.ts";
+import { PartitionDigests } from "./repair/partition-digests.ts";
+import { ReadRepair } from "./repair/read-repair.ts";
 import { ReadingsKeeper } from "./repair/readings-keeper.ts";
+import { Repair } from "./repair/repair.ts";
+import { SiteRepair } from "./repair/site-repair.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
 import { Retention } from "./retention/retention.ts";
@@ -62,6 +81,10 @@ import type { MemberAddress } from "./service.ts";
 export interface GatewayRules {
   readonly raft?: Partial<RaftRules>;
   readonly copiesRequired?: typeof copiesRequired;
+  /** What of a digest owners compare: all of it when absent. */
+  readonly comparableDigest?: (digest: Digest) => Digest;
+  /** Whether what an owner lacked, and lacks a moment later, is not on its way. */
+  readonly isSettled?: typeof sameDigest;
 }
 
 export interface ServingOptions {
@@ -91,6 +114,8 @@ export interface ServingOptions {
 }
 
 const ackTimeoutMs = 20_000;
+/** From here on every gateway of the site answers what repair asks. */
+const repairLevel = 4;
 const maintainMs = 1_000;
 const ownerFilledTimeoutMs = 10_000;
 const ringPollMs = 20;
@@ -114,6 +139,11 @@ export class Serving {
   readonly ingest: Ingest;
   readonly keeper: ReadingsKeeper;
   readonly filling: Filling;
+  readonly digests: PartitionDigests;
+  readonly repair: Repair;
+  readonly chunkStream: ChunkStream;
+  readonly siteRepair: SiteRepair;
+  readonly readRepair: ReadRepair;
   readonly registrar: Registrar;
   readonly localReader: LocalReader;
   readonly rolledPages: RolledPages;
@@ -132,8 +162,11 @@ export class Serving {
   readonly bootstrap: BootstrapCommand;
   readonly labels: ReadonlyMap<DeviceId, Readonly<Record<string, string>>>;
   readonly #options: ServingOptions;
-  /** A 1 for each partition that other gateways keep: what is left of it here is dropped. */
-  readonly #isElsewhere = new Uint8Array(partitionCount);
+  /** A 1 for each partition that other gateways keep under this table: what is left of it here is dropped. */
+  #elsewhere: { readonly table: OwnerTable | undefined; readonly bits: Uint8Array } = {
+    table: undefined,
+    bits: new Uint8Array(partitionCount),
+  };
   #stopped = false;
   #storeBytes = 0;
 
@@ -146,7 +179,7 @@ export class Serving {
     this.seriesStore = options.seriesStore;
     const rawHorizonUs = (at: number) => this.state.horizonUs("raw", at);
     const rollupHorizonUs = (at: number) => this.state.horizonUs("rollup", at);
-    const keptFromUs = (horizonUs: (at: number) => number) => (at: number) => (this.#isElsewhere[at] === 1 ? forEverUs : horizonUs(at));
+    const keptFromUs = (horizonUs: (at: number) => number) => (at: number) => (this.#keptElsewhere()[at] === 1 ? forEverUs : horizonUs(at));
     this.seriesStore.retain(keptFromUs(rawHorizonUs), keptFromUs(rollupHorizonUs));
     this.readingsLog = options.readingsLog;
     this.raftLog = options.raftLog;
@@ -238,6 +271,10 @@ export class Serving {
       keeper: this.keeper,
       ring: () => this.replication.ring(),
       rawHorizonUs,
+      stream: (owner, asked) => this.chunkStream.fetchAll(owner, asked),
+      pull: (owner, asked) => this.repair.pull(owner, asked),
+      prepared: () => this.seriesStore.idle(),
+      canPull: () => this.state.featureLevel() >= repairLevel,
       fetchRolled: (owner, asked) => this.rolledPages.fetchAll(owner, asked),
       propose: (filled) => this.#ownerFilled(filled),
     });
@@ -286,6 +323,48 @@ export class Serving {
       checked: (request) => this.localReader.checked(request),
       adopt: (series, parts) => this.seriesStore.adoptBlocks(series, parts),
     });
+    this.chunkStream = new ChunkStream({
+      context,
+      requests,
+      index: this.seriesStore.index,
+      source: this.seriesStore.reading.source,
+      pins: this.seriesStore.reading.pins,
+      rawHorizonUs,
+      checked: (request) => this.#wholeIn(request),
+      mayTake,
+      adopt: (chunks) => this.seriesStore.adoptChunks(chunks),
+    });
+    const repairIsOn = () => this.state.featureLevel() >= repairLevel;
+    const repairing = { context, requests, ring: currentRing, rawHorizonUs, reachable: (peer: GatewayId) => router.reachable(peer) };
+    this.digests = this.#digests(reader, context.tuning.rollups ? rollups : undefined, rawHorizonUs);
+    const fetcher = new PageFetcher({
+      ...repairing,
+      keeper: this.keeper,
+      index: this.seriesStore.index,
+      reader,
+      pendingReadings: () => this.replication.pendingReadings(),
+    });
+    this.repair = new Repair({
+      ...repairing,
+      fetcher,
+      isOn: repairIsOn,
+      comparison: new Comparison({ ...repairing, digests: this.digests, fetcher, isSettled: options.rules.isSettled ?? sameDigest }),
+      restorer: new ChunkRestorer({
+        ...repairing,
+        quarantine: this.seriesStore.quarantine,
+        store: this.seriesStore,
+        fetcher,
+        writeLevel: settings.replication.write,
+      }),
+    });
+    this.siteRepair = new SiteRepair({ context, requests, repair: this.repair, gateways });
+    this.readRepair = new ReadRepair({
+      self: context.self,
+      hash64: ports.hash64,
+      keeper: this.keeper,
+      ring: currentRing,
+      isOn: repairIsOn,
+    });
     const fanOut = new FanOut({
       self: context.self,
       clock,
@@ -303,6 +382,7 @@ export class Serving {
       calendar: this.calendar,
       labelsOf,
       rawHorizonUs,
+      readRepair: this.readRepair,
     });
     this.attempts = new AttemptKeeper({
       context,
@@ -387,6 +467,34 @@ export class Serving {
     });
   }
 
+  /** Answers for this gateway as well. */
+  #digests(reader: SeriesReader, rollups: Rollups | undefined, rawHorizonUs: (partition: number) => number): PartitionDigests {
+    const { context, requests, rules } = this.#options;
+    const { clock } = context;
+    const digests = new PartitionDigests({
+      index: this.seriesStore.index,
+      quarantine: this.seriesStore.quarantine,
+      reader,
+      rollups,
+      clock,
+      rawHorizonUs,
+      ...(rules.comparableDigest === undefined ? {} : { comparable: rules.comparableDigest }),
+    });
+    this.seriesStore.watch((series, fromUs, toUs) => digests.changed(series, fromUs, toUs));
+    new DigestServer({ digests, requests, clock, rawHorizonUs, checked: (request) => this.#wholeIn(request) }).serve();
+    return digests;
+  }
+
+  /** Whether this gateway can say what all readings of these partitions are, under this epoch. */
+  #wholeIn(request: { readonly epoch: number; readonly partitions: readonly number[] }): Result<ReadonlySet<Partition>> {
+    const checked = this.localReader.checked(request);
+    if (!checked.ok) return checked;
+    const { self } = this.#options.context;
+    const { filling } = this.replication.ring();
+    const unfilled = request.partitions.find((at) => filling.get(at)?.includes(self) === true);
+    return unfilled === undefined ? checked : failure("not-ready", `${self} has not all readings of partition ${unfilled} yet`);
+  }
+
   /** Builds the parts and lets them begin. Fails with `store-damaged` or `data-damaged`. */
   static async begin(options: ServingOptions): Promise<Result<Serving>> {
     const founded = foundRing(options.bootstrap.owners);
@@ -402,6 +510,7 @@ export class Serving {
     serving.membership.start();
     serving.jobs.start();
     serving.retention.start();
+    serving.repair.start();
     void serving.spaceWatch.look();
     serving.#maintain();
     void serving.#registerStart();
@@ -410,6 +519,7 @@ export class Serving {
 
   peerAdmitted(peer: GatewayId): void {
     this.replication.peerUp(peer);
+    this.repair.peerAdmitted();
     const member = this.#memberOf(peer);
     if (member !== undefined) this.consensus.step({ type: "peer-up", peer: member });
   }
@@ -456,6 +566,7 @@ export class Serving {
     this.#stopped = true;
     this.membership.stop();
     this.filling.stop();
+    this.repair.stop();
     this.replication.stop();
     this.consensus.stop();
     await this.results.stop();
@@ -488,10 +599,19 @@ export class Serving {
     return success(undefined);
   }
 
-  #ringPassed(ring: RingState): void {
+  #keptElsewhere(): Uint8Array {
+    const { table } = this.replication.ring();
+    if (this.#elsewhere.table === table) return this.#elsewhere.bits;
     const { self } = this.#options.context;
-    for (let at = 0; at < partitionCount; at++) this.#isElsewhere[at] = isOwner(ring.table, partition(at), self) ? 0 : 1;
+    // Before it acts under a table nobody has told this gateway to give anything up.
+    const isElsewhere = (at: number): boolean => table.epoch > 0 && !isOwner(table, partition(at), self);
+    this.#elsewhere = { table, bits: Uint8Array.from({ length: partitionCount }, (_, at) => (isElsewhere(at) ? 1 : 0)) };
+    return this.#elsewhere.bits;
+  }
+
+  #ringPassed(ring: RingState): void {
     this.replication.ringChanged(ring);
+    for (const [at, isElsewhere] of this.#keptElsewhere().entries()) if (isElsewhere === 1) this.digests.forget(partition(at));
     this.filling.look();
   }
 

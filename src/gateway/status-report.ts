@@ -79,6 +79,7 @@ export class StatusReport {
       retention: serving?.retention.view() ?? noRetention,
       log: logStatus(serving),
       store: storeStatus(serving),
+      repair: repairStatus(serving),
       ingest: this.#ingestStatus(serving),
       sync: this.#sinks(),
       process: { memoryBytes: options.ports.memoryBytes() },
@@ -172,6 +173,20 @@ function storeStatus(serving: Serving | undefined): GatewayStatus["store"] {
     headReadings: stats?.headReadings ?? 0,
     checkpoints: stats?.checkpoints ?? 0,
     damagedChunks: stats?.damagedChunks ?? 0,
+  };
+}
+
+function repairStatus(serving: Serving | undefined): GatewayStatus["repair"] {
+  const view = serving?.repair.view();
+  return {
+    lastPassMs: view?.lastPassMs,
+    partitionsCompared: view?.partitionsCompared ?? 0,
+    partitionsEqual: view?.partitionsEqual ?? 0,
+    hoursDiffering: view?.hoursDiffering ?? 0,
+    readingsFetched: view?.readingsFetched ?? 0,
+    readingsWritten: serving?.readRepair.readings ?? 0,
+    chunksRestored: view?.chunksRestored ?? 0,
+    equal: view?.equal ?? false,
   };
 }
 

@@ -3,13 +3,15 @@
  * that loses frames; then the faults end, and everything that was promised is looked up.
  */
 
+import { isOwner } from "../core/ring/owner-table.ts";
 import type { GatewayService, ResultRow } from "../gateway/service.ts";
-import type { GatewayRules } from "../gateway/serving.ts";
+import type { GatewayRules, Serving } from "../gateway/serving.ts";
 import { deviceId, partitionCount, partitionOf } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { readBackup } from "./backup-check.ts";
 import { type HistoryEntry, judgeKeys } from "./linearizability.ts";
 import { Nemesis } from "./nemesis.ts";
+import { ownReadings } from "./own-readings.ts";
 import type { SimulatedGateway, WrapDisk } from "./simulated-gateway.ts";
 import { SimulatedSite, type SimulatorWorld } from "./site.ts";
 import { drawTunables } from "./tunables.ts";
@@ -31,6 +33,8 @@ export interface SeedOptions {
   readonly skipFaults?: ReadonlySet<number>;
   /** Families or names of faults (`faults/families.ts`), instead of those that the seed draws. */
   readonly only?: readonly string[];
+  /** How often devices say another value for the same time. */
+  readonly againProbability?: number;
 }
 
 export interface SeedReport {
@@ -62,6 +66,10 @@ const settledMs = 10_000;
 const resultsMs = 30_000;
 const writeMs = 10_000;
 const writeAgainMs = 200;
+/** Until all owners hold the same: a damaged chunk waits for a pass, what was behind it for another. */
+const convergeMs = 120_000;
+const convergeStepMs = 500;
+const repairLevel = 4;
 
 export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const site = new SimulatedSite({
@@ -101,7 +109,7 @@ class SeedRun {
   readonly #faultsMs: number;
   readonly #kv: KvClient[] = [];
 
-  constructor(site: SimulatedSite, options: Pick<SeedOptions, "faultsMs" | "skipFaults" | "only">) {
+  constructor(site: SimulatedSite, options: Pick<SeedOptions, "faultsMs" | "skipFaults" | "only" | "againProbability">) {
     this.#site = site;
     this.#faultsMs = options.faultsMs ?? faultsMsDefault;
     this.#nemesis = new Nemesis({
@@ -112,7 +120,9 @@ class SeedRun {
       ...(options.only === undefined ? {} : { only: options.only }),
     });
     const values = new Map<number, string>();
-    for (let i = 0; i < devices; i++) this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork() }));
+    const { againProbability } = options;
+    for (let i = 0; i < devices; i++)
+      this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork(), againProbability }));
     for (let i = 0; i < kvClients; i++)
       this.#kv.push(new KvClient({ site, name: `client-${i}`, random: site.random.fork(), keys: ["x", "y"], values }));
   }
@@ -139,6 +149,7 @@ class SeedRun {
       site.checker.compareStates(site.gateways);
     }
     await this.#heal();
+    await this.#converge();
     await this.#check();
   }
 
@@ -163,6 +174,57 @@ class SeedRun {
     if (!(await site.reaches(() => new Set(applied()).size === 1, settledMs)))
       throw new LivenessViolation(`long after the last fault the gateways have applied ${applied().join(", ")} entries`);
     site.checker.compareStates(site.gateways);
+  }
+
+  /**
+   * Every owner comes to hold what any of them holds, by itself: the digests of all partitions with readings are equal, and each
+   * owner's own store has every acknowledged reading. Where not all gateways have the version that repairs there is nothing to wait for.
+   */
+  async #converge(): Promise<void> {
+    const site = this.#site;
+    const isOn = (): boolean => site.gateways.every((gateway) => (servingOf(gateway)?.state.featureLevel() ?? 0) >= repairLevel);
+    if (!isOn()) return;
+    const endMs = site.nowMs() + convergeMs;
+    for (let problem = await this.#divergence(); problem !== undefined; problem = await this.#divergence()) {
+      if (site.nowMs() > endMs) throw new LivenessViolation(`${convergeMs} ms after the site was back ${problem}`);
+      await site.runFor(convergeStepMs);
+    }
+    for (const gateway of site.gateways) {
+      const before = horizonsOf(gateway);
+      const own = await ownReadings(site, gateway);
+      if (!own.ok) throw new SafetyViolation(`${gateway.id} cannot read its own store: ${own.message}`);
+      const owned = servingOf(gateway)?.replication.table();
+      const horizons = { before, after: highestHorizons(site) };
+      for (const device of this.devices) {
+        const at = partitionOf(deviceId(device.id), site.hash64);
+        if (owned === undefined || !isOwner(owned, at, gateway.id)) continue;
+        this.#compareDevice(gateway, device, own.value.get(device.id) ?? new Map(), horizons);
+      }
+    }
+  }
+
+  /** Two owners that do not hold the same, or cannot say; `undefined` when there are none. */
+  async #divergence(): Promise<string | undefined> {
+    const site = this.#site;
+    const horizons = highestHorizons(site);
+    const partitions = new Set(this.devices.map((device) => partitionOf(deviceId(device.id), site.hash64)));
+    for (const at of partitions) {
+      let first: { readonly id: string; readonly text: string } | undefined;
+      for (const gateway of site.gateways) {
+        const serving = servingOf(gateway);
+        if (serving === undefined) return `${gateway.id} does not serve`;
+        const ring = serving.replication.ring();
+        if (!isOwner(ring.table, at, gateway.id)) continue;
+        if (ring.filling.get(at)?.includes(gateway.id) === true) return `${gateway.id} is still filling partition ${at}`;
+        const root = await site.answer(serving.digests.root(at, horizons[at] ?? 0));
+        if (!root.ok) return `${gateway.id} has no digest of partition ${at}: ${root.message}`;
+        if (root.value.digest === undefined) return `${gateway.id} has a damaged chunk in partition ${at}`;
+        const text = JSON.stringify(root.value.digest);
+        first ??= { id: gateway.id, text };
+        if (text !== first.text) return `${first.id} and ${gateway.id} hold different readings of partition ${at}: ${first.text}, ${text}`;
+      }
+    }
+    return undefined;
   }
 
   #whatIsMissing(): string {
@@ -356,6 +418,10 @@ class SeedRun {
     if (verdict.kind === "not-linearizable") throw new SafetyViolation(`the kv space is not linearizable: ${verdict.problem}`);
     if (verdict.kind === "undecided") throw new Undecided(`whether the kv space is linearizable: ${verdict.problem}`);
   }
+}
+
+function servingOf(gateway: SimulatedGateway): Serving | undefined {
+  return gateway.running()?.gateway.serving();
 }
 
 /** As of the gateway that knows most: owners that are ahead of the one that is asked have given up more than it knows of. */

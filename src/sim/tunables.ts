@@ -22,7 +22,7 @@ export function drawTunables(random: Random): Tunables {
   // Each of these behind the ones before, so that what a seed drew before there was one stays what it was.
   const upkeep = drawUpkeep(random);
   const { retention, ...kept } = drawRetention(random);
-  return { ...site, retention, tuning: { ...site.tuning, ...upkeep, ...kept } };
+  return { ...site, retention, tuning: { ...site.tuning, ...upkeep, ...kept, ...drawRepair(random) } };
 }
 
 function drawSite(random: Random): Omit<Tunables, "retention"> {
@@ -70,6 +70,14 @@ function drawRetention(random: Random): Partial<GatewayTuning> & Pick<Tunables, 
     retentionEveryMs: random.pick([500, 3_000]),
     keepNewestMs: random.pick([1_000, 15_000]),
     retentionHoldMs: random.pick([20_000, 7 * 86_400_000]),
+  };
+}
+
+function drawRepair(random: Random): Partial<GatewayTuning> {
+  return {
+    repairPauseMinMs: random.pick([1_000, 4_000, 10_000]),
+    repairSettleMs: random.pick([200, 2_000]),
+    repairBytesPerSecond: random.pick([20_000, 4 << 20]),
   };
 }
 

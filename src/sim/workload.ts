@@ -19,6 +19,7 @@ export interface PublishedReading {
 const windowMax = 5;
 /** A burst fills the window at once: several rounds' worth in flight, at the price of one event. */
 const burstProbability = 0.5;
+const againProbabilityDefault = 0.05;
 const giveUpMs = 25_000;
 /** A broken connection shows within this time. */
 const brokenMs = 200;
@@ -37,11 +38,19 @@ export class SimulatedDevice {
   #connection = 0;
   #sent = 0;
   #stopped = false;
+  readonly #againProbability: number;
   #counter = 0;
   #lastMs = 0;
 
-  constructor(options: { readonly site: SimulatedSite; readonly id: string; readonly random: Random }) {
+  constructor(options: {
+    readonly site: SimulatedSite;
+    readonly id: string;
+    readonly random: Random;
+    /** How often it says a greater value for the same time. */
+    readonly againProbability?: number | undefined;
+  }) {
     this.#site = options.site;
+    this.#againProbability = options.againProbability ?? againProbabilityDefault;
     this.id = options.id;
     this.#random = options.random;
   }
@@ -70,7 +79,7 @@ export class SimulatedDevice {
 
   #make(): void {
     // Now and then a value is said again for the same time, as some devices do.
-    const again = this.#random.chance(0.05) && this.#lastMs > 0;
+    const again = this.#random.chance(this.#againProbability) && this.#lastMs > 0;
     const ms = again ? this.#lastMs : Math.max(this.#lastMs + 1, this.#site.wallMs());
     this.#lastMs = ms;
     const reading = { device: this.id, ms, value: ++this.#counter };

@@ -432,6 +432,21 @@ members("names that are too long for the mesh together are refused", async () =>
   assert.is(codeOf(await add(api, { id: "a".repeat(21), address })), "bad-request");
 });
 
+members("a repair is asked for, and its report given as it is", async () => {
+  const { api, service } = setup();
+  const answer = await api.inject({ method: "POST", url: "/api/v1/repair" });
+  assert.is(answer.statusCode, 200);
+  const report: { readonly equal: boolean; readonly gateways: readonly { readonly readingsFetched: number }[] } = answer.json();
+  assert.is(report.equal, true);
+  assert.equal(
+    report.gateways.map(({ readingsFetched }) => readingsFetched),
+    [40, 40],
+  );
+  service.repairAnswer = failure("not-ready", "not all gateways have the version that repairs");
+  assert.is((await api.inject({ method: "POST", url: "/api/v1/repair" })).statusCode, 503);
+  assert.equal(service.changes, ["repair", "repair"]);
+});
+
 members("they are changes: from this machine, or with the token", async () => {
   const { api, service } = setup();
   const remoteAddress = "10.0.0.9";
@@ -440,6 +455,7 @@ members("they are changes: from this machine, or with the token", async () => {
     ["POST", "/api/v1/gateways/gw-b/replace"],
     ["DELETE", "/api/v1/gateways/gw-b"],
     ["POST", "/api/v1/raft/transfer"],
+    ["POST", "/api/v1/repair"],
   ] as const)
     assert.is(codeOf(await api.inject({ method, url, remoteAddress })), "forbidden", url);
   assert.equal(service.changes, []);

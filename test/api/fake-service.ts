@@ -1,3 +1,4 @@
+import type { SiteRepairReport } from "../../src/gateway/repair/site-repair.ts";
 import type {
   DigestsPage,
   EventFilter,
@@ -29,6 +30,7 @@ export class FakeService implements GatewayService {
   /** Changes of the members, as they were asked for. */
   readonly changes: unknown[] = [];
   memberFailure: Result<never> | undefined;
+  repairAnswer: Result<SiteRepairReport> = success(fakeRepair);
   #revision = 0;
 
   healthy(): boolean {
@@ -105,6 +107,11 @@ export class FakeService implements GatewayService {
   #change<T>(asked: unknown, answer: T): Result<T> {
     this.changes.push(asked);
     return this.memberFailure ?? success(answer);
+  }
+
+  async repair() {
+    this.changes.push("repair");
+    return this.repairAnswer;
   }
 
   ring(device: string | undefined) {
@@ -279,6 +286,20 @@ export const fakeRow = {
   complete: true,
 } as const;
 
+const compared = {
+  gateway: gatewayId("gw-a"),
+  reached: true,
+  partitionsCompared: 1024,
+  partitionsEqual: 1024,
+  hoursDiffering: 3,
+  readingsFetched: 40,
+  chunksRestored: 1,
+  equal: true,
+  note: undefined,
+} as const;
+
+export const fakeRepair: SiteRepairReport = { gateways: [compared, { ...compared, gateway: gatewayId("gw-b") }], equal: true };
+
 export const fakeStatus: GatewayStatus = {
   site: "plant-7",
   clusterId: undefined,
@@ -297,6 +318,16 @@ export const fakeStatus: GatewayStatus = {
     chunksDropped: 0,
     unprocessedWindows: 0,
     heldBackBy: undefined,
+  },
+  repair: {
+    lastPassMs: 4_000,
+    partitionsCompared: 1024,
+    partitionsEqual: 1023,
+    hoursDiffering: 2,
+    readingsFetched: 5,
+    readingsWritten: 6,
+    chunksRestored: 7,
+    equal: false,
   },
   store: { bytes: 0, series: 1, chunks: 0, headReadings: 2, checkpoints: 0, damagedChunks: 0 },
   ingest: {

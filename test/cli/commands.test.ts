@@ -2,9 +2,10 @@
 // Method: `runCli` on a fake world; commands that talk to a gateway reach the real API on a fake service.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { GatewayRepair } from "../../src/gateway/repair/site-repair.ts";
 import type { ReadingsAnswer } from "../../src/gateway/service.ts";
 import { failure, success } from "../../src/lib/errors.ts";
-import { FakeService } from "../api/fake-service.ts";
+import { FakeService, fakeRepair } from "../api/fake-service.ts";
 import { apiOf, fetchFrom } from "./fake-site.ts";
 import { FakeWorld } from "./fake-world.ts";
 
@@ -35,6 +36,7 @@ usage("help is 0 and names every command; a mistake is 2", async () => {
     "demo",
     "replay",
     "query",
+    "repair",
     "status",
     "device",
     "tail",
@@ -115,6 +117,8 @@ remote("each prints a table, and with -o json what the API answers", async () =>
     [["job", "list"], /hourly +0 \* \* \* \* +1h/, "jobs"],
     [["job", "run", "hourly", "--from", "-1h"], /hourly: 1 windows computed, 1 new or changed/, "rows"],
     [["job", "results", "hourly"], /1970-01-01T00:00:00.000Z +1h +device=room-1 +20.5/, "results"],
+    [["status"], /repair +1023 of 1024 partitions equal, 2 hours differ 4.*ago; 5 readings fetched, 6 written/, "repair"],
+    [["repair"], /gw-b +1024 +3 +40 +1 +equal/, "gateways"],
     [["sync", "status"], /archive +file +gw-a +1 +0 +1/, "sinks"],
   ];
   for (const [argv, expected, key] of commands) {
@@ -198,6 +202,24 @@ remote("tail prints readings and what was dropped; a stream that breaks is 3", a
   assert.match(world.err.text, "ended the event stream");
   assert.equal(asked, ["http://127.0.0.1:7880/api/v1/events?readings=room-*"]);
   assert.is(world.interrupts.size, 0);
+});
+
+remote("repair: 1 when something stays unequal, 3 when a gateway was not reached, whose reason is said", async () => {
+  const { world, service } = setup();
+  const [first, second] = fakeRepair.gateways as [GatewayRepair, GatewayRepair];
+  service.repairAnswer = success({ gateways: [first, { ...second, equal: false }], equal: false });
+  assert.is(await world.run("repair"), 1);
+  assert.match(world.out.text, /gw-b .* UNEQUAL/);
+  service.repairAnswer = success({
+    gateways: [first, { ...second, reached: false, equal: false, note: "gw-b is not connected" }],
+    equal: false,
+  });
+  assert.is(await world.run("repair"), 3);
+  assert.match(world.out.text, /gw-b .* NOT REACHED/);
+  assert.match(world.err.text, "gw-b: gw-b is not connected");
+  assert.is(await world.run("repair", "-o", "json"), 3);
+  service.repairAnswer = failure("not-ready", "an older version is among the gateways");
+  assert.is(await world.run("repair"), 3);
 });
 
 remote.run();

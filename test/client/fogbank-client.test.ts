@@ -100,6 +100,20 @@ calls("members are changed, and a refusal keeps its code", () =>
   }),
 );
 
+calls("a repair is asked for, and its report understood", () =>
+  site(async (client, service) => {
+    assert.equal(
+      unwrap(await client.repair()).gateways.map(({ gateway, chunksRestored }) => [gateway, chunksRestored]),
+      [
+        ["gw-a", 1],
+        ["gw-b", 1],
+      ],
+    );
+    service.repairAnswer = failure("not-ready", "an older version is among the gateways");
+    assert.equal(await client.repair(), service.repairAnswer);
+  }),
+);
+
 calls("an answer of a version that knew no members is understood", async () => {
   const old = { id: "gw-a", host: "h", weight: 1, up: true, role: "leader", partitions: 1, mqtt: "h:1", http: "h:2" };
   const client = new FogbankClient({ fetch: async () => Response.json({ gateways: [old] }), baseUrl: "http://old", token: undefined });

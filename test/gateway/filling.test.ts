@@ -42,6 +42,8 @@ test("once the inbox is closed it looks for nothing more", async () => {
         return Promise.resolve(failure("unreachable", "gw-a is not connected"));
       },
     },
+    prepared: () => Promise.resolve(),
+    canPull: () => false,
     rawHorizonUs: () => 0,
     // The end of a loop that would never let the test go on.
     ring: () => (++looks > 1_000 ? { ...ring, filling: new Map() } : ring),

@@ -11,7 +11,8 @@ import { SimulatedSite } from "../../src/sim/site.ts";
 import { Device, isServing, readingsAt } from "./harness.ts";
 
 const test = suite("scenario: damaged chunks");
-const tuning = { ...defaultTuning, checkpointReadings: 20, compactionFanIn: 2, scrubPassMs: 5_000 };
+/** Long before its readings are fetched again (`repair.test.ts`). */
+const tuning = { ...defaultTuning, checkpointReadings: 20, compactionFanIn: 2, scrubPassMs: 5_000, repairPauseMinMs: 10_000_000 };
 const devices = ["d1", "d2", "d3"];
 const readingsEach = 60;
 

@@ -77,6 +77,11 @@ function fillingOf(site: SimulatedSite, commands: OwnerFilled[], changes: Partia
     keeper: serving.keeper,
     ring: () => serving.replication.ring(),
     rawHorizonUs: () => 0,
+    // As on a site of which not all gateways know better: everything comes as pages.
+    canPull: () => false,
+    prepared: () => serving.seriesStore.idle(),
+    stream: () => Promise.resolve(success(undefined)),
+    pull: () => Promise.resolve(success(undefined)),
     fetchRolled: (owner, asked) => serving.rolledPages.fetchAll(owner, asked),
     propose: async (command) => {
       if (command.epoch !== ringOf(site).table.epoch) return failure("ring-changed", "the owners are others by now");

@@ -2,6 +2,7 @@
 import { simulatorWorld } from "../../scripts/sim-world.ts";
 import type { ReadingsAnswer } from "../../src/gateway/service.ts";
 import type { DeviceLink } from "../../src/sim/broker.ts";
+import { ownReadings } from "../../src/sim/own-readings.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import { SimulatedSite, type SiteOptions } from "../../src/sim/site.ts";
 
@@ -69,4 +70,15 @@ export async function readingsAt(
   );
   if (!answer.ok) throw new Error(`${gateway.id}: ${answer.message}`);
   return { points: answer.value.series.flatMap((series) => series.points), answer: answer.value };
+}
+
+/** How many readings each gateway has by itself, of all devices. */
+export async function ownCounts(site: SimulatedSite): Promise<number[]> {
+  const found: number[] = [];
+  for (const gateway of site.gateways) {
+    const own = await ownReadings(site, gateway);
+    if (!own.ok) throw new Error(own.message);
+    found.push([...own.value.values()].reduce((sum, readings) => sum + readings.size, 0));
+  }
+  return found;
 }

@@ -18,6 +18,8 @@ export interface PlantedBug {
   readonly plant: () => Pick<SeedOptions, "rules" | "wrapDisk">;
   /** What provokes the bug, and does no harm where the rules hold: it is there with the bug and without. */
   readonly prepare?: (site: SimulatedSite) => void;
+  /** How often devices say another value for the same time; seldom when left out. */
+  readonly againProbability?: number;
   /** The faults under which it is searched and replayed; drawn by the seed when left out. */
   readonly only?: readonly string[];
   readonly faultsMs: number;
@@ -33,8 +35,15 @@ export function plantedSeeds(): Readonly<Record<string, number>> {
 }
 
 /** What a seed is run with, to catch the bug or to hold without it. */
-export function runOptions({ faultsMs, only, prepare }: PlantedBug, seed: number): Omit<SeedOptions, "world" | "rules" | "wrapDisk"> {
-  return { seed, faultsMs, ...(only === undefined ? {} : { only }), ...(prepare === undefined ? {} : { prepare }) };
+export function runOptions(bug: PlantedBug, seed: number): Omit<SeedOptions, "world" | "rules" | "wrapDisk"> {
+  const { faultsMs, only, prepare, againProbability } = bug;
+  return {
+    seed,
+    faultsMs,
+    ...(only === undefined ? {} : { only }),
+    ...(prepare === undefined ? {} : { prepare }),
+    ...(againProbability === undefined ? {} : { againProbability }),
+  };
 }
 
 const askMs = 700;
@@ -174,6 +183,22 @@ function either(...patterns: readonly RegExp[]): RegExp {
 
 export const plantedBugs: readonly PlantedBug[] = [
   { name: "accept-quorum-of-one", plant: () => ({ rules: { copiesRequired: () => 1 } }), faultsMs: 20_000, caughtAs: /lost/ },
+  {
+    // An owner that missed a greater value of an identity takes itself for equal.
+    name: "digest-that-ignores-values",
+    plant: () => ({ rules: { comparableDigest: ({ count }) => ({ count, low: 0, high: 0 }) } }),
+    againProbability: 0.97,
+    only: ["crash", "partition"],
+    faultsMs: 30_000,
+    caughtAs: /lost/,
+  },
+  {
+    // What differs is always taken to be on its way.
+    name: "repair-that-waits-for-ever",
+    plant: () => ({ rules: { isSettled: () => false } }),
+    faultsMs: 20_000,
+    caughtAs: /hold different readings/,
+  },
   {
     name: "acknowledge-before-fsync",
     plant: () => ({ wrapDisk: lyingLog("readings") }),

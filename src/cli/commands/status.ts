@@ -35,6 +35,7 @@ function statusText(world: World, value: Status): string {
       `${store.series} series, ${store.headReadings} readings in heads, ${store.chunks} chunks, ${formatBytes(store.bytes)}${store.damagedChunks === undefined || store.damagedChunks === 0 ? "" : `; ${store.damagedChunks} chunks are DAMAGED`}`,
     ],
     ...diskLines(value),
+    ...repairLines(value),
     [
       "ingest",
       `${ingest.clients} clients, ${ingest.perSecond.toFixed(1)} readings/s, ${ingest.acknowledged} acknowledged, ${ingest.pending} pending`,
@@ -80,6 +81,18 @@ function diskLines({ disk, retention }: Status): (readonly [string, string])[] {
     lines.push(["kept", `readings ${keptSince(raw)}${rollups}${lost}`]);
   }
   return lines;
+}
+
+/** Nor of this. */
+function repairLines({ repair }: Status): (readonly [string, string])[] {
+  if (repair === undefined) return [];
+  const { lastPassMs, partitionsCompared, partitionsEqual, hoursDiffering, readingsFetched, readingsWritten, chunksRestored } = repair;
+  if (lastPassMs === undefined) return [["repair", "nothing was compared with the other owners yet"]];
+  const found = repair.equal
+    ? `all ${partitionsCompared} partitions equal`
+    : `${partitionsEqual} of ${partitionsCompared} partitions equal, ${hoursDiffering} hours differ`;
+  const done = `${readingsFetched} readings fetched, ${readingsWritten} written by questions, ${chunksRestored} chunks restored`;
+  return [["repair", `${found} ${formatElapsed(lastPassMs)} ago; ${done}`]];
 }
 
 function keptSince({ lowestMs, highestMs }: { readonly lowestMs: number; readonly highestMs: number }): string {

@@ -33,6 +33,8 @@ export type Ask<T> = (gateway: GatewayId, asked: Asked) => Promise<Result<T>>;
 export interface FanOutAnswers<T> {
   /** Who answered for which partitions. Only owners that have all readings of them: the answers of others are dropped. */
   readonly answers: readonly { readonly gateway: GatewayId; readonly partitions: ReadonlySet<Partition>; readonly reply: T }[];
+  /** Of the owner table that all of them are of. */
+  readonly epoch: number;
   /** Every partition asked has the answers that the level asks for. */
   readonly complete: boolean;
   /** Those of the partitions asked that have not. */
@@ -129,7 +131,7 @@ export class FanOut {
           if (whole.size > 0) answers.push({ gateway, partitions: this.#setOf(inGroups(asked, numbers, whole)), reply: reply.value });
           for (const number of numbers) answered(missing.get(number), gateway);
         } else if (reply.code === "too-large" || reply.code === "bad-request") {
-          return { answers: { answers, complete: false, missing: partitions, failures, refused: reply }, isRefusedByRing };
+          return { answers: { answers, epoch, complete: false, missing: partitions, failures, refused: reply }, isRefusedByRing };
         } else {
           failures.push(`${gateway}: ${reply.message}`);
           if (reply.code === "ring-changed") isRefusedByRing = true;
@@ -139,7 +141,7 @@ export class FanOut {
     }
     const short = new Set([...missing].filter(([, { any, whole }]) => any > 0 || whole > 0).map(([number]) => number));
     const unanswered = short.size === 0 ? [] : partitions.filter((at) => short.has(groupOf[at] as number));
-    return { answers: { answers, complete: short.size === 0, missing: unanswered, failures, refused: undefined }, isRefusedByRing };
+    return { answers: { answers, epoch, complete: short.size === 0, missing: unanswered, failures, refused: undefined }, isRefusedByRing };
   }
 
   /** The groups of these partitions, in the order in which they are met. */

@@ -1,7 +1,8 @@
 /**
  * The coordinator's side of questions. Raw readings are the union of what the owners asked hold, one value for each
- * identity. An aggregate is computed by the owners; where their digests of exactly the readings asked for differ, the
- * readings themselves are fetched, merged and aggregated here. `complete` says that every partition was answered by as
+ * identity; what an owner of a quorum lacks of it is written to it first (`repair/read-repair.ts`). An aggregate is computed by the
+ * owners; where their digests of exactly the readings asked for differ, the readings themselves are fetched, repaired, merged and
+ * aggregated here. `complete` says that every partition was answered by as
  * many owners as the level asks for.
  */
 
@@ -14,6 +15,7 @@ import type { Clock } from "../../ports/clock.ts";
 import { emptyDigest } from "../../series/digest.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRange, sliceRows } from "../../series/run.ts";
+import type { ReadRepair } from "../repair/read-repair.ts";
 import type { Requests } from "../requests.ts";
 import { horizonRanges, withRanges } from "../retention/horizons.ts";
 import type { Asked, FanOut, FanOutAnswers } from "./fan-out.ts";
@@ -45,6 +47,8 @@ export interface QueriesOptions {
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
   /** Raw readings of the partition below this instant are given up. */
   readonly rawHorizonUs: (partition: number) => number;
+  /** Writes what an owner of a quorum lacks to it, before the answer is given. */
+  readonly readRepair: Pick<ReadRepair, "repair">;
 }
 
 export interface PageQuery {
@@ -107,7 +111,14 @@ export class Queries {
     if (answers.answers.length === 0) return unavailable(answers);
     const pages = answers.answers.map((answer) => answer.reply);
     const merged = mergePages(pages, { limit: query.limit, complete: answers.complete, horizonOf: this.#horizonOf(answers) });
-    return success({ ...merged, missing: answers.missing });
+    const complete = (await this.#repaired(answers, merged, query.level)) && merged.complete;
+    return success({ ...merged, complete, missing: answers.missing });
+  }
+
+  /** Whether every owner that answered has, from now on, all that is in the answer. Level `one` promises nothing of the kind. */
+  #repaired(answers: FanOutAnswers<Page>, merged: Omit<PageAnswer, "missing">, level: ConsistencyLevel): Promise<boolean> {
+    if (level !== "quorum" && level !== "all") return Promise.resolve(true);
+    return this.#options.readRepair.repair(answers.answers, merged.series, answers.epoch);
   }
 
   async aggregate(query: AggregateQuery): Promise<Result<AggregateAnswer>> {
@@ -169,7 +180,10 @@ export class Queries {
     });
   }
 
-  /** Owners disagree about these partitions: their union is aggregated here, from the horizons on that any of them knows in the end. */
+  /**
+   * Owners disagree about these partitions: what each lacks is written to it, and the union is aggregated here, from the horizons on
+   * that any of them knows in the end.
+   */
   async #reconcile(
     partitions: readonly Partition[],
     query: AggregateQuery,
@@ -189,7 +203,8 @@ export class Queries {
         { limit: repairPageLimit, complete: answers.complete, horizonOf: this.#horizonOf(answers) },
       );
       horizonUs = withRanges(this.#options.rawHorizonUs, ...answers.answers.map(({ reply }) => reply.horizons));
-      complete &&= merged.complete;
+      const repaired = await this.#repaired(answers, merged, query.level);
+      complete &&= merged.complete && repaired;
       for (const series of merged.series) {
         const key = groupKeyOf(query.groupBy, series, this.#options.labelsOf(series.device));
         this.#options.local.addWindows(table, key, series.run, query);

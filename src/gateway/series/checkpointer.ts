@@ -27,6 +27,8 @@ export interface CheckpointerOptions {
   readonly keptFromUs: (series: Series) => number;
   /** The gateway stops: what is not sealed yet stays in the log. */
   readonly isStopped: () => boolean;
+  /** Readings of a series from `fromUs` to `toUs` were left out. */
+  readonly gone: (series: Series, fromUs: number, toUs: number) => void;
   /** So many heads were sealed, with so many readings, repeated ones included. */
   readonly sealed: (heads: number, readings: number) => void;
 }
@@ -35,6 +37,8 @@ export interface CheckpointerOptions {
 interface Batch {
   readonly chunks: NewChunk[];
   readonly complete: Series[];
+  /** What was left out of them. */
+  readonly gone: { readonly series: Series; readonly fromUs: number; readonly toUs: number }[];
   bytes: number;
 }
 
@@ -84,7 +88,11 @@ export class Checkpointer {
     this.#sealing.add(series);
     const unique = head.sortedUnique();
     let part = 0;
-    for (const run of this.#pieces(series, unique.run)) {
+    const keptFromUs = this.#options.keptFromUs(series);
+    const { times, count } = unique.run;
+    if (count > 0 && (times[0] as number) < keptFromUs)
+      this.#batch.gone.push({ series, fromUs: times[0] as number, toUs: Math.min(keptFromUs, times[count - 1] as number) });
+    for (const run of this.#pieces(series, unique.run, keptFromUs)) {
       const chunk = newChunk(series, run, { checkpoint, part: part++, rollups: this.#options.context.tuning.rollups });
       this.#batch.chunks.push(chunk);
       this.#batch.bytes += chunk.value.length + chunkKeyBytes;
@@ -96,9 +104,9 @@ export class Checkpointer {
     if (this.#batch.complete.length >= batchSeriesMax) await this.#write();
   }
 
-  #pieces(series: Series, run: SeriesRun): SeriesRun[] {
+  #pieces(series: Series, run: SeriesRun, keptFromUs: number): SeriesRun[] {
     // What is given up is not written any more.
-    const kept = sliceRange(run, this.#options.keptFromUs(series), Number.POSITIVE_INFINITY);
+    const kept = sliceRange(run, keptFromUs, Number.POSITIVE_INFINITY);
     if (kept.count === 0) return [];
     const fromUs = kept.times[0] as number;
     const toUs = kept.times[kept.count - 1] as number;
@@ -122,12 +130,13 @@ export class Checkpointer {
       series.sealedAtMs = nowMs;
       this.#sealing.delete(series);
     }
+    for (const { series, fromUs, toUs } of batch.gone) this.#options.gone(series, fromUs, toUs);
     sealed(batch.complete.length, readings);
   }
 }
 
 function emptyBatch(): Batch {
-  return { chunks: [], complete: [], bytes: 0 };
+  return { chunks: [], complete: [], gone: [], bytes: 0 };
 }
 
 /** What was taken becomes the head again. Chunks that were written of it are repetitions. */

@@ -22,6 +22,8 @@ export interface DropperOptions {
   /** Chunks that are no longer to be read by scans which begin now. */
   readonly retire: (refs: readonly ChunkRef[]) => void;
   readonly isStopped: () => boolean;
+  /** Readings of a series from `fromUs` to `toUs` are not there any more. */
+  readonly gone: (series: Series, fromUs: number, toUs: number) => void;
 }
 
 export interface Dropped {
@@ -91,7 +93,12 @@ export class Dropper {
       this.#options.roller.replace(rolling);
       gone.push(...this.#remove(rolling.series, rolling.taken));
     }
-    for (const { series, refs } of drops) gone.push(...this.#remove(series, refs));
+    for (const { series, refs } of drops) {
+      // A partition that came back meanwhile keeps what is left of it.
+      const { rawUs, rollupUs } = this.#options.horizonsOf(series);
+      const stillGoes = ({ kind, maxUs }: ChunkRef): boolean => maxUs < (kind === "chunk" ? Math.min(rawUs, rollupUs) : rollupUs);
+      gone.push(...this.#remove(series, refs.filter(stillGoes)));
+    }
     // What an earlier call could not delete goes along.
     if (gone.length > 0 || ledger.hasWork()) await ledger.step();
     return {
@@ -137,6 +144,7 @@ export class Dropper {
   #remove(series: Series, refs: readonly ChunkRef[]): readonly ChunkRef[] {
     const gone = new Set(refs);
     removeChunks(series, gone);
+    for (const { kind, minUs, maxUs } of refs) if (kind === "chunk") this.#options.gone(series, minUs, maxUs);
     series.blocks = series.blocks.filter((ref) => !gone.has(ref));
     this.#options.retire(refs);
     this.#options.room.dropped(series, refs);

@@ -11,7 +11,7 @@ import type { ReadingColumns } from "../../lib/reading-columns.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Store } from "../../ports/store.ts";
 import type { Head } from "../../series/head.ts";
-import type { Rollup } from "../../series/rollup.ts";
+import { type Rollup, RollupLevel, windowUsOf } from "../../series/rollup.ts";
 import type { SeriesRun } from "../../series/run.ts";
 import type { GatewayContext } from "../context.ts";
 import { type CheckpointRecord, type ReadingsLog, RecordKind } from "../readings-log.ts";
@@ -27,7 +27,7 @@ import { Quarantine } from "./quarantine.ts";
 import { Roller } from "./rolled.ts";
 import { ScanPins } from "./scan-pins.ts";
 import { Scrubber } from "./scrubber.ts";
-import { addChunk, rolledBeforeUs, type Series, SeriesIndex } from "./series-index.ts";
+import { addChunk, removeChunks, rolledBeforeUs, type Series, SeriesIndex } from "./series-index.ts";
 import type { ChunkRef } from "./store-keys.ts";
 import { type NewChunk, StoreLedger, wayOut } from "./store-ledger.ts";
 import { loadStore } from "./store-loader.ts";
@@ -58,8 +58,12 @@ export interface ReadingParts {
   readonly clock: Clock;
 }
 
+/** Readings of a series from `fromUs` to `toUs` have come, can be read again, or are gone. */
+export type ChangedReadings = (series: Series, fromUs: number, toUs: number) => void;
+
 /** Readings that heads may hold while no checkpoint succeeds; about 16 bytes each. */
 const headReadingsMax = 8_000_000;
+const hourUs = windowUsOf(RollupLevel.Hour);
 const retryMs = 5_000;
 const backgroundRetryMs = 30_000;
 /** Times `checkpointLogBytes`: so far the log may grow before heads of a few readings each are sealed. */
@@ -76,6 +80,8 @@ export class SeriesStore {
   readonly #checkpointer: Checkpointer;
   readonly #compactor: Compactor;
   readonly #scrubber: Scrubber;
+  /** See `watch`. */
+  #changed: ChangedReadings = () => undefined;
   /** See `retain`. */
   #rawUs: (partition: Partition) => number = () => Number.NEGATIVE_INFINITY;
   #rollupUs: (partition: Partition) => number = () => Number.NEGATIVE_INFINITY;
@@ -105,9 +111,11 @@ export class SeriesStore {
     const source = new ChunkSource({ store, cache: this.#cache, quarantine: this.quarantine });
     this.reading = { pins, source, clock: context.clock };
     this.#ledger = new StoreLedger({ store, packing: context.packing, pins, quarantine: this.quarantine });
+    const gone: ChangedReadings = (series, fromUs, toUs) => this.#changed(series, fromUs, toUs);
     const parts = { context, index: this.index, ledger: this.#ledger, keptFromUs: (series: Series) => this.keptFromUs(series) };
     this.#checkpointer = new Checkpointer({
       ...parts,
+      gone,
       isStopped: () => this.#stopped,
       sealed: (heads, readings) => {
         this.#filledHeads -= heads;
@@ -119,6 +127,7 @@ export class SeriesStore {
     this.#roller = new Roller({ context, store, ledger: this.#ledger, source, pins });
     this.#dropper = new Dropper({
       ...parts,
+      gone,
       roller: this.#roller,
       room: this.#room,
       horizonsOf: ({ partition }) => ({ rawUs: this.#rawUs(partition), rollupUs: this.#rollupUs(partition) }),
@@ -169,19 +178,21 @@ export class SeriesStore {
     const empty = series.filter((head) => head.count === 0);
     const horizons = table.map((each) => this.keptFromUs(each));
     const { count, times, types, numbers, texts } = columns;
+    const hours = new Float64Array(table.length).fill(Number.NaN);
     let taken = 0;
     for (let i = 0; i < count; i++) {
+      const ref = columns.series[i] as number;
+      const us = times[i] as number;
       // What is given up stays given up, whoever brings it again.
-      if ((times[i] as number) < (horizons[columns.series[i] as number] as number)) continue;
+      if (us < (horizons[ref] as number)) continue;
       taken++;
       const number = numbers[i] as number;
       const type = types[i] as ValueType;
-      (series[columns.series[i] as number] as Head).append(
-        times[i] as number,
-        type,
-        number,
-        type === ValueType.Text ? texts[number] : undefined,
-      );
+      (series[ref] as Head).append(us, type, number, type === ValueType.Text ? texts[number] : undefined);
+      const hour = Math.floor(us / hourUs);
+      if (hour === hours[ref]) continue;
+      hours[ref] = hour;
+      this.#changed(table[ref] as Series, us, us);
     }
     this.#headReadings += taken;
     for (const head of empty) if (head.count > 0) this.#filledHeads++;
@@ -199,6 +210,11 @@ export class SeriesStore {
   retain(rawUs: (partition: Partition) => number, rollupUs = rawUs): void {
     this.#rawUs = rawUs;
     this.#rollupUs = rollupUs;
+  }
+
+  /** Tells of readings that come, once for each series and hour of a round, and of stretches that can be read again or are gone. */
+  watch(changed: ChangedReadings): void {
+    this.#changed = changed;
   }
 
   /** Below it readings are not answered any more. */
@@ -274,7 +290,29 @@ export class SeriesStore {
       }
       try {
         if (made.length > 0) await this.#ledger.write(made);
-        for (const { series, ref } of made) addChunk(series, ref);
+        for (const { series, ref } of made) {
+          addChunk(series, ref);
+          this.#changed(series, ref.minUs, ref.maxUs);
+        }
+        await this.#ledger.step();
+        return success(undefined);
+      } catch (cause) {
+        return storeFailure(cause);
+      }
+    });
+  }
+
+  /**
+   * Lets go of chunks in quarantine whose readings stand elsewhere by now, durable: their records in the quarantine and their rollups
+   * go with them. What is not in quarantine any more is passed over. Fails as the store does: then they go with a later step.
+   */
+  retireDamaged(series: Series, refs: readonly ChunkRef[]): Promise<Result<void>> {
+    return this.#turns.take(async () => {
+      const gone = refs.filter((ref) => ref.state === "damaged");
+      removeChunks(series, new Set(gone));
+      this.#retire(gone);
+      for (const { minUs, maxUs } of gone) this.#changed(series, minUs, maxUs);
+      try {
         await this.#ledger.step();
         return success(undefined);
       } catch (cause) {
@@ -300,6 +338,11 @@ export class SeriesStore {
         return storeFailure(cause);
       }
     });
+  }
+
+  /** Resolves when no checkpoint or step is under way that began before: what it leaves out it has left out by then. */
+  idle(): Promise<void> {
+    return this.#turns.take(() => Promise.resolve());
   }
 
   /** Whether readings that are in memory only keep older chunks from becoming blocks. */
