@@ -8,6 +8,7 @@ import { faultsMsDefault, runSeed } from "../../src/sim/run-seed.ts";
 const test = suite("sim: seeds that once failed");
 
 for (const [seed, faultsMs, found] of [
+  [19, faultsMsDefault, "repair took waiting for a peer that was gone for work, and paused for minutes after it"],
   [21, 30_000, "a duplicated frame of a proposal was proposed twice: the kv space was not linearizable"],
   [40, 30_000, "the same, on another key"],
   [100_991, faultsMsDefault, "a page of results that was lost held up those who asked for results for ten seconds"],

@@ -90,9 +90,11 @@ function repairLines({ repair }: Status): (readonly [string, string])[] {
   if (lastPassMs === undefined) return [["repair", "nothing was compared with the other owners yet"]];
   const found = repair.equal
     ? `all ${partitionsCompared} partitions equal`
-    : `${partitionsEqual} of ${partitionsCompared} partitions equal, ${hoursDiffering} hours differ`;
+    : partitionsCompared === 0
+      ? "no partition could be compared with all of its other owners"
+      : `${partitionsEqual} of ${partitionsCompared} partitions equal, ${hoursDiffering} hours differ`;
   const done = `${readingsFetched} readings fetched, ${readingsWritten} written by questions, ${chunksRestored} chunks restored`;
-  return [["repair", `${found} ${formatElapsed(lastPassMs)} ago; ${done}`]];
+  return [["repair", `${found}, ${formatElapsed(lastPassMs)} ago; ${done}`]];
 }
 
 function keptSince({ lowestMs, highestMs }: { readonly lowestMs: number; readonly highestMs: number }): string {
