@@ -136,8 +136,12 @@ export class Comparison {
     const horizonUs = withRanges(this.#options.rawHorizonUs, reply.value.horizons);
     const missing: Partition[] = [];
     const differing: Partition[] = [];
-    for (const [place, { digest: theirs }] of reply.value.nodes.entries()) {
-      const at = partitions[place] as Partition;
+    const { nodes, end } = reply.value;
+    const last = nodes.at(-1);
+    const covered = end || last === undefined ? partitions.length : partitions.indexOf(last.at as Partition) + 1;
+    const roots = new Map(nodes.map(({ at, digest }) => [at, digest]));
+    for (const at of partitions.slice(0, covered)) {
+      const theirs = roots.has(at) ? roots.get(at) : nothing;
       const own = await this.#options.digests.root(at, horizonUs(at));
       if (!own.ok) return own;
       const ours = own.value.digest;
@@ -160,7 +164,7 @@ export class Comparison {
       const compared = await this.#partition(owner, epoch, at, tally, settled);
       if (!compared.ok) return compared;
     }
-    return success(reply.value.nodes.length);
+    return success(covered);
   }
 
   async #partition(owner: GatewayId, epoch: number, at: Partition, tally: Tally, settled: boolean): Promise<Result<void>> {

@@ -107,6 +107,7 @@ export class PartitionDigests {
 
   /** Of all that counts from the horizon on. */
   async root(at: Partition, horizonUs: number): Promise<Result<DigestNode>> {
+    if (this.#allSeries(at).length === 0) return success({ at, digest: emptyDigest });
     const nodes = await this.nodes(at, "span", { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY }, horizonUs);
     if (!nodes.ok) return nodes;
     let sum = emptyDigest;

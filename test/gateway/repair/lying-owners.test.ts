@@ -71,7 +71,6 @@ test("digests that were not asked for, go back or say what cannot be", () => {
       [at, 1, 1, 1],
       [at, 1, 1, 1],
     ],
-    [],
   ])
     assert.not(readDigests({ nodes, end: true }, roots).ok, JSON.stringify(nodes));
   for (const value of [undefined, null, 7, {}]) assert.not(readDigests(value, roots).ok);
