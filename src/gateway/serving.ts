@@ -289,6 +289,7 @@ export class Serving {
       prepared: () => this.seriesStore.idle(),
       canPull: () => this.state.featureLevel() >= repairLevel,
       fetchRolled: (owner, asked) => this.rolledPages.fetchAll(owner, asked),
+      drained: (owner, epoch) => this.hints.standIn.drained(owner, epoch),
       propose: (filled) => this.#ownerFilled(filled),
     });
     this.registrar = new Registrar({ context, consensus: this.consensus, state: this.state });
