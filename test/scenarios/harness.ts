@@ -114,3 +114,20 @@ export async function localValues(site: SimulatedSite, gateway: SimulatedGateway
   );
   return page.ok ? page.value.series.flatMap(({ run }) => Array.from(run.numbers.subarray(0, run.count))) : [];
 }
+
+/** The values of the first answer that says that it is complete. */
+export async function completeValues(
+  site: SimulatedSite,
+  gateway: SimulatedGateway,
+  device: string,
+  withinMs = 20_000,
+): Promise<unknown[]> {
+  const deadline = site.nowMs() + withinMs;
+  for (;;) {
+    const found = await readingsAt(site, gateway, device).catch((cause: unknown) => String(cause));
+    if (typeof found !== "string" && found.answer.complete) return found.points.map(([, value]) => value);
+    if (site.nowMs() >= deadline)
+      throw new Error(`${gateway.id} has no complete answer: ${typeof found === "string" ? found : "it says that it is not"}`);
+    await site.runFor(200);
+  }
+}

@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import { defaultTuning } from "../../src/gateway/context.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import type { SimulatedSite } from "../../src/sim/site.ts";
-import { Device, foundedSite, readingsAt, servingOf } from "./harness.ts";
+import { completeValues, Device, foundedSite, readingsAt, servingOf } from "./harness.ts";
 
 const test = suite("scenario: write level any");
 
@@ -33,12 +33,7 @@ async function delivered(site: SimulatedSite, gateway: SimulatedGateway, values:
   await site.until(() => heldBy(gateway).rounds === 0, { withinMs: 60_000, what: "nothing is held any more" });
   for (const asked of site.gateways) {
     if (asked.running() === undefined) continue;
-    const { points, answer } = await readingsAt(site, asked, "d1");
-    assert.ok(answer.complete);
-    assert.equal(
-      points.map(([, value]) => value),
-      values,
-    );
+    assert.equal(await completeValues(site, asked, "d1"), values);
   }
 }
 

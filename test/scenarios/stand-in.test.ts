@@ -5,12 +5,11 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import type { SimulatedSite } from "../../src/sim/site.ts";
-import { Device, foundedSite, localValues, readingsAt, servingOf } from "./harness.ts";
+import { completeValues, Device, foundedSite, localValues, servingOf } from "./harness.ts";
 
 const test = suite("scenario: the witness stands in");
 
 const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
-const answerMs = 20_000;
 const copiesAt = (witness: SimulatedGateway) => servingOf(witness).hints.view().copies;
 
 interface Story {
@@ -39,21 +38,7 @@ async function isServing(site: SimulatedSite, gateway: SimulatedGateway): Promis
 
 /** An answer that says that it is complete is; and one is, soon, whoever is asked. */
 async function answersAre(site: SimulatedSite, gateways: readonly SimulatedGateway[], values: readonly number[]): Promise<void> {
-  for (const gateway of gateways) {
-    const deadline = site.nowMs() + answerMs;
-    for (;;) {
-      const found = await readingsAt(site, gateway, "d1").catch((cause: unknown) => String(cause));
-      if (typeof found !== "string" && found.answer.complete) {
-        assert.equal(
-          found.points.map(([, value]) => value),
-          values,
-        );
-        break;
-      }
-      assert.ok(site.nowMs() < deadline, `${gateway.id} has no complete answer: ${typeof found === "string" ? found : "it says so"}`);
-      await site.runFor(200);
-    }
-  }
+  for (const gateway of gateways) assert.equal(await completeValues(site, gateway, "d1"), values);
 }
 
 async function replaced(site: SimulatedSite, gateway: SimulatedGateway, by: SimulatedGateway): Promise<void> {
@@ -152,6 +137,16 @@ test("the witness loses its disk with its copies: nothing is missing, and no ans
   await replaced(site, witness, a);
   await answersAre(site, [a, b, witness], numbers(1, 8));
   assert.not(servingOf(witness).priming.isPrimed());
+});
+
+test("a witness with a new disk stands in again once it has seen the owners hold the same", async () => {
+  const { site, a, b, witness } = await pairAndWitness(57);
+  await publish(site, new Device(a, "d1"), numbers(1, 3));
+  await replaced(site, witness, a);
+  await site.until(() => servingOf(witness).priming.isPrimed(), { withinMs: 60_000, what: "the witness is primed" });
+  b.crash({ power: true });
+  await publish(site, new Device(a, "d1"), numbers(4, 6));
+  await answersAre(site, [a, witness], numbers(1, 6));
 });
 
 test.run();

@@ -4,8 +4,8 @@
  * of its readings are on a quorum.
  */
 
-import type { DecodedRound } from "../../core/round/round-format.ts";
 import { decodeRound, roundVersionAt } from "../../core/round/round-codec.ts";
+import type { DecodedRound } from "../../core/round/round-format.ts";
 import type { Partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";

@@ -6,9 +6,9 @@
  * Held rounds and copies count in what was promised: at their bound no more are taken, and none is ever dropped.
  */
 
+import { type copiesRequired, writeQuorum } from "../../core/replica/rules.ts";
 import { type RingState, wholeOwnersOf } from "../../core/ring/owner-changes.ts";
 import { ownersOf } from "../../core/ring/owner-table.ts";
-import { type copiesRequired, writeQuorum } from "../../core/replica/rules.ts";
 import type { RoundVersion } from "../../core/round/round-codec.ts";
 import type { Result } from "../../lib/errors.ts";
 import type { GatewayId, Partition } from "../../lib/ids.ts";
