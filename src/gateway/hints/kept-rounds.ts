@@ -84,7 +84,8 @@ export class KeptRounds {
   constructor(options: KeptRoundsOptions) {
     this.#options = options;
     this.#age = new AgeClock(options.clock, options.restored.last, awayMaxMs);
-    this.#writtenMs = options.clock.monotonicMs();
+    // The first `tidy` of a process writes down what it made of the time that it was away.
+    this.#writtenMs = Number.NEGATIVE_INFINITY;
     for (const [sequence, { record, targets }] of options.restored.rounds) {
       const { kind, readings, round: bytes, ageMs } = record;
       if (targets.size > 0) this.#insert({ sequence, kind, readings, bytes, ageMs, targets });
