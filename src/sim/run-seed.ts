@@ -163,7 +163,11 @@ class SeedRun {
     for (const device of this.devices) device.stop();
     for (const client of this.#kv) client.stop();
     const isBack = (): boolean => site.leader() !== undefined && this.devices.every((device) => device.idle());
+    const isDelivered = (): boolean =>
+      site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.hints.view().held.rounds === 0);
     if (!(await site.reaches(isBack, healMs))) throw new LivenessViolation(`${healMs} ms after the faults ${this.#whatIsMissing()}`);
+    if (!(await site.reaches(isDelivered, healMs)))
+      throw new LivenessViolation(`${healMs} ms after that some gateway still holds rounds alone`);
     for (const gateway of site.gateways) {
       const stopped = gateway.stoppedItself();
       if (stopped !== undefined) throw new SafetyViolation(`${gateway.id} stopped by itself: ${stopped.message}`);

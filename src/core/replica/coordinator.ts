@@ -57,7 +57,7 @@ export type CoordinatorEffect =
   | { readonly type: "relieved"; readonly standIn: GatewayId; readonly round: number; readonly owner: GatewayId }
   /** Keep it here, and say `held` once it is durable, or `notHeld`. */
   | { readonly type: "hold"; readonly round: number }
-  /** It is let go of although these owners have not got it, and nobody keeps it for them. Acknowledged rounds only. */
+  /** It is let go of although these owners have not got it. Acknowledged rounds only. */
   | { readonly type: "lagging"; readonly round: number; readonly owners: readonly GatewayId[] }
   /** `required` copies are durable. */
   | { readonly type: "acknowledged"; readonly round: number }
@@ -304,8 +304,8 @@ export class Coordinator {
     if (round.acknowledged) {
       this.#lagBytes -= round.open.bytes;
       const owners = this.#lacking(round);
-      // The stand-in delivers what it keeps, and forgets it only then.
-      if (owners.length > 0 && round.standIn !== "durable") effects.push({ type: "lagging", round: round.open.number, owners });
+      // Also where the stand-in keeps it: should that lose its disk, this is what makes two copies of it again.
+      if (owners.length > 0) effects.push({ type: "lagging", round: round.open.number, owners });
     }
     this.#rounds.delete(round.open.number);
     effects.push({ type: "forgotten", round: round.open.number });

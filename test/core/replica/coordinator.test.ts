@@ -259,10 +259,13 @@ test("a stand-in is asked at once when an owner is known to be gone, else with t
       { type: "acknowledged", round: 1 },
     ],
   );
-  // It delivers by itself: no hint.
+  // A hint as well, should the stand-in lose its copy.
   assert.equal(
     effectsOf((effects) => coordinator.tick(10_000, effects)),
-    [{ type: "forgotten", round: 1 }],
+    [
+      { type: "lagging", round: 1, owners: [b] },
+      { type: "forgotten", round: 1 },
+    ],
   );
   effectsOf((effects) => coordinator.roundClosed(0, pair(2), effects));
   effectsOf((effects) => coordinator.durable(a, 2, effects));
