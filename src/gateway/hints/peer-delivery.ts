@@ -6,7 +6,7 @@
 
 import type { RingState } from "../../core/ring/owner-changes.ts";
 import type { RoundVersion } from "../../core/round/round-codec.ts";
-import type { Result } from "../../lib/errors.ts";
+import { failure, type Result } from "../../lib/errors.ts";
 import type { GatewayId, Partition } from "../../lib/ids.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { GatewayContext } from "../context.ts";
@@ -37,6 +37,8 @@ export interface PeerDeliveryOptions {
 }
 
 const retryMs = 500;
+/** A frame that is lost must not hold up what waits; an owner whose disk is slow gets twice the time each time. */
+const patienceMs = { min: 1_000, max: 10_000 };
 const busyMs = 250;
 /** So often a lot is called malformed before it is believed, where it may be given up. */
 const refusalsMax = 5;
@@ -80,6 +82,7 @@ export class PeerDelivery {
   async #deliverAll(target: GatewayId): Promise<void> {
     const { kept, isBusy, bytesPerSecond } = this.#options;
     let refusals = 0;
+    let patience = patienceMs.min;
     while (this.#mayRun(target)) {
       if (isBusy() && !this.#isHurried(target)) {
         await this.#pause(busyMs);
@@ -90,15 +93,17 @@ export class PeerDelivery {
       for (const round of lot.strayed) this.#options.strayed?.(round);
       if (lot.rounds.length === 0) return;
       const offered =
-        lot.encoded === undefined ? undefined : await this.#options.offer(target, { epoch: ring.table.epoch, round: lot.encoded });
+        lot.encoded === undefined ? undefined : await this.#offer(target, { epoch: ring.table.epoch, round: lot.encoded }, patience);
       if (offered?.ok === false) {
         refusals = offered.code === "internal" ? refusals + 1 : 0;
+        patience = Math.min(patience * 2, patienceMs.max);
         if (refusals === refusalsMax && this.#options.strayed === undefined)
           for (const round of lot.rounds) kept.dropFor(target, round, "refused");
         await this.#pause(retryMs);
         continue;
       }
       refusals = 0;
+      patience = patienceMs.min;
       for (const round of lot.rounds) {
         if (offered === undefined) kept.dropFor(target, round, "moved");
         else kept.deliveredTo(target, round);
@@ -121,6 +126,17 @@ export class PeerDelivery {
 
   #isHurried(target: GatewayId): boolean {
     return (this.#hurried.get(target) ?? 0) > this.#options.context.clock.monotonicMs();
+  }
+
+  #offer(to: GatewayId, lot: { readonly epoch: number; readonly round: Uint8Array }, withinMs: number): Promise<Result<void>> {
+    const { clock } = this.#options.context;
+    return new Promise((resolve, reject) => {
+      const timer = clock.schedule(withinMs, () => resolve(failure("outcome-unknown", `${to} did not answer within ${withinMs} ms`)));
+      this.#options.offer(to, lot).then((result) => {
+        clock.cancel(timer);
+        resolve(result);
+      }, reject);
+    });
   }
 
   #pause(ms: number): Promise<void> {
