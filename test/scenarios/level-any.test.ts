@@ -4,6 +4,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { defaultTuning } from "../../src/gateway/context.ts";
+import { partition } from "../../src/lib/ids.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import type { SimulatedSite } from "../../src/sim/site.ts";
 import { completeValues, Device, foundedSite, readingsAt, servingOf } from "./harness.ts";
@@ -94,6 +95,18 @@ test("the owners change while rounds are held: they go to those of the new table
   assert.ok(removed?.ok, JSON.stringify(removed));
   site.network.heal();
   await delivered(site, lone, numbers(1, 5));
+});
+
+test("readings of different write levels never share a round", async () => {
+  const site = await foundedSite(44);
+  const { replication } = servingOf(site.gateway("gw-a"));
+  const levels = ["any", "one", "quorum", "all"] as const;
+  const lanes = levels.map((level) => replication.laneOf(partition(7), level));
+  assert.is(new Set(lanes).size, levels.length);
+  assert.equal(
+    lanes.map(({ level }) => level),
+    levels,
+  );
 });
 
 test.run();
