@@ -200,6 +200,7 @@ export class Serving {
       logs: [
         { name: "readings log", log: options.readingsLog.log },
         { name: "Raft log", log: options.raftLog },
+        { name: "log of held rounds", log: options.held.log },
       ],
       fsync: { log: options.raftLog, ...fsyncLimits(settings) },
       diagnostics: context.diagnostics,
@@ -325,7 +326,12 @@ export class Serving {
       members: () => this.state.members().values(),
       isPrimed: () => this.priming.isPrimed(),
       partitionOf: keeping.partitionOf,
-      offer: (to, lot) => this.keeper.offer(to, lot),
+      offer: async (to, lot) => {
+        if (to !== context.self) return this.keeper.offer(to, lot);
+        // Its own log had no room for a round that others stored.
+        const kept = await this.keeper.keep(lot.round);
+        return kept.ok ? success(undefined) : kept;
+      },
       roundNumber: () => this.replication.roundNumber(),
       roundVersion: keeping.roundVersion,
       copiesRequired: rule,
