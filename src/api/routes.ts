@@ -96,6 +96,8 @@ async function readings(service: GatewayService, { query }: Call): Promise<Resul
   const everyMs = query.duration("every");
   const aggregate = query.aggregate("agg");
   if (aggregate !== undefined && everyMs === undefined) query.reject('parameter "agg" needs "every", the length of the windows');
+  if (query.text("consistency") === "any")
+    query.reject('parameter "consistency" is "any", a level for writing: what no owner has yet cannot be read; one | quorum | all');
   const wanted: ReadingsQuery = {
     metric: query.text("metric"),
     device: query.text("device") ?? "*",

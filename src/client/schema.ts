@@ -69,6 +69,13 @@ const HorizonSchema = Type.Object({
   highestMs: ms("What is from here on is kept in every partition"),
 });
 
+const KeptSchema = Type.Object({
+  target: Type.String({ description: "The owner that lacks the rounds" }),
+  rounds: Type.Integer(),
+  bytes: Type.Integer(),
+  oldestMs: Type.Number({ description: "Age of the oldest" }),
+});
+
 export const StatusSchema = Type.Object({
   site: Type.String(),
   clusterId: Type.Optional(Type.String()),
@@ -140,6 +147,19 @@ export const StatusSchema = Type.Object({
     }),
   ),
   ingest: IngestSchema,
+  hints: Type.Optional(
+    Type.Object({
+      waiting: Type.Array(KeptSchema, { description: "Acknowledged rounds that owners lack, kept to be brought to them" }),
+      bytes: count("Bytes of these rounds"),
+      delivered: count("Rounds that reached an owner as a hint, since the start"),
+      dropped: countsBy("Hints that were given up, by reason: the owner gets the readings by repair"),
+      held: Type.Object(
+        { rounds: Type.Integer(), readings: Type.Integer(), bytes: Type.Integer(), oldestMs: Type.Number(), delivered: Type.Integer() },
+        { description: "Rounds that were acknowledged on this disk alone (write level any)" },
+      ),
+      copies: Type.Array(KeptSchema, { description: "Rounds that a witness keeps for one of two owners" }),
+    }),
+  ),
   sync: Type.Array(SinkSchema),
   process: Type.Object({ memoryBytes: Type.Integer() }),
 });

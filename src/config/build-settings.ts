@@ -40,6 +40,10 @@ export function buildSettings({ site, profiles, inventories, jobs }: SiteParts):
       factor: site.replication?.factor ?? 3,
       write: site.replication?.write ?? "quorum",
       read: site.replication?.read ?? "quorum",
+      // Left out where it is not said, like `rollup` below.
+      ...(site.replication?.ackTimeout === undefined
+        ? {}
+        : { ackTimeoutMs: defined(parseDuration(site.replication.ackTimeout), "a checked duration") }),
     },
     raft: { preset: site.raft?.preset ?? "lan" },
     mqtt: buildMqtt(site, gateways, devices),
@@ -151,6 +155,7 @@ function buildProfile(profile: ProfileFile): ProfileSettings {
       max,
       deadband,
     })),
+    ...(profile.write === undefined ? {} : { write: profile.write }),
   };
 }
 

@@ -230,6 +230,9 @@ class Visitor {
     const allowed = schema.enum ?? [];
     if (allowed.includes(value)) return value;
     if (typeof value === "string" && schema.laterValues?.includes(value) === true) return undefined;
+    const misplaced = typeof value === "string" ? ownValue(schema.misplacedValues, value) : undefined;
+    if (misplaced !== undefined)
+      return this.#refuse(place, `${spot.name} is ${describe(node)}, ${misplaced}`, `expected ${oneOf(allowed)}`);
     const near = typeof value === "string" ? suggest(value, allowed.map(String)) : undefined;
     return this.#refuse(
       place,
@@ -257,6 +260,10 @@ function fits(schema: SchemaNode, node: Node | null): boolean {
   if (schema.type === "array") return isSeq(node);
   if (!isScalar(node)) return false;
   return schema.type === "string" ? typeof node.value === "string" : typeof node.value === "number";
+}
+
+function ownValue(texts: Readonly<Record<string, string>> | undefined, key: string): string | undefined {
+  return texts !== undefined && Object.hasOwn(texts, key) ? texts[key] : undefined;
 }
 
 function ownProperty(properties: Readonly<Record<string, SchemaNode>> | undefined, key: string): SchemaNode | undefined {

@@ -18,6 +18,8 @@ export interface SchemaNotes {
   readonly later?: boolean;
   /** Values of an enumeration that are designed, but not built yet. */
   readonly laterValues?: readonly string[];
+  /** Values of an enumeration that mean something elsewhere, with what is to be said of each. */
+  readonly misplacedValues?: Readonly<Record<string, string>>;
   /** Required keys that are not missed when this key (which is refused) is there. */
   readonly insteadOf?: readonly string[];
 }
@@ -92,7 +94,11 @@ export const jobListSchema = Type.Array(jobSchema, { maxItems: 1000, expected: "
 /** A file in the jobs folder that holds several. */
 export const jobsFileSchema = Type.Object({ jobs: jobListSchema }, closed);
 
-const level = () => Type.Optional(choice(["one", "quorum", "all"], ["any"]));
+const writeLevel = () => Type.Optional(choice(["any", "one", "quorum", "all"]));
+const readLevel = () =>
+  Type.Optional(
+    Type.Enum(["one", "quorum", "all"], { misplacedValues: { any: "a level for writing: what no owner has yet cannot be read" } }),
+  );
 
 export const siteSchema = Type.Object(
   {
@@ -109,9 +115,9 @@ export const siteSchema = Type.Object(
       Type.Object(
         {
           factor: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
-          write: level(),
-          read: level(),
-          ackTimeout: later(),
+          write: writeLevel(),
+          read: readLevel(),
+          ackTimeout: Type.Optional(text("ackTimeout", "a duration from 1s to 5m")),
         },
         closed,
       ),
@@ -153,7 +159,6 @@ export const siteSchema = Type.Object(
         closed,
       ),
     ),
-    ackTimeout: later(),
   },
   { ...closed, expected: "the settings of a site" },
 );
@@ -179,7 +184,7 @@ export const profileSchema = Type.Object(
       Type.Object({ path: text("payloadPath", "a path into the payload"), unit: choice(["s", "ms", "us", "ns", "iso8601"]) }, closed),
     ),
     metrics: mapping(metricSchema, { keyCheck: "metricName", minProperties: 1, maxProperties: 1000, expected: "a mapping of metrics" }),
-    write: later(),
+    write: writeLevel(),
     read: later(),
   },
   { ...closed, expected: "a profile" },

@@ -48,11 +48,16 @@ export interface ListenAddress {
 
 export type ConsistencyLevel = "one" | "quorum" | "all";
 
+/** `any`: like `quorum`, but while no quorum answers the gateway that took a reading keeps it alone, and acknowledges. */
+export type WriteLevel = ConsistencyLevel | "any";
+
 export interface ReplicationSettings {
   /** What takes effect is min(factor, full gateways): a witness keeps no readings. */
   readonly factor: number;
-  readonly write: ConsistencyLevel;
+  readonly write: WriteLevel;
   readonly read: ConsistencyLevel;
+  /** How long a message may wait for its copies; 20 s when absent. */
+  readonly ackTimeoutMs?: number;
 }
 
 /** How this gateway keeps readings on its own disk. */
@@ -84,6 +89,8 @@ export interface ProfileSettings {
   readonly payload: "json" | "number" | "text";
   readonly timestamp: TimestampSettings | undefined;
   readonly metrics: readonly MetricSettings[];
+  /** Of its readings; the site's when absent. */
+  readonly write?: WriteLevel;
 }
 
 export interface TimestampSettings {

@@ -1,5 +1,5 @@
 import { majorityOf, votersWanted } from "../lib/voters.ts";
-import type { ConsistencyLevel, GatewaySettings, ReplicationSettings } from "./settings.ts";
+import type { ConsistencyLevel, GatewaySettings, ProfileSettings, ReplicationSettings, WriteLevel } from "./settings.ts";
 
 /** How many copies a write waits for, or a read asks, at a level. A quorum is more than half of the owners. */
 export function copiesAt(level: ConsistencyLevel, factor: number): number {
@@ -7,13 +7,30 @@ export function copiesAt(level: ConsistencyLevel, factor: number): number {
   return level === "all" ? factor : Math.floor(factor / 2) + 1;
 }
 
+/** What a write waits for while its owners answer: `any` is a quorum then. */
+export function answeredLevel(level: WriteLevel): ConsistencyLevel {
+  return level === "any" ? "quorum" : level;
+}
+
+/** The level at which a read meets every acknowledged write that is on its owners, whatever profile it is of. */
+export function levelThatMeetsWrites({ replication, profiles }: Pick<SiteShape, "replication" | "profiles">): "quorum" | "all" {
+  const levels = [replication.write, ...(profiles ?? []).flatMap(({ write }) => write ?? [])];
+  return levels.includes("one") ? "all" : "quorum";
+}
+
+/** Two owners of everything, and one gateway that only votes: it keeps what one of the two has not got yet (`gateway/hints/`). */
+export function hasStandIn({ factor, witnesses }: { readonly factor: number; readonly witnesses: number }): boolean {
+  return factor === 2 && witnesses === 1;
+}
+
 export interface SiteShape {
   readonly gateways: readonly Pick<GatewaySettings, "role">[];
   readonly replication: ReplicationSettings;
+  readonly profiles?: readonly Pick<ProfileSettings, "name" | "write">[];
 }
 
 /** One sentence for `check` and `status`: what may be lost, and what goes on meanwhile. */
-export function describeSurvival({ gateways, replication }: SiteShape): string {
+export function describeSurvival({ gateways, replication, profiles }: SiteShape): string {
   const full = gateways.filter((gateway) => gateway.role === "full").length;
   const witnesses = gateways.length - full;
   const head = `${counted(full, "gateway")}${witnesses === 0 ? "" : ` and ${witnesses === 1 ? "a witness" : `${word(witnesses)} witnesses`}`}`;
@@ -23,13 +40,48 @@ export function describeSurvival({ gateways, replication }: SiteShape): string {
     return witnesses === 0 ? `${head}: ${lonely}` : `${head}: of readings, ${lonely}; ${voting}`;
   }
   const factor = Math.min(replication.factor, full);
-  const write = copiesAt(replication.write, factor);
+  const write = copiesAt(answeredLevel(replication.write), factor);
   const read = copiesAt(replication.read, factor);
-  const levels = `factor ${factor}, write ${replication.write} = ${write}, read ${replication.read} = ${read}`;
-  const parts = [loss(write), goesOn("ingest", factor - write), goesOn("complete answers", factor - read)];
+  const held = replication.write === "any";
+  const levels = `factor ${factor}, write ${replication.write} = ${write}${held ? " or held" : ""}, read ${replication.read} = ${read}`;
+  const standIn = hasStandIn({ factor, witnesses });
+  const ingest = held
+    ? "ingest goes on while all others are away, as far as the gateway that a device is connected to has room to hold readings"
+    : standIn && replication.write === "quorum"
+      ? "ingest goes on while one is away, the witness standing in"
+      : goesOn("ingest", factor - write);
+  const answers =
+    standIn && replication.read === "quorum"
+      ? "complete answers go on while one is away, the witness standing in"
+      : goesOn("complete answers", factor - read);
+  const parts = [
+    held ? `${loss(write)}, but for those that a gateway holds alone: until they are delivered its disk has the only copy` : loss(write),
+    ingest,
+    answers,
+  ];
+  const weaker = weakerProfiles(replication.write, profiles ?? [], factor);
+  if (weaker !== undefined) parts.push(weaker);
   if (write + read <= factor) parts.push(`an answer may miss acknowledged readings (${write} + ${read} is not more than ${factor})`);
   return `${head}, ${levels}: ${[...parts, voting].join("; ")}`;
 }
+
+/** What the profiles with a level of their own risk beyond what the site's level does. */
+function weakerProfiles(
+  site: WriteLevel,
+  profiles: readonly Pick<ProfileSettings, "name" | "write">[],
+  factor: number,
+): string | undefined {
+  const risky = profiles.filter(
+    ({ write }) =>
+      write !== undefined && write !== site && (write === "any" || copiesAt(write, factor) < copiesAt(answeredLevel(site), factor)),
+  );
+  if (risky.length === 0) return undefined;
+  const names = risky.slice(0, namesMax).map(({ name, write }) => `${name} (${write ?? site})`);
+  const more = risky.length > namesMax ? ` and ${risky.length - namesMax} more` : "";
+  return `less holds for the profiles ${names.join(", ")}${more}: the loss of one gateway may lose acknowledged readings of theirs`;
+}
+
+const namesMax = 3;
 
 function settingsNeed(gateways: number): string {
   const voters = votersWanted(gateways);

@@ -47,6 +47,7 @@ export const textChecks = {
   freeSpace: freeSpaceFault,
   window: windowFault,
   commitDelay: commitDelayFault,
+  ackTimeout: ackTimeoutFault,
   cron: cronFault,
   topic: topicFault,
   payloadPath: (text: string) =>
@@ -153,6 +154,16 @@ function commitDelayFault(text: string): TextFault | undefined {
   return milliseconds !== undefined && milliseconds <= commitDelayMaxMs
     ? undefined
     : { what: `is ${quote(text)}`, expected: "expected a duration from 0ms to 1s" };
+}
+
+/** Shorter than an owner's resend is no patience at all; longer than that a device has given up by itself. */
+const ackTimeoutMs = { min: 1_000, max: 300_000 };
+
+function ackTimeoutFault(text: string): TextFault | undefined {
+  const milliseconds = parseDuration(text);
+  return milliseconds !== undefined && milliseconds >= ackTimeoutMs.min && milliseconds <= ackTimeoutMs.max
+    ? undefined
+    : { what: `is ${quote(text)}`, expected: "expected a duration from 1s to 5m" };
 }
 
 function freeSpaceFault(text: string): TextFault | undefined {

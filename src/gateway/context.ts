@@ -59,6 +59,16 @@ export interface GatewayTuning {
   readonly rollups: boolean;
   /** Bytes of the disk that readings leave free, for Raft, documents and checkpoints. */
   readonly reserveBytes: number;
+  /** Rounds that owners lack: bytes kept, and for how long; bytes a second that they are brought with. */
+  readonly hintBytesMax: number;
+  readonly hintAgeMaxMs: number;
+  readonly hintBytesPerSecond: number;
+  /** Bytes of rounds that are on this disk alone, and of those that a witness keeps. */
+  readonly heldBytesMax: number;
+  /** So long a round of level `any` waits for its quorum. */
+  readonly holdAfterMs: number;
+  /** An owner that cannot be reached for so long gets hints at once. */
+  readonly ownerAwayMs: number;
   /** Bytes of applied log entries after which a snapshot of the site's state is due, so that the Raft log can be cut. */
   readonly raftSnapshotBytes: number;
   /** Bytes of a segment of the Raft log: whole segments go when the log is cut. */
@@ -100,6 +110,12 @@ export const defaultTuning: GatewayTuning = {
   scrubBytesPerSecond: 4 << 20,
   rollups: true,
   reserveBytes: 64 << 20,
+  hintBytesMax: 64 << 20,
+  hintAgeMaxMs: 3 * 3_600_000,
+  hintBytesPerSecond: 1 << 20,
+  heldBytesMax: 64 << 20,
+  holdAfterMs: 1_000,
+  ownerAwayMs: 10_000,
   raftSnapshotBytes: 8 << 20,
   raftSegmentBytes: 4 << 20,
   retentionEveryMs: 60_000,

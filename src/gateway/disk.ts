@@ -4,9 +4,10 @@
  */
 
 import { decodeRound, roundVersionAt } from "../core/round/round-codec.ts";
-import { failure, type Result, success } from "../lib/errors.ts";
+import { type Failure, failure, type Result, success } from "../lib/errors.ts";
 import type { Store } from "../ports/store.ts";
 import type { GatewayContext } from "./context.ts";
+import { type OpenedKept, openKept } from "./hints/kept-disk.ts";
 import type { Identity } from "./identity.ts";
 import { type AttemptRows, restoredAttempts } from "./jobs/attempt-rows.ts";
 import { type OpenedRaft, openRaft, wayOut } from "./raft-disk.ts";
@@ -17,6 +18,9 @@ export interface OpenedDisk extends OpenedRaft {
   readonly store: Store;
   readonly seriesStore: SeriesStore;
   readonly readingsLog: ReadingsLog;
+  /** Rounds kept for others (`hints/hints.ts`). */
+  readonly hints: OpenedKept;
+  readonly held: OpenedKept;
   readonly restoredAttempts: readonly AttemptRows[];
   readonly stampFloorUs: number;
 }
@@ -29,13 +33,31 @@ export async function openDisk(context: GatewayContext, identity: Identity, hook
   const seriesStore = new SeriesStore({ context, store: store.value, ...hooks });
   const loaded = await seriesStore.load();
   const readings = loaded.ok ? await openReadings(context, identity, seriesStore) : loaded;
-  const raft = readings.ok ? await openRaft(context, identity) : readings;
-  if (!readings.ok || !raft.ok) {
+  const kept = readings.ok ? await openBothKept(context) : readings;
+  const raft = kept.ok ? await openRaft(context, identity) : kept;
+  if (!readings.ok || !kept.ok || !raft.ok) {
     if (readings.ok) await readings.value.readingsLog.log.close();
+    if (kept.ok) await closeKept(kept.value);
     await store.value.close();
-    return readings.ok ? (raft as Extract<typeof raft, { ok: false }>) : readings;
+    return [readings, kept, raft].find((part): part is Failure => !part.ok) as Failure;
   }
-  return success({ store: store.value, seriesStore, ...readings.value, ...raft.value });
+  return success({ store: store.value, seriesStore, ...readings.value, ...kept.value, ...raft.value });
+}
+
+type OpenedBoth = Pick<OpenedDisk, "hints" | "held">;
+
+async function openBothKept(context: GatewayContext): Promise<Result<OpenedBoth>> {
+  const hints = await openKept(context, "hints", context.tuning.hintBytesMax);
+  if (!hints.ok) return hints;
+  const held = await openKept(context, "held", context.tuning.heldBytesMax);
+  if (held.ok) return success({ hints: hints.value, held: held.value });
+  await hints.value.log.close();
+  return held;
+}
+
+async function closeKept({ hints, held }: OpenedBoth): Promise<void> {
+  await hints.log.close();
+  await held.log.close();
 }
 
 type OpenedReadings = Pick<OpenedDisk, "readingsLog" | "restoredAttempts" | "stampFloorUs">;

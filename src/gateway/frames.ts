@@ -25,6 +25,10 @@ export const FrameKind = {
   Notice: 7,
   /** A sign of life, with the sender's wall clock: float64 milliseconds, little endian. */
   Ping: 8,
+  /** Since level 4: a round for the witness to keep for owners that lack it (MessagePack). Answered with `Replicated`. */
+  StandIn: 9,
+  /** Since level 4: an owner has got rounds that the witness was asked to keep for it (MessagePack). */
+  Relieved: 10,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 

@@ -120,6 +120,22 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("repair_chunks_restored_total", "Damaged chunks whose readings were fetched from other owners", repair.chunksRestored);
   add("repair_readings_written_total", "Readings that questions wrote to owners which lacked them", serving.readRepair.readings);
   add("repair_writes_failed_total", "Lots of such readings that could not be written", serving.readRepair.failed);
+  const hints = serving.hints.view();
+  for (const { target, rounds, bytes, oldestMs } of hints.waiting) {
+    add("hint_rounds", "Acknowledged rounds that an owner lacks, kept for it, by owner", rounds, { target });
+    add("hint_bytes", "Bytes of these rounds", bytes, { target });
+    add("hint_oldest_seconds", "Age of the oldest of these rounds", oldestMs / 1_000, { target });
+  }
+  add("hint_rounds_delivered_total", "Rounds that reached an owner as a hint", hints.delivered);
+  for (const [reason, rounds] of Object.entries(hints.dropped))
+    add("hint_rounds_dropped_total", "Hints that were given up, by reason", rounds, { reason });
+  add("held_rounds", "Rounds that were acknowledged on this disk alone", hints.held.rounds);
+  add("held_readings", "Readings in these rounds", hints.held.readings);
+  add("held_oldest_seconds", "Age of the oldest of these rounds", hints.held.oldestMs / 1_000);
+  for (const { target, rounds, bytes } of hints.copies) {
+    add("copy_rounds", "Rounds that this witness keeps for an owner, by owner", rounds, { target });
+    add("copy_bytes", "Bytes of these rounds", bytes, { target });
+  }
   add("results_pending", "Committed runs whose rows have not reached this gateway", serving.results.pending());
   return samples;
 }

@@ -173,6 +173,7 @@ export class Gateway {
     await this.#disk?.seriesStore.stop();
     this.#context?.inbox.close();
     await this.#disk?.readingsLog.log.close();
+    await (this.#serving?.hints.close() ?? Promise.all([this.#disk?.hints.log.close(), this.#disk?.held.log.close()]));
     await this.#disk?.raftLog.close();
     await this.#disk?.store.close();
   }
@@ -416,6 +417,8 @@ export class Gateway {
       restoredRaft,
       restoredState: disk.restoredState,
       readingsLog: disk.readingsLog,
+      hints: disk.hints,
+      held: disk.held,
       store: disk.store,
       seriesStore: disk.seriesStore,
       restoredAttempts: disk.restoredAttempts,

@@ -8,7 +8,9 @@
  * their places in their clients' order and the time since which they wait.
  */
 
-import { Coordinator, type CoordinatorEffect } from "../core/replica/coordinator.ts";
+import type { WriteLevel } from "../config/settings.ts";
+import { answeredLevel } from "../config/survival.ts";
+import { Coordinator, type CoordinatorEffect, type OpenRound } from "../core/replica/coordinator.ts";
 import { type OfferedRound, Owner, type OwnerEffect } from "../core/replica/owner.ts";
 import { type copiesRequired, writeQuorum } from "../core/replica/rules.ts";
 import type { RingState } from "../core/ring/owner-changes.ts";
@@ -20,6 +22,7 @@ import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { TimerHandle } from "../ports/clock.ts";
 import type { GatewayContext } from "./context.ts";
 import { FrameKind } from "./frames.ts";
+import type { Hints } from "./hints/hints.ts";
 import type { IngestCounters } from "./ingest/counters.ts";
 import type { Ingest } from "./ingest/ingest.ts";
 import { type ClosedRound, Lane, type Readings, roundBytesMax } from "./ingest/lane.ts";
@@ -70,9 +73,12 @@ export class Replication {
   readonly #coordinator: Coordinator;
   readonly #owner = new Owner({ windowMax: ownerWindowMax });
   #lanes = new Map<string, Lane>();
-  #laneByPartition: Lane[] = [];
+  #laneByPartition = new Map<WriteLevel, Lane[]>();
   readonly #rounds = new Map<number, Carried>();
+  /** Since when an owner cannot be reached, monotonic. */
+  readonly #unreachableMs = new Map<GatewayId, number>();
   #ingest: Ingest | undefined;
+  #hints: Hints | undefined;
   #ring: RingState;
   #nextRound = 1;
   #reservationDurableUs: number;
@@ -99,6 +105,7 @@ export class Replication {
       refusedRetryMs: 50,
       lagBytesMax: 16 << 20,
       lagAgeMaxMs: 10_000,
+      holdAfterMs: options.context.tuning.holdAfterMs,
     });
     options.router.handle(FrameKind.Replicate, (from, body) => this.#offered(from, body));
     options.router.handle(FrameKind.Replicated, (from, body) => this.#answered(from, body));
@@ -109,9 +116,10 @@ export class Replication {
     return this.#nextRound++;
   }
 
-  /** Ingest needs lanes and lanes need ingest's names: the second half of the wiring. */
-  attach(ingest: Ingest): void {
+  /** Ingest needs lanes and lanes need ingest's names, hints are made here and come back here: the second half of the wiring. */
+  attach(ingest: Ingest, hints: Hints): void {
     this.#ingest = ingest;
+    this.#hints = hints;
   }
 
   /** The owner table; the same on all gateways, because Raft stores it. */
@@ -139,13 +147,13 @@ export class Replication {
     const oldLanes = this.#lanes;
     this.#ring = ring;
     this.#lanes = new Map();
-    this.#laneByPartition = [];
+    this.#laneByPartition = new Map();
     this.#context.diagnostics.info("ring-changed", { epoch: ring.table.epoch, rounds: rounds.length, filling: ring.filling.size });
     for (const round of rounds) {
       this.#closedReadings -= round.readings;
       const decoded = decodeRound(round.bytes);
       assert(decoded.ok, "a round that this gateway encoded can be decoded");
-      this.#reroute({ ...round, columns: decoded.value.columns });
+      this.#reroute({ ...round, level: round.lane.level, columns: decoded.value.columns });
     }
     for (const lane of oldLanes.values()) lane.handOver((readings) => this.#reroute(readings), this.#context.clock.monotonicMs());
     this.#ingest?.lanesChanged();
@@ -155,7 +163,7 @@ export class Replication {
 
   #reroute(readings: Readings): void {
     reroute(readings, {
-      laneOf: (at) => this.laneOf(at),
+      laneOf: (at) => this.laneOf(at, readings.level),
       partitionOf: this.#options.partitionOf,
       refOf: (name) => this.#requireIngest().refOf(name),
     });
@@ -163,16 +171,21 @@ export class Replication {
     for (const lane of this.#lanes.values()) if (lane.builder.byteEstimate >= roundBytesMax) this.#flush(lane);
   }
 
-  laneOf(at: Partition): Lane {
-    let lane = this.#laneByPartition[at];
+  laneOf(at: Partition, level: WriteLevel): Lane {
+    let byPartition = this.#laneByPartition.get(level);
+    if (byPartition === undefined) {
+      byPartition = [];
+      this.#laneByPartition.set(level, byPartition);
+    }
+    let lane = byPartition[at];
     if (lane === undefined) {
       // Whoever comes first in the preference list: the same gateways get the same bytes.
       const owners = ownersOf(this.#ring.table, at).toSorted();
       const filling = (this.#ring.filling.get(at) ?? []).toSorted();
-      const key = `${owners.join(",")} ${filling.join(",")}`;
-      lane = this.#lanes.get(key) ?? new Lane({ owners, filling, nameOf: (ref) => this.#requireIngest().nameOf(ref) });
+      const key = `${level} ${owners.join(",")} ${filling.join(",")}`;
+      lane = this.#lanes.get(key) ?? new Lane({ owners, filling, level, nameOf: (ref) => this.#requireIngest().nameOf(ref) });
       this.#lanes.set(key, lane);
-      this.#laneByPartition[at] = lane;
+      byPartition[at] = lane;
     }
     return lane;
   }
@@ -210,7 +223,24 @@ export class Replication {
     this.#run((effects) => this.#coordinator.peerUp(this.#context.clock.monotonicMs(), peer, effects));
   }
 
+  /** Once a second: an owner that has been gone for long gets hints rather than a place in memory. */
+  watchOwners(): void {
+    const nowMs = this.#context.clock.monotonicMs();
+    for (const owner of new Set(this.#ring.table.ownerSets.flat())) {
+      if (owner === this.#context.self) continue;
+      const sinceMs = this.#unreachableMs.get(owner);
+      if (this.#options.router.reachable(owner)) {
+        if (sinceMs === undefined) continue;
+        this.#unreachableMs.delete(owner);
+        this.peerUp(owner);
+      } else if (sinceMs === undefined) this.#unreachableMs.set(owner, nowMs);
+      else if (nowMs - sinceMs >= this.#context.tuning.ownerAwayMs) this.#run((effects) => this.#coordinator.ownerAway(owner, effects));
+    }
+  }
+
+  /** What owners still lack becomes hints. */
   stop(): void {
+    if (!this.#stopped) this.#run((effects) => this.#coordinator.letGo(effects));
     this.#stopped = true;
     if (this.#timer !== undefined) this.#context.clock.cancel(this.#timer);
   }
@@ -223,6 +253,11 @@ export class Replication {
   #requireIngest(): Ingest {
     assert(this.#ingest !== undefined, "replication was attached to ingest");
     return this.#ingest;
+  }
+
+  #requireHints(): Hints {
+    assert(this.#hints !== undefined, "replication was attached to hints");
+    return this.#hints;
   }
 
   #flush(lane: Lane): void {
@@ -243,12 +278,18 @@ export class Replication {
     counters.rounds++;
     counters.roundBytes += round.bytes.length;
     this.#rounds.set(round.number, { round, columns, frame: undefined, acknowledgedWaiting: false, forgotten: false });
-    const level = this.#context.settings.replication.write;
+    this.#run((effects) => this.#coordinator.roundClosed(nowMs, this.#openRound(round), effects));
+  }
+
+  #openRound({ lane, number, bytes, sinceMs }: ClosedRound): OpenRound {
     const { owners, filling } = lane;
+    const level = answeredLevel(lane.level);
     const counts = { owners: owners.length, whole: owners.length - filling.length };
     const required = writeQuorum(level, counts, this.#options.copiesRequired);
-    const open = { number: round.number, owners, filling, required, bytes: round.bytes.length, sinceMs: round.sinceMs };
-    this.#run((effects) => this.#coordinator.roundClosed(nowMs, open, effects));
+    const unreachable = owners.filter((owner) => owner !== this.#context.self && !this.#options.router.reachable(owner));
+    const open = { number, owners, filling, required, bytes: bytes.length, sinceMs, unreachable, mayHold: lane.level === "any" };
+    const standIn = level === "quorum" && owners.length === 2 ? this.#requireHints().standIn.witness() : undefined;
+    return standIn === undefined ? open : { ...open, standIn };
   }
 
   /** Timestamps are reserved ahead, so that their record is durable long before they are used up. */
@@ -286,6 +327,18 @@ export class Replication {
         carried.frame ??= this.#options.router.frame(FrameKind.Replicate, carried.round.bytes);
         this.#options.router.sendFrame(effect.to, "replica", carried.frame);
         break;
+      case "stand-in":
+        this.#askStandIn(carried, effect);
+        break;
+      case "relieved":
+        this.#requireHints().standIn.relieve(effect.standIn, effect.owner, effect.round);
+        break;
+      case "hold":
+        this.#hold(carried);
+        break;
+      case "lagging":
+        this.#requireHints().keepHint({ bytes: carried.round.bytes, readings: carried.round.readings, targets: effect.owners });
+        break;
       case "acknowledged":
         carried.acknowledgedWaiting = true;
         this.#releaseIfReserved(carried);
@@ -299,6 +352,26 @@ export class Replication {
         if (!carried.acknowledgedWaiting) this.#rounds.delete(effect.round);
         break;
     }
+  }
+
+  #askStandIn({ round }: Carried, { to, targets }: CoordinatorEffect & { readonly type: "stand-in" }): void {
+    const { number, bytes, readings } = round;
+    const copy = { session: this.#context.session, number, targets, bytes, readings };
+    this.#requireHints().standIn.ask(to, copy, () => this.#run((effects) => this.#coordinator.standInDurable(to, number, effects)));
+  }
+
+  /** Nobody else may have it: from here on this disk answers for it. */
+  #hold({ round }: Carried): void {
+    const { number, bytes, readings } = round;
+    const hints = this.#requireHints();
+    const kept = hints.hold({ bytes, readings }, () => {
+      let isNeeded = false;
+      this.#run((effects) => {
+        isNeeded = this.#coordinator.held(number, effects);
+      });
+      if (!isNeeded && kept !== undefined) hints.notNeeded(kept);
+    });
+    if (kept === undefined) this.#coordinator.notHeld(number);
   }
 
   #append(carried: Carried): void {
@@ -444,7 +517,10 @@ export class Replication {
     const { durable, refused, epoch } = unpacked.value;
     const isBehind = (epoch ?? 0) < this.#ring.table.epoch;
     this.#run((effects) => {
-      for (const number of durable ?? []) this.#coordinator.durable(from, number, effects);
+      for (const number of durable ?? []) {
+        this.#coordinator.durable(from, number, effects);
+        this.#coordinator.standInDurable(from, number, effects);
+      }
       for (const number of refused ?? []) this.#coordinator.refused(this.#context.clock.monotonicMs(), from, { round: number, isBehind });
     });
   }

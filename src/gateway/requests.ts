@@ -31,7 +31,8 @@ export type RequestType =
   | "repair"
   | "rows"
   | "results-page"
-  | "dead-letters";
+  | "dead-letters"
+  | "drained";
 
 export type RequestHandler = (from: GatewayId, body: unknown) => Promise<Result<unknown>>;
 

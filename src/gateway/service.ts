@@ -5,6 +5,7 @@ import type { GatewayId } from "../lib/ids.ts";
 import type { ReadingValue } from "../lib/reading.ts";
 import type { RepairView } from "./repair/repair.ts";
 import type { SiteRepairReport } from "./repair/site-repair.ts";
+import type { HintsView } from "./hints/hints.ts";
 import type { DiskState } from "./retention/policy.ts";
 import type { RetentionView } from "./retention/retention.ts";
 
@@ -275,6 +276,8 @@ export interface GatewayStatus {
     readonly readingsWritten: number;
   };
   readonly ingest: IngestStatus;
+  /** Rounds on this disk that others lack; absent while the gateway does not serve. */
+  readonly hints?: HintsView;
   readonly sync: readonly SinkView[];
   readonly process: { readonly memoryBytes: number };
 }

@@ -5,6 +5,7 @@
 
 import { compileProfiles, type ProfileSet } from "../config/profile-set.ts";
 import type { SiteSettings } from "../config/settings.ts";
+import { answeredLevel } from "../config/survival.ts";
 import { raftPresets } from "../core/raft/options.ts";
 import { RaftNode } from "../core/raft/raft-node.ts";
 import type { ReplayedLog } from "../core/raft/replay.ts";
@@ -43,6 +44,9 @@ import type { GatewayContext } from "./context.ts";
 import { SpaceWatch } from "./disk-space.ts";
 import type { EventHub } from "./event-hub.ts";
 import { Filling, type OwnerFilled } from "./filling.ts";
+import { Hints, mayForgetKept } from "./hints/hints.ts";
+import type { OpenedKept } from "./hints/kept-disk.ts";
+import { Priming } from "./hints/priming.ts";
 import { IngestCounters } from "./ingest/counters.ts";
 import { Ingest } from "./ingest/ingest.ts";
 import { Stamper } from "./ingest/stamper.ts";
@@ -85,6 +89,7 @@ export interface GatewayRules {
   readonly comparableDigest?: (digest: Digest) => Digest;
   /** Whether what an owner lacked, and lacks a moment later, is not on its way. */
   readonly isSettled?: typeof sameDigest;
+  readonly mayForgetKept?: typeof mayForgetKept;
 }
 
 export interface ServingOptions {
@@ -98,6 +103,8 @@ export interface ServingOptions {
   /** The site's state as of the restored snapshot; `undefined` where there is none. */
   readonly restoredState: Uint8Array | undefined;
   readonly readingsLog: ReadingsLog;
+  readonly hints: OpenedKept;
+  readonly held: OpenedKept;
   readonly store: Store;
   readonly seriesStore: SeriesStore;
   readonly restoredAttempts: readonly AttemptRows[];
@@ -113,10 +120,14 @@ export interface ServingOptions {
   readonly featureMaxOf: (peer: GatewayId) => number | undefined;
 }
 
-const ackTimeoutMs = 20_000;
 /** From here on every gateway of the site answers what repair asks. */
 const repairLevel = 4;
+const ackTimeoutMsDefault = 20_000;
 const maintainMs = 1_000;
+/** The feature level from which gateways know `keep-readings`, stand-ins and what is asked of them. */
+const keepingLevel = 4;
+/** While so many bytes of payloads wait for their copies, rounds that are kept for others wait for them. */
+const keptWaitBytes = 4 << 20;
 const ownerFilledTimeoutMs = 10_000;
 const ringPollMs = 20;
 /** The horizon of a partition that this gateway does not own. */
@@ -138,6 +149,8 @@ export class Serving {
   readonly replication: Replication;
   readonly ingest: Ingest;
   readonly keeper: ReadingsKeeper;
+  readonly priming: Priming;
+  readonly hints: Hints;
   readonly filling: Filling;
   readonly digests: PartitionDigests;
   readonly repair: Repair;
@@ -187,6 +200,7 @@ export class Serving {
       logs: [
         { name: "readings log", log: options.readingsLog.log },
         { name: "Raft log", log: options.raftLog },
+        { name: "log of held rounds", log: options.held.log },
       ],
       fsync: { log: options.raftLog, ...fsyncLimits(settings) },
       diagnostics: context.diagnostics,
@@ -253,7 +267,7 @@ export class Serving {
       stamper: this.stamper,
       counters: this.counters,
       ring: this.ringGate.closed(),
-      ackTimeoutMs,
+      ackTimeoutMs: settings.replication.ackTimeoutMs ?? ackTimeoutMsDefault,
       copiesRequired: rule,
       ...keeping,
       acknowledged: (round) => options.events.acknowledged(round),
@@ -276,6 +290,7 @@ export class Serving {
       prepared: () => this.seriesStore.idle(),
       canPull: () => this.state.featureLevel() >= repairLevel,
       fetchRolled: (owner, asked) => this.rolledPages.fetchAll(owner, asked),
+      drained: (owner, epoch) => this.hints.standIn.drained(owner, epoch),
       propose: (filled) => this.#ownerFilled(filled),
     });
     this.registrar = new Registrar({ context, consensus: this.consensus, state: this.state });
@@ -285,14 +300,53 @@ export class Serving {
       profiles: this.profiles,
       counters: this.counters,
       stamper: this.stamper,
-      laneOf: (at) => this.replication.laneOf(at),
+      laneOf: (at, level) => this.replication.laneOf(at, level),
       filled: (lane, payloadBytes) => this.replication.filled(lane, payloadBytes),
       pendingBytes: () => this.replication.pendingBytes(),
       refusal,
       horizonUs: rawHorizonUs,
       seen: (device, profile, metric) => this.registrar.seen(device, profile, metric),
     });
-    this.replication.attach(this.ingest);
+    this.priming = new Priming({
+      context,
+      requests,
+      ring: () => this.replication.ring(),
+      isFounder: bootstrap.gateways.some(({ incarnation }) => incarnation === context.incarnation),
+      isDamaged: options.held.lost !== undefined,
+      isWitness: () => this.hints.standIn.witness() === context.self,
+    });
+    this.hints = new Hints({
+      context,
+      router,
+      requests,
+      hints: options.hints,
+      held: options.held,
+      ring: () => this.replication.ring(),
+      appliedEpoch: () => this.state.ring()?.table.epoch ?? 0,
+      members: () => this.state.members().values(),
+      isPrimed: () => this.priming.isPrimed(),
+      partitionOf: keeping.partitionOf,
+      offer: async (to, lot) => {
+        if (to !== context.self) return this.keeper.offer(to, lot);
+        // Its own log had no room for a round that others stored.
+        const kept = await this.keeper.keep(lot.round);
+        return kept.ok ? success(undefined) : kept;
+      },
+      roundNumber: () => this.replication.roundNumber(),
+      roundVersion: keeping.roundVersion,
+      copiesRequired: rule,
+      isKnown: () => Math.min(context.tuning.featureMax, this.state.featureLevel()) >= keepingLevel,
+      mayTake: () => this.spaceWatch.mayTake(),
+      mayWriteHints: () =>
+        (this.spaceWatch.freeBytes() ?? Number.POSITIVE_INFINITY) >= 2 * context.tuning.reserveBytes &&
+        this.retention.diskState() !== "low",
+      isBusy: () => this.replication.pendingBytes() >= keptWaitBytes,
+      laneOf: (at) => this.replication.laneOf(at, "quorum"),
+      filled: (lane, bytes) => this.replication.filled(lane, bytes),
+      obtainRef: (name) => this.ingest.obtainRef(name),
+      mayForget: options.rules.mayForgetKept ?? mayForgetKept,
+    });
+    this.replication.attach(this.ingest, this.hints);
     const currentRing = () => this.replication.ring();
     const rollups = new Rollups({
       store: options.store,
@@ -371,6 +425,7 @@ export class Serving {
       ring: currentRing,
       reachable: (peer) => router.reachable(peer),
       copiesRequired: rule,
+      standIn: this.hints.standIn,
     });
     this.queries = new Queries({
       self: context.self,
@@ -432,7 +487,7 @@ export class Serving {
     const writer = new ReadingsWriter({
       context,
       ingest: this.ingest,
-      laneOf: (at) => this.replication.laneOf(at),
+      laneOf: (at) => this.replication.laneOf(at, answeredLevel(settings.replication.write)),
       filled: (lane, bytes) => this.replication.filled(lane, bytes),
       pendingBytes: () => this.replication.pendingBytes(),
       refusal,
@@ -502,6 +557,8 @@ export class Serving {
     const serving = new Serving(options, founded.value);
     const gate = await serving.ringGate.open();
     if (!gate.ok) return gate;
+    const primed = await serving.priming.open();
+    if (!primed.ok) return primed;
     const restored = serving.#restoreState();
     if (!restored.ok) return restored;
     const opened = await serving.results.open();
@@ -520,6 +577,7 @@ export class Serving {
   peerAdmitted(peer: GatewayId): void {
     this.replication.peerUp(peer);
     this.repair.peerAdmitted();
+    this.hints.look();
     const member = this.#memberOf(peer);
     if (member !== undefined) this.consensus.step({ type: "peer-up", peer: member });
   }
@@ -567,6 +625,7 @@ export class Serving {
     this.membership.stop();
     this.filling.stop();
     this.repair.stop();
+    this.hints.stop();
     this.replication.stop();
     this.consensus.stop();
     await this.results.stop();
@@ -613,6 +672,7 @@ export class Serving {
     this.replication.ringChanged(ring);
     for (const [at, isElsewhere] of this.#keptElsewhere().entries()) if (isElsewhere === 1) this.digests.forget(partition(at));
     this.filling.look();
+    this.hints.look();
   }
 
   /** Resolves once the site has agreed, and this gateway acts accordingly. */
@@ -646,6 +706,11 @@ export class Serving {
       this.#options.context.inbox.post(() => this.seriesStore.maintain());
       this.logWatch.look();
       void this.spaceWatch.look();
+      this.#options.context.inbox.post(() => {
+        this.replication.watchOwners();
+        this.hints.tick();
+        this.priming.look();
+      });
       this.#measureStore();
       this.#maintain();
     });

@@ -81,6 +81,7 @@ export class StatusReport {
       store: storeStatus(serving),
       repair: repairStatus(serving),
       ingest: this.#ingestStatus(serving),
+      ...(serving === undefined ? {} : { hints: serving.hints.view() }),
       sync: this.#sinks(),
       process: { memoryBytes: options.ports.memoryBytes() },
     };
@@ -92,6 +93,7 @@ export class StatusReport {
     const sentence = describeSurvival({
       gateways: members.map(({ kind }) => ({ role: kind })),
       replication: this.#gateway.settings.replication,
+      profiles: this.#gateway.settings.profiles,
     });
     const filling = members.filter((member) => member.filling > 0).map((member) => member.id);
     return filling.length === 0 ? sentence : `${sentence}; not before ${filling.join(", ")} has filled up: until then one loss less`;
@@ -102,6 +104,7 @@ export class StatusReport {
     const warnings = [...this.#gateway.peerNotes().values(), ...this.readiness().reasons];
     const { logWatch, seriesStore, retention } = serving ?? {};
     warnings.push(...(logWatch?.warnings() ?? []), ...(seriesStore?.quarantine.warnings() ?? []), ...(retention?.warnings() ?? []));
+    warnings.push(...(serving?.hints.warnings() ?? []));
     const members = serving?.membership.members();
     if (members !== undefined) warnings.push(...listDifferences(this.#gateway.settings.gateways, members));
     for (const sink of this.#sinks()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);

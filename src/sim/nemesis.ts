@@ -29,6 +29,7 @@ const gapMs = 3_000;
 /** Of a gateway that stopped by itself, for a fault of its disk, somebody sees to it that it starts again. */
 const restartMs = 2_000;
 const membersMs = 60_000;
+const fatalToHeld: ReadonlySet<string> = new Set(["folder", "membership"]);
 
 export class Nemesis {
   /** The highest number of a strike so far, skipped ones too. */
@@ -54,7 +55,11 @@ export class Nemesis {
     );
     const { random } = options;
     this.#operator = new Operator({ site: options.site, random: random.fork() });
-    this.#faults = options.only === undefined ? drawFaults(random) : faultsOf(options.only);
+    const drawn = options.only === undefined ? drawFaults(random) : faultsOf(options.only);
+    // What is held on one disk is lost with it: that is what level `any` says.
+    const isSingle = options.site.settings.replication.write === "any";
+    const survivable = drawn.filter(({ family }) => !isSingle || !fatalToHeld.has(family));
+    this.#faults = survivable.length === 0 ? faultsOf(["crash"]) : survivable;
     const lanes = random.pick([1, 1, 2, 2, lanesMax]);
     this.#sources = Array.from({ length: lanes }, () => random.fork());
   }

@@ -12,6 +12,7 @@ import { readBackup } from "./backup-check.ts";
 import { type HistoryEntry, judgeKeys } from "./linearizability.ts";
 import { Nemesis } from "./nemesis.ts";
 import { ownReadings } from "./own-readings.ts";
+import type { SettingsChoice } from "./settings.ts";
 import type { SimulatedGateway, WrapDisk } from "./simulated-gateway.ts";
 import { SimulatedSite, type SimulatorWorld } from "./site.ts";
 import { drawTunables } from "./tunables.ts";
@@ -27,6 +28,8 @@ export interface SeedOptions {
   readonly prepare?: (site: SimulatedSite) => void;
   /** Size of the site; drawn when it is left out. */
   readonly gateways?: number;
+  /** What of the site's settings is not drawn. */
+  readonly settings?: Pick<SettingsChoice, "write"> & Partial<Pick<SettingsChoice, "witness">>;
   /** Virtual time under faults; the calm phases come on top. */
   readonly faultsMs?: number;
   /** Numbers of the nemesis's strikes (from 1) that do nothing. */
@@ -75,6 +78,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const site = new SimulatedSite({
     seed: options.seed,
     ...drawTunables(new SeededRandom(options.seed ^ tunablesSalt)),
+    ...options.settings,
     ...(options.gateways === undefined ? {} : { gateways: options.gateways }),
     world: options.world,
     rules: options.rules ?? {},
@@ -163,7 +167,11 @@ class SeedRun {
     for (const device of this.devices) device.stop();
     for (const client of this.#kv) client.stop();
     const isBack = (): boolean => site.leader() !== undefined && this.devices.every((device) => device.idle());
+    const isDelivered = (): boolean =>
+      site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.hints.view().held.rounds === 0);
     if (!(await site.reaches(isBack, healMs))) throw new LivenessViolation(`${healMs} ms after the faults ${this.#whatIsMissing()}`);
+    if (!(await site.reaches(isDelivered, healMs)))
+      throw new LivenessViolation(`${healMs} ms after that some gateway still holds rounds alone`);
     for (const gateway of site.gateways) {
       const stopped = gateway.stoppedItself();
       if (stopped !== undefined) throw new SafetyViolation(`${gateway.id} stopped by itself: ${stopped.message}`);

@@ -4,7 +4,7 @@
  */
 
 import { loadSite } from "../config/load-site.ts";
-import type { SiteSettings } from "../config/settings.ts";
+import type { SiteSettings, WriteLevel } from "../config/settings.ts";
 import { InvariantError } from "../lib/assert.ts";
 
 export interface SettingsChoice {
@@ -14,6 +14,8 @@ export interface SettingsChoice {
   readonly witness: boolean;
   /** Of every gateway's readings log; 0 when left out. */
   readonly commitDelayMs?: number;
+  /** The site's write level; `quorum` when left out. */
+  readonly write?: WriteLevel;
   /** How long readings are kept, as the YAML says it; for ever where it does not. */
   readonly retention: string | undefined;
 }
@@ -23,7 +25,7 @@ export class SimulatedSettings {
   readonly #read = new Map<string, SiteSettings>();
 
   of(choice: SettingsChoice): SiteSettings {
-    const key = `${choice.gateways} ${choice.preset} ${choice.witness} ${choice.commitDelayMs ?? 0} ${choice.retention ?? ""}`;
+    const key = `${choice.gateways} ${choice.preset} ${choice.witness} ${choice.commitDelayMs ?? 0} ${choice.write ?? ""} ${choice.retention ?? ""}`;
     const known = this.#read.get(key);
     if (known !== undefined) return known;
     const settings = simulatedSettings(choice);
@@ -47,6 +49,7 @@ function simulatedSettings(choice: SettingsChoice): SiteSettings {
       "devices: devices",
       "jobs: jobs",
       `raft: { preset: ${choice.preset} }`,
+      ...(choice.write === undefined ? [] : [`replication: { write: ${choice.write} }`]),
       `store: { commitDelay: ${choice.commitDelayMs ?? 0}ms }`,
       ...(choice.retention === undefined ? [] : [`retention: ${choice.retention}`]),
       "sinks:",

@@ -2,7 +2,7 @@
  * A whole site in one process: real gateways on a simulated network, disks, clocks and devices, all from one seed.
  */
 
-import type { SiteSettings } from "../config/settings.ts";
+import type { SiteSettings, WriteLevel } from "../config/settings.ts";
 import { defaultTuning, type GatewayTuning } from "../gateway/context.ts";
 import type { GatewayRules } from "../gateway/serving.ts";
 import { InvariantError } from "../lib/assert.ts";
@@ -37,6 +37,8 @@ export interface SiteOptions {
   /** The last gateway only votes. */
   readonly witness?: boolean;
   readonly commitDelayMs?: number;
+  /** The site's write level; `quorum` when left out. */
+  readonly write?: WriteLevel;
   /** How long readings are kept, as the YAML says it; for ever when left out. */
   readonly retention?: string | undefined;
   readonly world: SimulatorWorld;
@@ -74,6 +76,7 @@ export class SimulatedSite {
       witness: options.witness ?? false,
       commitDelayMs: options.commitDelayMs ?? 0,
       retention: options.retention,
+      ...(options.write === undefined ? {} : { write: options.write }),
     });
     this.network = new SimulatedNetwork({
       scheduler: this.scheduler,

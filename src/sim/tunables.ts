@@ -23,6 +23,8 @@ export function drawTunables(random: Random): Tunables {
   const upkeep = drawUpkeep(random);
   const { retention, ...kept } = drawRetention(random);
   return { ...site, retention, tuning: { ...site.tuning, ...upkeep, ...kept, ...drawRepair(random) } };
+  const { write, ...hints } = drawHints(random);
+  return { ...site, retention, ...(write === undefined ? {} : { write }), tuning: { ...site.tuning, ...upkeep, ...kept, ...hints } };
 }
 
 function drawSite(random: Random): Omit<Tunables, "retention"> {
@@ -78,6 +80,14 @@ function drawRepair(random: Random): Partial<GatewayTuning> {
     repairPauseMinMs: random.pick([1_000, 4_000, 10_000]),
     repairSettleMs: random.pick([200, 2_000]),
     repairBytesPerSecond: random.pick([20_000, 4 << 20]),
+function drawHints(random: Random): Partial<GatewayTuning> & Pick<SettingsChoice, "write"> {
+  return {
+    ...(random.chance(0.12) ? { write: "any" as const } : {}),
+    hintBytesMax: random.pick([2_000, 64 << 20]),
+    hintBytesPerSecond: random.pick([5_000, 1 << 20]),
+    heldBytesMax: random.pick([5_000, 64 << 20]),
+    holdAfterMs: random.pick([50, 1_000]),
+    ownerAwayMs: random.pick([500, 3_000, 10_000]),
   };
 }
 

@@ -160,6 +160,7 @@ parameters("a bad value is bad-request and names parameter, value and what is ex
     ["limit=0", /"limit": "0".*1 to 10000/],
     ["limit=10001", /1 to 10000/],
     ["limit=1e3", /"limit"/],
+    ["consistency=any", /a level for writing/],
     ["consistency=al", /one \| quorum \| all, did you mean "all"\?/],
     ["format=xml", /json \| csv/],
     [`metric=${"x".repeat(2000)}`, /at most 1024/],

@@ -141,9 +141,11 @@ export const brokenSites: readonly BrokenSite[] = [
   },
   { name: "a mapping as a key", files: more("? { a: 1 }\n: 2\n"), problems: ["site.yaml:3:3: this key is not a text, expected a text"] },
   {
-    name: "keys that are not built yet",
+    name: "a key of replication in another place",
     files: more("ackTimeout: 5s\n"),
-    problems: ['site.yaml:3:1: "ackTimeout" is not supported yet, remove it'],
+    problems: [
+      'site.yaml:3:1: unknown key "ackTimeout", expected one of site, timezone, secret, gateways, replication, raft, mqtt, http, devices, jobs, sinks, retention, store',
+    ],
   },
   {
     name: "retention that cannot be",
@@ -321,11 +323,11 @@ export const brokenSites: readonly BrokenSite[] = [
   },
   {
     name: "bad replication",
-    files: more("replication: { factor: 2.5, write: any, read: quorom }\n"),
+    files: more("replication: { factor: 2.5, write: many, read: quorom }\n"),
     problems: [
       'site.yaml:3:24: "factor" is 2.5, expected a whole number from 1 to 9',
-      'site.yaml:3:36: "write": "any" is not supported yet, expected one of one, quorum, all',
-      'site.yaml:3:47: "read" is "quorom", did you mean "quorum"?',
+      'site.yaml:3:36: "write" is "many", did you mean "any"?',
+      'site.yaml:3:48: "read" is "quorom", did you mean "quorum"?',
     ],
   },
   {
@@ -448,9 +450,24 @@ export const brokenSites: readonly BrokenSite[] = [
     ],
   },
   {
-    name: "not-yet levels of a profile",
-    files: profile(`${climateProfile}write: one\n`),
-    problems: ['devices/p.yaml:5:1: "write" is not supported yet, remove it'],
+    name: "levels of a profile: one that there is none of, and one for reading, which is not there yet",
+    files: profile(`${climateProfile}write: two\nread: one\n`),
+    problems: [
+      'devices/p.yaml:5:8: "write" is "two", expected one of any, one, quorum, all',
+      'devices/p.yaml:6:1: "read" is not supported yet, remove it',
+    ],
+  },
+  {
+    name: "what no owner has yet cannot be read",
+    files: more("replication: { read: any }\n"),
+    problems: [
+      'site.yaml:3:22: "read" is "any", a level for writing: what no owner has yet cannot be read, expected one of one, quorum, all',
+    ],
+  },
+  {
+    name: "acknowledgements that are waited for too briefly",
+    files: more("replication: { ackTimeout: 999ms }\n"),
+    problems: ['site.yaml:3:28: "ackTimeout" is "999ms", expected a duration from 1s to 5m'],
   },
   {
     name: "no metrics",

@@ -61,6 +61,20 @@ broken.run();
 const good = suite("config: settings");
 const secret = "0123456789abcdef";
 
+good("a profile may write at a level of its own, and the time for acknowledgements be another", () => {
+  const files = {
+    "site.yaml": `${minimalSite}replication: { write: any, ackTimeout: 90s }\n`,
+    "devices/a.yaml": "profile: a\ntopic: a/{device}\npayload: number\nmetrics: { v: {} }\nwrite: one\n",
+    "devices/b.yaml": "profile: b\ntopic: b/{device}\npayload: number\nmetrics: { v: {} }\n",
+  };
+  const { replication, profiles } = settingsOf(files);
+  assert.equal(replication, { factor: 3, write: "any", read: "quorum", ackTimeoutMs: 90_000 });
+  assert.equal(
+    profiles.map(({ write }) => write),
+    ["one", undefined],
+  );
+});
+
 good("the defaults", () => {
   const settings = settingsOf({ "site.yaml": minimalSite });
   const { digest, listDigest, ...rest } = settings;

@@ -1,7 +1,8 @@
 // Goal: `check` and `status` claim exactly what factor and levels give. Method: the sentence for each shape of site.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { copiesAt, describeSurvival } from "../../src/config/survival.ts";
+import type { WriteLevel } from "../../src/config/settings.ts";
+import { copiesAt, describeSurvival, levelThatMeetsWrites } from "../../src/config/survival.ts";
 import { settingsOf } from "./memory-site.ts";
 
 const test = suite("config: survival");
@@ -47,11 +48,39 @@ test("what each shape of site survives", () => {
   assert.match(survival(3, "{ factor: 1 }"), /the loss of any one gateway may lose acknowledged readings; ingest pauses/);
 });
 
-test("a witness votes, and keeps no copy", () => {
+test("what level any risks is said, of the site and of profiles", () => {
+  assert.is(
+    survival(3, "{ write: any }"),
+    "three gateways, factor 3, write any = 2 or held, read quorum = 2: the loss of any one gateway, disk included, loses no acknowledged reading, but for those that a gateway holds alone: until they are delivered its disk has the only copy; ingest goes on while all others are away, as far as the gateway that a device is connected to has room to hold readings; complete answers go on while one is away; settings and jobs need 2 of 3 gateways",
+  );
+  const shape = {
+    gateways: Array.from({ length: 3 }, () => ({ role: "full" as const })),
+    replication: { factor: 3, write: "quorum", read: "quorum" } as const,
+  };
+  const named = (write: WriteLevel | undefined, at: number) => ({ name: `p${at}`, ...(write === undefined ? {} : { write }) });
+  assert.not.match(describeSurvival({ ...shape, profiles: [undefined, "quorum" as const, "all" as const].map(named) }), /less holds/);
+  assert.match(
+    describeSurvival({ ...shape, profiles: (["any", "one", "all", "one", "any"] as const).map(named) }),
+    /; less holds for the profiles p0 \(any\), p1 \(one\), p3 \(one\) and 1 more: the loss of one gateway may lose acknowledged readings of theirs; settings/,
+  );
+});
+
+test("a read that meets every write asks all where any profile writes to one", () => {
+  const replication = { factor: 3, write: "any", read: "quorum" } as const;
+  assert.is(levelThatMeetsWrites({ replication, profiles: [{ name: "p", write: "all" }] }), "quorum");
+  assert.is(levelThatMeetsWrites({ replication, profiles: [{ name: "p", write: "one" }] }), "all");
+});
+
+test("a witness votes, and stands in where it is the third of two owners", () => {
   assert.is(
     survival(2, "{}", 1),
-    "two gateways and a witness, factor 2, write quorum = 2, read quorum = 2: the loss of any one gateway, disk included, loses no acknowledged reading; ingest pauses while one of a device's gateways is away; complete answers pause while one of a device's gateways is away; settings and jobs need 2 of 3 gateways",
+    "two gateways and a witness, factor 2, write quorum = 2, read quorum = 2: the loss of any one gateway, disk included, loses no acknowledged reading; ingest goes on while one is away, the witness standing in; complete answers go on while one is away, the witness standing in; settings and jobs need 2 of 3 gateways",
   );
+  assert.match(
+    survival(2, "{ write: all }", 1),
+    /ingest pauses while one .*; complete answers go on while one is away, the witness standing in/,
+  );
+  assert.match(survival(2, "{}", 2), /ingest pauses while one .*; complete answers pause/, "of two witnesses none stands in");
   assert.match(
     survival(3, "{}", 2),
     /^three gateways and two witnesses, factor 3, .* go on while one is away; settings and jobs need 3 of 5 gateways$/,

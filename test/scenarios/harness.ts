@@ -1,12 +1,17 @@
 /** What the stories in this folder share: a founded site, and a person's view of devices and answers. */
 import { simulatorWorld } from "../../scripts/sim-world.ts";
 import type { ReadingsAnswer } from "../../src/gateway/service.ts";
+import { deviceId, partitionOf } from "../../src/lib/ids.ts";
 import type { DeviceLink } from "../../src/sim/broker.ts";
 import { ownReadings } from "../../src/sim/own-readings.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import { SimulatedSite, type SiteOptions } from "../../src/sim/site.ts";
 
-export async function foundedSite(seed = 1, gateways = 3, more: Pick<SiteOptions, "retention" | "tuning"> = {}): Promise<SimulatedSite> {
+export async function foundedSite(
+  seed = 1,
+  gateways = 3,
+  more: Pick<SiteOptions, "retention" | "tuning" | "witness" | "write"> = {},
+): Promise<SimulatedSite> {
   const site = new SimulatedSite({ seed, gateways, world: await simulatorWorld(), ...more });
   site.startAll();
   await site.until(() => site.leader() !== undefined && site.gateways.every(isServing), { withinMs: 30_000, what: "the site is founded" });
@@ -81,4 +86,48 @@ export async function ownCounts(site: SimulatedSite): Promise<number[]> {
     found.push([...own.value.values()].reduce((sum, readings) => sum + readings.size, 0));
   }
   return found;
+}
+
+export function servingOf(gateway: SimulatedGateway) {
+  const serving = gateway.running()?.gateway.serving();
+  if (serving === undefined) throw new Error(`${gateway.id} does not serve`);
+  return serving;
+}
+
+/** What this gateway has of the device on its own disk, ascending by time. */
+export async function localValues(site: SimulatedSite, gateway: SimulatedGateway, device: string): Promise<unknown[]> {
+  // At its start it does not serve, and then may not act under a ring yet.
+  const serving = gateway.running()?.gateway.serving();
+  if (serving === undefined) return [];
+  const { localReader, replication } = serving;
+  const at = partitionOf(deviceId(device), site.hash64);
+  const page = await site.answer(
+    localReader.page({
+      epoch: replication.table().epoch,
+      partitions: [at],
+      selector: { metric: "value", device, labels: {} },
+      fromUs: 0,
+      toUs: Number.MAX_SAFE_INTEGER,
+      after: undefined,
+      limit: 10_000,
+    }),
+  );
+  return page.ok ? page.value.series.flatMap(({ run }) => Array.from(run.numbers.subarray(0, run.count))) : [];
+}
+
+/** The values of the first answer that says that it is complete. */
+export async function completeValues(
+  site: SimulatedSite,
+  gateway: SimulatedGateway,
+  device: string,
+  withinMs = 20_000,
+): Promise<unknown[]> {
+  const deadline = site.nowMs() + withinMs;
+  for (;;) {
+    const found = await readingsAt(site, gateway, device).catch((cause: unknown) => String(cause));
+    if (typeof found !== "string" && found.answer.complete) return found.points.map(([, value]) => value);
+    if (site.nowMs() >= deadline)
+      throw new Error(`${gateway.id} has no complete answer: ${typeof found === "string" ? found : "it says that it is not"}`);
+    await site.runFor(200);
+  }
 }

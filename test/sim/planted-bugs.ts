@@ -23,6 +23,8 @@ export interface PlantedBug {
   /** The faults under which it is searched and replayed; drawn by the seed when left out. */
   readonly only?: readonly string[];
   readonly faultsMs: number;
+  /** What of the site is not drawn. */
+  readonly site?: Pick<SeedOptions, "gateways" | "settings">;
   /** What the catching checker says. */
   readonly caughtAs: RegExp;
 }
@@ -44,6 +46,8 @@ export function runOptions(bug: PlantedBug, seed: number): Omit<SeedOptions, "wo
     ...(prepare === undefined ? {} : { prepare }),
     ...(againProbability === undefined ? {} : { againProbability }),
   };
+export function runOptions({ faultsMs, only, prepare, site }: PlantedBug, seed: number): Omit<SeedOptions, "world" | "rules" | "wrapDisk"> {
+  return { seed, faultsMs, ...site, ...(only === undefined ? {} : { only }), ...(prepare === undefined ? {} : { prepare }) };
 }
 
 const askMs = 700;
@@ -204,6 +208,32 @@ export const plantedBugs: readonly PlantedBug[] = [
     plant: () => ({ wrapDisk: lyingLog("readings") }),
     only: ["crash"],
     faultsMs: 20_000,
+    caughtAs: /lost/,
+  },
+  {
+    // Level `any`: the held round is the only copy.
+    name: "held-round-forgotten",
+    plant: () => ({ rules: { mayForgetKept: () => true } }),
+    site: { gateways: 3, settings: { write: "any" } },
+    only: ["partition", "crash"],
+    faultsMs: 20_000,
+    caughtAs: /lost/,
+  },
+  {
+    name: "held-before-fsync",
+    plant: () => ({ wrapDisk: lyingLog("held") }),
+    site: { gateways: 3, settings: { write: "any" } },
+    only: ["crash", "partition"],
+    faultsMs: 30_000,
+    caughtAs: /lost/,
+  },
+  {
+    // A witness that forgets what it keeps for one owner leaves it to the other's disk, and that may go.
+    name: "copy-forgotten",
+    plant: () => ({ rules: { mayForgetKept: () => true } }),
+    site: { gateways: 3, settings: { witness: true } },
+    only: ["replace-wiped", "partition", "crash"],
+    faultsMs: 55_000,
     caughtAs: /lost/,
   },
   {

@@ -44,6 +44,7 @@ function statusText(world: World, value: Status): string {
       "refused",
       `${ingest.deadLetters} dead letters, ${ingest.conflicts} conflicts, ${ingest.qos0Dropped} QoS 0 dropped${closed.length === 0 ? "" : `; connections closed: ${closed.join(", ")}`}`,
     ],
+    ...hintLines(value),
     ...value.sync.map(
       (sink) =>
         [
@@ -62,6 +63,26 @@ function statusText(world: World, value: Status): string {
     ...text,
     ...[...value.warnings.map(plain), ...unmatched].map((warning) => `${colors.isColorSupported ? "! " : "warning: "}${warning}`),
   ].join("\n");
+}
+
+/** Said only where something waits, or was given up. */
+function hintLines({ hints }: Status): (readonly [string, string])[] {
+  if (hints === undefined) return [];
+  const kept = (what: readonly { readonly target: string; readonly rounds: number; readonly bytes: number }[]): string =>
+    what
+      .map(({ target, rounds, bytes }) => `${rounds} ${rounds === 1 ? "round" : "rounds"} (${formatBytes(bytes)}) for ${plain(target)}`)
+      .join(", ");
+  const dropped = Object.entries(hints.dropped).map(([reason, rounds]) => `${rounds} ${plain(reason)}`);
+  const lines: (readonly [string, string])[] = [];
+  if (hints.waiting.length > 0 || dropped.length > 0)
+    lines.push(["hints", `${kept(hints.waiting) || "none wait"}${dropped.length === 0 ? "" : `; given up: ${dropped.join(", ")}`}`]);
+  if (hints.held.rounds > 0)
+    lines.push([
+      "held",
+      `cut off: holding ${hints.held.readings} readings in ${hints.held.rounds} rounds, the oldest for ${formatElapsed(hints.held.oldestMs)}`,
+    ]);
+  if (hints.copies.length > 0) lines.push(["stands in", kept(hints.copies)]);
+  return lines;
 }
 
 /** A gateway of an older version says nothing of either. */

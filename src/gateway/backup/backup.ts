@@ -7,7 +7,7 @@
  * an incomplete one, whose trailer then says what is missing.
  */
 
-import type { SiteSettings } from "../../config/settings.ts";
+import { levelThatMeetsWrites } from "../../config/survival.ts";
 import type { JobState } from "../../core/site/job-runs.ts";
 import type { SiteState } from "../../core/site/site-state.ts";
 import {
@@ -148,11 +148,6 @@ function capture({ context, state }: BackupSource, version: string): Captured {
     devices: [...state.devices().values()],
     jobs: [...state.jobs()].map(([name, job]) => ({ name, sinceMs: job.sinceMs, windows: job.windows.copy() })),
   };
-}
-
-/** The level at which a read meets every acknowledged write. */
-export function levelThatMeetsWrites({ replication }: Pick<SiteSettings, "replication">): "quorum" | "all" {
-  return replication.write === "quorum" || replication.write === "all" ? "quorum" : "all";
 }
 
 /** Revisions of windows that are committed as of the capture. */

@@ -8,6 +8,7 @@
  * revisions of kv are new ones.
  */
 
+import { levelThatMeetsWrites } from "../../config/survival.ts";
 import type { SiteState } from "../../core/site/site-state.ts";
 import { type BackupBlock, BackupKind, damaged, readBlock, restoreMarkerKey, type SeriesDigest } from "../../lib/backup-file.ts";
 import { type DeviceItem, deviceItems, jobItems, type KvItem, kindName, kvItems, resultItems } from "../../lib/backup-items.ts";
@@ -23,7 +24,6 @@ import { decodeCursor, encodeCursor } from "../query/cursor.ts";
 import type { Queries } from "../query/queries.ts";
 import type { PagePosition } from "../query/wire.ts";
 import type { DigestsPage, RestoredBlock, SiteContents } from "../service.ts";
-import { levelThatMeetsWrites } from "./backup.ts";
 import { readingsOfBlock } from "./readings-block.ts";
 import type { ReadingsWriter } from "./readings-writer.ts";
 import { RestoredResults } from "./restored-results.ts";

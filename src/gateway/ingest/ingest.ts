@@ -5,6 +5,7 @@
 
 import type { DecodedMessage, PayloadReject } from "../../config/decoded-message.ts";
 import { createDecoder, type PayloadDecoder, type ProfileSet } from "../../config/profile-set.ts";
+import type { ProfileSettings, WriteLevel } from "../../config/settings.ts";
 import { defined } from "../../lib/assert.ts";
 import { type DeviceId, deviceId, type Partition, partitionOf } from "../../lib/ids.ts";
 import { ownText } from "../../lib/own-text.ts";
@@ -24,7 +25,7 @@ export interface IngestOptions {
   readonly profiles: ProfileSet;
   readonly counters: IngestCounters;
   readonly stamper: Stamper;
-  readonly laneOf: (partition: Partition) => Lane;
+  readonly laneOf: (partition: Partition, level: WriteLevel) => Lane;
   /** A payload of so many bytes, held ones counted with what that costs, gave readings to the lane. */
   readonly filled: (lane: Lane, payloadBytes: number) => void;
   /** Payload bytes whose readings wait for their quorum, over all lanes. */
@@ -90,7 +91,12 @@ export class Ingest {
 
   /** The owner table changed: what is remembered of topics names the lanes of the new one. */
   lanesChanged(): void {
-    for (const route of this.#routes.values()) if (route !== undefined) route.lane = this.#options.laneOf(route.partition);
+    for (const route of this.#routes.values())
+      if (route !== undefined) route.lane = this.#options.laneOf(route.partition, this.#levelOf(route.match.profile));
+  }
+
+  #levelOf(profile: ProfileSettings): WriteLevel {
+    return profile.write ?? this.#options.context.settings.replication.write;
   }
 
   clients(): number {
@@ -267,7 +273,7 @@ export class Ingest {
     const route: Route = {
       match,
       partition,
-      lane: this.#options.laneOf(partition),
+      lane: this.#options.laneOf(partition, this.#levelOf(match.profile)),
       seriesRefs: new Int32Array(metrics).fill(-1),
       lastAcknowledged: new Float64Array(metrics).fill(Number.NaN),
       acknowledgedNote: new Float64Array(metrics),

@@ -1,9 +1,10 @@
 /**
- * The readings of one owner set on their way into rounds. At most two rounds are unacknowledged; whatever arrives
+ * The readings of one owner set and write level on their way into rounds. At most two rounds are unacknowledged; whatever arrives
  * meanwhile joins the next, together with the acknowledgement callbacks of its messages. Columns, not objects: per
  * message a lane stores a session, a place and a callback.
  */
 
+import type { WriteLevel } from "../../config/settings.ts";
 import { RoundBuilder } from "../../core/round/round-builder.ts";
 import type { RoundVersion } from "../../core/round/round-codec.ts";
 import type { RoundHeader } from "../../core/round/round-format.ts";
@@ -38,6 +39,8 @@ export interface ClosedRound {
 
 /** Readings and the messages that wait for them, on their way from one owner table to the next (`reroute.ts`). */
 export interface Readings extends Pick<ClosedRound, "payloadBytes" | "waiting" | "sinceMs" | "stampedUpToUs"> {
+  /** Of the lane that they come from, and go to. */
+  readonly level: WriteLevel;
   readonly columns: ReadingColumns;
 }
 
@@ -46,6 +49,8 @@ export const unacknowledgedRoundsMax = 2;
 export const roundBytesMax = 4 << 20;
 
 export class Lane {
+  /** How many copies its messages wait for: readings of another level are in a lane of their own. */
+  readonly level: WriteLevel;
   readonly owners: readonly GatewayId[];
   /** Of the owners, those that have not all readings yet. */
   readonly filling: readonly GatewayId[];
@@ -60,8 +65,10 @@ export class Lane {
   constructor(options: {
     readonly owners: readonly GatewayId[];
     readonly filling: readonly GatewayId[];
+    readonly level: WriteLevel;
     readonly nameOf: (seriesRef: number) => SeriesName;
   }) {
+    this.level = options.level;
     this.owners = options.owners;
     this.filling = options.filling;
     this.builder = new RoundBuilder(options.nameOf);
@@ -121,6 +128,7 @@ export class Lane {
   handOver(to: (readings: Readings) => void, nowMs: number): void {
     if (this.builder.count === 0) return;
     to({
+      level: this.level,
       columns: this.builder.columns(),
       payloadBytes: this.#payloadBytes,
       waiting: this.#waiting,

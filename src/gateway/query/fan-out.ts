@@ -13,6 +13,7 @@ import { defined } from "../../lib/assert.ts";
 import type { Failure, Result } from "../../lib/errors.ts";
 import { type GatewayId, type Partition, partition, partitionCount } from "../../lib/ids.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { StandIn } from "../hints/stand-in.ts";
 
 export interface FanOutOptions {
   readonly self: GatewayId;
@@ -20,6 +21,7 @@ export interface FanOutOptions {
   readonly ring: () => RingState;
   readonly reachable: (peer: GatewayId) => boolean;
   readonly copiesRequired: typeof copiesRequired;
+  readonly standIn?: Pick<StandIn, "witness" | "drained">;
 }
 
 /** What one owner is asked for, under the owner table of this epoch. */
@@ -66,6 +68,12 @@ interface Missing {
   whole: number;
 }
 
+interface Meeting {
+  readonly failures: readonly string[];
+  readonly isRefusedByRing: boolean;
+}
+
+const noMeeting: Meeting = { failures: [], isRefusedByRing: false };
 const suspectMs = 10_000;
 /** A change of owners reaches every gateway that hears the leader within a heartbeat or two. */
 const ringWaitMs = 100;
@@ -89,8 +97,11 @@ export class FanOut {
   async ask<T>(partitions: readonly Partition[], level: ConsistencyLevel, ask: Ask<T>): Promise<FanOutAnswers<T>> {
     const { clock } = this.#options;
     const giveUpMs = clock.monotonicMs() + ringWaitMaxMs;
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       const { answers, isRefusedByRing } = await this.#askUnderOneTable(partitions, level, ask);
+      // One of two owners was found out not to answer: the witness can stand in for it the next time.
+      const mayStandIn = isFirst && level === "quorum" && this.#options.standIn?.witness() !== undefined;
+      if (mayStandIn && !isRefusedByRing && !answers.complete && answers.refused === undefined) continue;
       if (!isRefusedByRing || answers.complete || answers.refused !== undefined || clock.monotonicMs() >= giveUpMs) return answers;
       await new Promise<void>((resolve) => {
         clock.schedule(ringWaitMs, resolve);
@@ -113,10 +124,11 @@ export class FanOut {
     // Nearly always an owner is asked for all partitions, or answers for all that it was asked for: the list serves again.
     const inGroups = (list: readonly Partition[], all: ReadonlySet<number>, chosen: ReadonlySet<number>): readonly Partition[] =>
       chosen.size === all.size ? list : list.filter((at) => chosen.has(groupOf[at] as number));
+    const meeting = level === "quorum" ? await this.#meetStandIn(missing, epoch) : noMeeting;
     const asAsked = new Set(missing.keys());
     const answers: { gateway: GatewayId; partitions: ReadonlySet<Partition>; reply: T }[] = [];
-    const failures: string[] = [];
-    let isRefusedByRing = false;
+    const failures: string[] = [...meeting.failures];
+    let { isRefusedByRing } = meeting;
     for (let plan = this.#plan(missing); plan.size > 0; plan = this.#plan(missing)) {
       const replies = await Promise.all(
         [...plan].map(async ([gateway, numbers]) => {
@@ -142,6 +154,45 @@ export class FanOut {
     const short = new Set([...missing].filter(([, { any, whole }]) => any > 0 || whole > 0).map(([number]) => number));
     const unanswered = short.size === 0 ? [] : partitions.filter((at) => short.has(groupOf[at] as number));
     return { answers: { answers, epoch, complete: short.size === 0, missing: unanswered, failures, refused: undefined }, isRefusedByRing };
+  }
+
+  /**
+   * A site with two owners of everything and a stand-in (`hints/stand-in.ts`): where one owner alone will answer, the witness must
+   * have brought it what it keeps for it, before it is asked, and counts as the second answer then. Also where the other one is
+   * filling or has left: what it and the witness had acknowledged is with the witness only.
+   */
+  async #meetStandIn(missing: ReadonlyMap<number, Missing>, epoch: number): Promise<Meeting> {
+    const { standIn, self, reachable, clock } = this.#options;
+    if (standIn?.witness() === undefined) return noMeeting;
+    const isGone = (owner: GatewayId): boolean =>
+      owner !== self && (!reachable(owner) || (this.#suspectUntilMs.get(owner) ?? 0) > clock.monotonicMs());
+    const alone = new Map<GatewayId, Missing[]>();
+    for (const group of missing.values()) {
+      if (group.group.counts.planned !== 2) continue;
+      const there = group.group.whole.filter((owner) => !isGone(owner));
+      const [owner] = there;
+      if (owner === undefined || there.length > 1) continue;
+      alone.set(owner, [...(alone.get(owner) ?? []), group]);
+    }
+    const failures: string[] = [];
+    let isRefusedByRing = false;
+    await Promise.all(
+      [...alone].map(async ([owner, groups]) => {
+        const drained = await standIn.drained(owner, epoch);
+        for (const each of groups) {
+          // The other one may answer after all, where it is an owner like this one.
+          if (!drained.ok && each.group.whole.length > 1) continue;
+          // What this owner answers is all, or it is not enough.
+          for (const other of [...each.group.whole, ...each.group.filling]) if (other !== owner) each.tried.add(other);
+          each.any = drained.ok ? 1 : 2;
+          each.whole = drained.ok ? 1 : 2;
+        }
+        if (drained.ok) return;
+        failures.push(`for ${owner}: ${drained.message}`);
+        if (drained.code === "ring-changed") isRefusedByRing = true;
+      }),
+    );
+    return { failures, isRefusedByRing };
   }
 
   /** The groups of these partitions, in the order in which they are met. */

@@ -17,6 +17,9 @@ function isWhole(strike: Strike): boolean {
   return strike.gateways.every((gateway) => {
     const serving = gateway.running()?.gateway.serving();
     if (serving === undefined) return false;
+    // A witness without its copies, and one that still has some, count for a disk that is lost.
+    if (serving.hints.standIn.witness() === gateway.id && (!serving.priming.isPrimed() || serving.hints.view().copies.length > 0))
+      return false;
     const { configuration, configurationIndex, commitIndex } = serving.consensus.view();
     if (configuration.voters.length < voters || configurationIndex > commitIndex) return false;
     const members = strike.gateways.map((other) => serving.state.members().get(other.id));

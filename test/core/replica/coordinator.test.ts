@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { Coordinator, type CoordinatorEffect, type CoordinatorOptions } from "../../../src/core/replica/coordinator.ts";
+import { Coordinator, type CoordinatorEffect, type CoordinatorOptions, type OpenRound } from "../../../src/core/replica/coordinator.ts";
 import { type GatewayId, gatewayId } from "../../../src/lib/ids.ts";
 
 const a = gatewayId("gw-a");
@@ -18,6 +18,7 @@ const options: CoordinatorOptions = {
   refusedRetryMs: 50,
   lagBytesMax: 1_000,
   lagAgeMaxMs: 10_000,
+  holdAfterMs: 1_000,
 };
 const round = (number: number, bytes = 100, sinceMs = 0) => ({
   number,
@@ -161,10 +162,12 @@ test("a changed owner table withdraws all rounds; the unacknowledged ones are na
   effectsOf((effects) => coordinator.durable(a, 3, effects));
   const effects: CoordinatorEffect[] = [];
   assert.equal(coordinator.withdrawAll(effects), [1, 3]);
-  assert.equal(
-    effects,
-    [1, 2, 3].map((number) => ({ type: "forgotten", round: number })),
-  );
+  assert.equal(effects, [
+    { type: "forgotten", round: 1 },
+    { type: "lagging", round: 2, owners: [c] },
+    { type: "forgotten", round: 2 },
+    { type: "forgotten", round: 3 },
+  ]);
   for (const owner of [a, b, c])
     assert.equal(
       effectsOf((late) => coordinator.durable(owner, 3, late)),
@@ -194,12 +197,148 @@ test("acknowledged rounds are kept for laggards within bytes and age, the oldest
     effectsOf((effects) => coordinator.roundClosed(0, round(number, 400), effects));
     effectsOf((effects) => coordinator.durable(a, number, effects));
     const last = effectsOf((effects) => coordinator.durable(b, number, effects));
-    assert.equal(last.slice(1), number === 3 ? [{ type: "forgotten", round: 1 }] : []);
+    assert.equal(last.slice(1), number === 3 ? letGo(1) : []);
   }
   assert.ok(effectsOf((effects) => coordinator.tick(9_999, effects)).every((effect) => effect.type === "send"));
   assert.equal(
     effectsOf((effects) => coordinator.tick(10_000, effects)),
-    [2, 3].map((number) => ({ type: "forgotten", round: number })),
+    [2, 3].flatMap((number) => letGo(number)),
+  );
+});
+
+/** What is said when an acknowledged round goes that c lacks. */
+const letGo = (number: number): CoordinatorEffect[] => [
+  { type: "lagging", round: number, owners: [c] },
+  { type: "forgotten", round: number },
+];
+
+test("an owner that is away for long is not waited for: rounds that only such owners lack go at once, until its link is back", () => {
+  const coordinator = new Coordinator(options);
+  const acknowledge = (number: number): CoordinatorEffect[] => {
+    effectsOf((effects) => coordinator.roundClosed(0, round(number), effects));
+    effectsOf((effects) => coordinator.durable(a, number, effects));
+    return effectsOf((effects) => coordinator.durable(b, number, effects));
+  };
+  acknowledge(1);
+  assert.equal(
+    effectsOf((effects) => coordinator.ownerAway(c, effects)),
+    letGo(1),
+  );
+  assert.equal(acknowledge(2), [{ type: "acknowledged", round: 2 }, ...letGo(2)]);
+  effectsOf((effects) => coordinator.peerUp(0, c, effects));
+  assert.equal(acknowledge(3), [{ type: "acknowledged", round: 3 }]);
+  effectsOf((effects) => coordinator.roundClosed(0, round(4), effects));
+  assert.equal(
+    effectsOf((effects) => coordinator.letGo(effects)),
+    letGo(3),
+  );
+  assert.is(coordinator.unacknowledged(), 1);
+});
+
+/** A round of two owners for which c, which owns nothing, may stand in. */
+const pair = (number: number, more: Partial<OpenRound> = {}): OpenRound => ({
+  ...round(number),
+  owners: [a, b],
+  required: { any: 2, whole: 2 },
+  standIn: c,
+  ...more,
+});
+
+test("a stand-in is asked at once when an owner is known to be gone, else with the first resend, and counts for one owner", () => {
+  const coordinator = new Coordinator(options);
+  const asked = { type: "stand-in", to: c, round: 1, targets: [a, b] } as const;
+  assert.equal(effectsOf((effects) => coordinator.roundClosed(0, pair(1, { unreachable: [b] }), effects)).at(-1), asked);
+  assert.equal(
+    effectsOf((effects) => coordinator.standInDurable(c, 1, effects)),
+    [],
+  );
+  assert.equal(
+    effectsOf((effects) => coordinator.durable(a, 1, effects)),
+    [
+      { type: "relieved", standIn: c, round: 1, owner: a },
+      { type: "acknowledged", round: 1 },
+    ],
+  );
+  // A hint as well, should the stand-in lose its copy.
+  assert.equal(
+    effectsOf((effects) => coordinator.tick(10_000, effects)),
+    [
+      { type: "lagging", round: 1, owners: [b] },
+      { type: "forgotten", round: 1 },
+    ],
+  );
+  effectsOf((effects) => coordinator.roundClosed(0, pair(2), effects));
+  effectsOf((effects) => coordinator.durable(a, 2, effects));
+  assert.equal(effectsOf((effects) => coordinator.tick(500, effects)).at(-1), { type: "stand-in", to: c, round: 2, targets: [b] });
+  assert.equal(
+    effectsOf((effects) => coordinator.standInDurable(c, 2, effects)),
+    [{ type: "acknowledged", round: 2 }],
+  );
+});
+
+test("a stand-in never counts without being asked, for a stranger, or in the place of the only whole owner", () => {
+  const coordinator = new Coordinator(options);
+  effectsOf((effects) => coordinator.roundClosed(0, pair(1), effects));
+  effectsOf((effects) => coordinator.durable(a, 1, effects));
+  assert.equal(
+    effectsOf((effects) => coordinator.standInDurable(c, 1, effects)),
+    [],
+  );
+  const filling = pair(2, { filling: [a], required: { any: 2, whole: 1 }, unreachable: [b] });
+  effectsOf((effects) => coordinator.roundClosed(0, filling, effects));
+  assert.equal(
+    effectsOf((effects) => coordinator.standInDurable(stranger, 2, effects)),
+    [],
+  );
+  effectsOf((effects) => coordinator.standInDurable(c, 2, effects));
+  assert.equal(
+    effectsOf((effects) => coordinator.durable(a, 2, effects)).map(({ type }) => type),
+    ["relieved"],
+  );
+  assert.equal(
+    effectsOf((effects) => coordinator.durable(b, 2, effects)).map(({ type }) => type),
+    ["relieved", "acknowledged", "forgotten"],
+  );
+});
+
+test("level any: held when too few owners can be reached, or after a time; a quorum that comes first makes it needless", () => {
+  const coordinator = new Coordinator(options);
+  const hold = (number: number): CoordinatorEffect => ({ type: "hold", round: number });
+  assert.equal(
+    effectsOf((effects) => coordinator.roundClosed(0, { ...round(1), mayHold: true, unreachable: [b, c] }, effects)).at(-1),
+    hold(1),
+  );
+  assert.equal(
+    effectsOf((effects) => assert.ok(coordinator.held(1, effects))),
+    [
+      { type: "acknowledged", round: 1 },
+      { type: "forgotten", round: 1 },
+    ],
+  );
+  effectsOf((effects) => coordinator.roundClosed(0, { ...round(2), mayHold: true, unreachable: [b] }, effects));
+  assert.is(coordinator.nextDeadlineMs(), 500);
+  effectsOf((effects) => coordinator.tick(500, effects));
+  assert.is(coordinator.nextDeadlineMs(), 1_000);
+  assert.equal(
+    effectsOf((effects) => coordinator.tick(1_000, effects)),
+    [hold(2)],
+  );
+  for (const owner of [a, c]) effectsOf((effects) => coordinator.durable(owner, 2, effects));
+  assert.equal(
+    effectsOf((effects) => assert.not(coordinator.held(2, effects))),
+    [],
+  );
+});
+
+test("level any without room: asked again with each resend, and given up with a reason of its own", () => {
+  const coordinator = new Coordinator(options);
+  effectsOf((effects) => coordinator.roundClosed(0, { ...round(1), mayHold: true, unreachable: [b, c] }, effects));
+  coordinator.notHeld(1);
+  assert.equal(effectsOf((effects) => coordinator.tick(500, effects)).at(-1), { type: "hold", round: 1 });
+  coordinator.notHeld(1);
+  assert.equal(
+    effectsOf((effects) => coordinator.tick(20_000, effects)).find(({ type }) => type === "failed"),
+    { type: "failed", round: 1, reason: "held-full" },
   );
 });
 

@@ -39,7 +39,7 @@ function laneColumns(lane: Lane): readonly string[] {
   return rows;
 }
 
-const newLane = (owner: string) => new Lane({ owners: [gatewayId(owner)], filling: [], nameOf });
+const newLane = (owner: string) => new Lane({ owners: [gatewayId(owner)], filling: [], level: "quorum", nameOf });
 const session = () => new ClientSession({ id: "c", close: () => undefined } as unknown as ConstructorParameters<typeof ClientSession>[0]);
 
 const value: fc.Arbitrary<ReadingValue> = fc.oneof(fc.double(), fc.boolean(), fc.constantFrom("", "text", "ü\u{1f600}", "other"));
@@ -58,7 +58,14 @@ test("every reading of an encoded round is in the lane of its partition once, in
       const lanes = Array.from({ length: laneCount }, (_, i) => newLane(`gw-${i}`));
       const waiting = { partitions: [], sessions: [], places: [], callbacks: [], deadbands: [] };
       reroute(
-        { columns, payloadBytes: 10, waiting, sinceMs: 5, stampedUpToUs: 0 },
+        {
+          level: "quorum",
+          columns,
+          payloadBytes: 10,
+          waiting,
+          sinceMs: 5,
+          stampedUpToUs: 0,
+        },
         { laneOf: (at) => lanes[at % laneCount] as Lane, partitionOf, refOf },
       );
       const before = rowsOf(columns);

@@ -131,7 +131,12 @@ stamps.run();
 const rest = suite("gateway/ingest: lanes, counters, what was not stored");
 
 rest("a lane closes into a round with its readings, messages and deadbands, and starts afresh", () => {
-  const lane = new Lane({ owners: [gatewayId("gw-a")], filling: [], nameOf: (ref) => ({ device: deviceId(`d${ref}`), metric: "m" }) });
+  const lane = new Lane({
+    owners: [gatewayId("gw-a")],
+    filling: [],
+    level: "quorum",
+    nameOf: (ref) => ({ device: deviceId(`d${ref}`), metric: "m" }),
+  });
   const session = new ClientSession(client);
   lane.builder.append(0, 1_000, 2, 5, undefined);
   lane.hold(partition(1), session, session.arrive(), () => undefined);
