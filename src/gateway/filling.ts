@@ -53,10 +53,6 @@ export interface FillingOptions {
   readonly canPull: () => boolean;
   /** Gets what an owner has of readings that were given up, and may be repeated. */
   readonly fetchRolled: (owner: GatewayId, asked: FillRequest) => Promise<Result<void>>;
-  readonly fetchRolled: (
-    owner: GatewayId,
-    asked: { readonly epoch: number; readonly partitions: readonly number[] },
-  ) => Promise<Result<void>>;
   /** Resolves once the owner has all that the site's stand-in kept for it, under this epoch (`hints/stand-in.ts`). */
   readonly drained?: (owner: GatewayId, epoch: number) => Promise<Result<void>>;
   /** Resolves once the command is applied here, so that `ring` tells of it, or with a failure. */
@@ -163,6 +159,8 @@ export class Filling {
   async #fetchFrom(owner: GatewayId, batch: Batch, { first }: { readonly first: boolean }): Promise<Result<void>> {
     const { epoch, partitions } = batch;
     const asked: FillRequest = { epoch, partitions };
+    const drained = (await this.#options.drained?.(owner, epoch)) ?? success(undefined);
+    if (!drained.ok) return drained;
     const fetched = (await this.#pull(owner, asked, first)) ?? (await this.#fetchAll(owner, batch));
     return fetched.ok ? this.#options.fetchRolled(owner, asked) : fetched;
   }
@@ -176,11 +174,6 @@ export class Filling {
     // What did not come that way comes the other way.
     if (!streamed.ok) this.#context.diagnostics.info("chunks-not-streamed", { owner, code: streamed.code, why: streamed.message });
     return streamed.ok || streamed.code !== "ring-changed" ? pull(owner, asked) : streamed;
-  async #fetchFrom(owner: GatewayId, batch: Batch): Promise<Result<void>> {
-    const drained = (await this.#options.drained?.(owner, batch.epoch)) ?? success(undefined);
-    if (!drained.ok) return drained;
-    const fetched = await this.#fetchAll(owner, batch);
-    return fetched.ok ? this.#options.fetchRolled(owner, batch) : fetched;
   }
 
   async #fetchAll(owner: GatewayId, { epoch, partitions }: Batch): Promise<Result<void>> {

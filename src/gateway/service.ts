@@ -3,9 +3,9 @@ import type { SeriesDigest } from "../lib/backup-file.ts";
 import type { Result } from "../lib/errors.ts";
 import type { GatewayId } from "../lib/ids.ts";
 import type { ReadingValue } from "../lib/reading.ts";
+import type { HintsView } from "./hints/hints.ts";
 import type { RepairView } from "./repair/repair.ts";
 import type { SiteRepairReport } from "./repair/site-repair.ts";
-import type { HintsView } from "./hints/hints.ts";
 import type { DiskState } from "./retention/policy.ts";
 import type { RetentionView } from "./retention/retention.ts";
 

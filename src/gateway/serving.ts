@@ -5,7 +5,7 @@
 
 import { compileProfiles, type ProfileSet } from "../config/profile-set.ts";
 import type { SiteSettings } from "../config/settings.ts";
-import { answeredLevel } from "../config/survival.ts";
+import { answeredLevel, levelThatMeetsWrites } from "../config/survival.ts";
 import { raftPresets } from "../core/raft/options.ts";
 import { RaftNode } from "../core/raft/raft-node.ts";
 import type { ReplayedLog } from "../core/raft/replay.ts";
@@ -408,7 +408,8 @@ export class Serving {
         quarantine: this.seriesStore.quarantine,
         store: this.seriesStore,
         fetcher,
-        writeLevel: settings.replication.write,
+        // Profiles may write at less than the site.
+        writeLevel: levelThatMeetsWrites(settings) === "all" ? "one" : answeredLevel(settings.replication.write),
       }),
     });
     this.siteRepair = new SiteRepair({ context, requests, repair: this.repair, gateways });

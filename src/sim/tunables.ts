@@ -22,9 +22,10 @@ export function drawTunables(random: Random): Tunables {
   // Each of these behind the ones before, so that what a seed drew before there was one stays what it was.
   const upkeep = drawUpkeep(random);
   const { retention, ...kept } = drawRetention(random);
-  return { ...site, retention, tuning: { ...site.tuning, ...upkeep, ...kept, ...drawRepair(random) } };
+  const repair = drawRepair(random);
   const { write, ...hints } = drawHints(random);
-  return { ...site, retention, ...(write === undefined ? {} : { write }), tuning: { ...site.tuning, ...upkeep, ...kept, ...hints } };
+  const tuning = { ...site.tuning, ...upkeep, ...kept, ...repair, ...hints };
+  return { ...site, retention, ...(write === undefined ? {} : { write }), tuning };
 }
 
 function drawSite(random: Random): Omit<Tunables, "retention"> {
@@ -80,6 +81,9 @@ function drawRepair(random: Random): Partial<GatewayTuning> {
     repairPauseMinMs: random.pick([1_000, 4_000, 10_000]),
     repairSettleMs: random.pick([200, 2_000]),
     repairBytesPerSecond: random.pick([20_000, 4 << 20]),
+  };
+}
+
 function drawHints(random: Random): Partial<GatewayTuning> & Pick<SettingsChoice, "write"> {
   return {
     ...(random.chance(0.12) ? { write: "any" as const } : {}),

@@ -38,16 +38,15 @@ export function plantedSeeds(): Readonly<Record<string, number>> {
 
 /** What a seed is run with, to catch the bug or to hold without it. */
 export function runOptions(bug: PlantedBug, seed: number): Omit<SeedOptions, "world" | "rules" | "wrapDisk"> {
-  const { faultsMs, only, prepare, againProbability } = bug;
+  const { faultsMs, only, prepare, againProbability, site } = bug;
   return {
     seed,
     faultsMs,
+    ...site,
     ...(only === undefined ? {} : { only }),
     ...(prepare === undefined ? {} : { prepare }),
     ...(againProbability === undefined ? {} : { againProbability }),
   };
-export function runOptions({ faultsMs, only, prepare, site }: PlantedBug, seed: number): Omit<SeedOptions, "world" | "rules" | "wrapDisk"> {
-  return { seed, faultsMs, ...site, ...(only === undefined ? {} : { only }), ...(prepare === undefined ? {} : { prepare }) };
 }
 
 const askMs = 700;
