@@ -408,6 +408,7 @@ export class Serving {
         quarantine: this.seriesStore.quarantine,
         store: this.seriesStore,
         fetcher,
+        drained: (owner, epoch) => this.hints.standIn.drained(owner, epoch),
         // Profiles may write at less than the site.
         writeLevel: levelThatMeetsWrites(settings) === "all" ? "one" : answeredLevel(settings.replication.write),
       }),

@@ -243,15 +243,17 @@ export class SiteMembership implements MembershipOperations {
     const nowMs = this.#context.clock.monotonicMs();
     const { self, tuning } = this.#context;
     const heardMs = new Map(view.followers.map((follower) => [follower.id, follower.heardMs]));
+    const isThere = (gateway: GatewayId): boolean => gateway === self || reachable(gateway);
     const command = this.#placePlan.next({
       ring,
       members: state.members().values(),
       factor: state.bootstrap()?.factor ?? 1,
       movesMax: tuning.movesMax,
-      isThere: (gateway) => gateway === self || reachable(gateway),
+      isThere,
       isGone: (gateway) => {
         const member = state.members().get(gateway)?.memberId;
-        return gateway !== self && (member === undefined || nowMs - (heardMs.get(member) ?? 0) > tuning.voterDeadMs);
+        // Of one that has just been admitted nothing was heard yet as a follower.
+        return !isThere(gateway) && (member === undefined || nowMs - (heardMs.get(member) ?? nowMs) > tuning.voterDeadMs);
       },
     });
     if (command === undefined) return false;

@@ -27,6 +27,8 @@ export interface ChunkRestorerOptions {
   readonly reachable: (peer: GatewayId) => boolean;
   readonly writeLevel: ConsistencyLevel;
   readonly rawHorizonUs: (partition: number) => number;
+  /** Resolves once the owner has all that the site's stand-in kept for it, under this epoch (`hints/stand-in.ts`). */
+  readonly drained: (owner: GatewayId, epoch: number) => Promise<Result<void>>;
 }
 
 /** Looked at in one go: the rest with the next pass. */
@@ -75,7 +77,9 @@ export class ChunkRestorer {
         failures.push(`${owner} is not connected`);
         continue;
       }
-      const fetched = await fetcher.fetch(owner, table.epoch, { partitions: [partition], names, fromUs, toUs: ref.maxUs + 1 });
+      const drained = await this.#options.drained(owner, table.epoch);
+      const wanted = { partitions: [partition], names, fromUs, toUs: ref.maxUs + 1 };
+      const fetched = drained.ok ? await fetcher.fetch(owner, table.epoch, wanted) : drained;
       if (fetched.ok) {
         answered++;
         this.readings += fetched.value.readings;
