@@ -10,6 +10,7 @@ import type { QueryOptions } from "./commands/query.ts";
 import type { ReplayOptions } from "./commands/replay.ts";
 import type { StartOptions } from "./commands/start.ts";
 import type { TailOptions } from "./commands/tail.ts";
+import { addDrillCommand } from "./drill-commands.ts";
 import { addGatewayCommands } from "./gateway-commands.ts";
 import { duration, examples, outputOption, positiveNumber, remote, speedFactor, wholeNumber } from "./options.ts";
 import { plainLines, printError } from "./terminal.ts";
@@ -65,6 +66,7 @@ function createProgram(world: World, done: Done): Command {
   addKvCommands(program, world, done);
   addBackupCommands(program, world, done);
   addTryCommands(program, world, done);
+  addDrillCommand(program, world, done);
   program
     .command("version")
     .description("print the version")
