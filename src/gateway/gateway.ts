@@ -455,7 +455,8 @@ export class Gateway {
       authenticate: (credentials) => this.#mayConnect(credentials.username, credentials.password),
       connected: (client) => ingest.connected(client),
       disconnected: (client) => ingest.disconnected(client),
-      publish: (client, topic, payload, qos, done) => ingest.publish(client, topic, payload, qos, done),
+      publish: (client, topic, payload, qos, done, packetId, duplicate) =>
+        ingest.publish(client, topic, payload, qos, done, packetId, duplicate),
       rejected: (reason, detail) => {
         serving.counters.closeConnection(reason);
         ports.diagnostics.debug("client-rejected", { reason, detail });

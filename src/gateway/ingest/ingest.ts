@@ -7,6 +7,7 @@ import type { DecodedMessage, PayloadReject } from "../../config/decoded-message
 import { createDecoder, type PayloadDecoder, type ProfileSet } from "../../config/profile-set.ts";
 import type { ProfileSettings, WriteLevel } from "../../config/settings.ts";
 import { defined } from "../../lib/assert.ts";
+import { crc32c } from "../../lib/crc32c.ts";
 import { type DeviceId, deviceId, type Partition, partitionOf } from "../../lib/ids.ts";
 import { ownText } from "../../lib/own-text.ts";
 import { ValueType } from "../../lib/reading.ts";
@@ -16,6 +17,7 @@ import type { GatewayContext } from "../context.ts";
 import { ClientSession } from "./client-session.ts";
 import type { IngestCounters } from "./counters.ts";
 import type { Lane } from "./lane.ts";
+import { Resends } from "./resends.ts";
 import type { Route } from "./route.ts";
 import type { Stamper } from "./stamper.ts";
 import { DeadLetters, previewPayload, UnmatchedTopics } from "./unstored.ts";
@@ -54,6 +56,7 @@ export class Ingest {
   readonly #options: IngestOptions;
   readonly #decoder: PayloadDecoder;
   readonly #sessions = new Map<BrokerClient, ClientSession>();
+  readonly #resends = new Resends();
   readonly #routes = new Map<string, Route | undefined>();
   #notes = 0;
   readonly #seriesNames: SeriesName[] = [];
@@ -105,11 +108,13 @@ export class Ingest {
 
   connected(client: BrokerClient): void {
     this.#sessions.set(client, new ClientSession(client));
+    this.#resends.connected(client);
   }
 
   disconnected(client: BrokerClient): void {
     this.#sessions.get(client)?.end();
     this.#sessions.delete(client);
+    this.#resends.disconnected(client);
   }
 
   /** Closes a connection with a counted reason: an MQTT 3.1.1 client resends only after a reconnect. */
@@ -120,7 +125,15 @@ export class Ingest {
     session.client.close();
   }
 
-  publish(client: BrokerClient, topic: string, payload: Uint8Array, qos: 0 | 1 | 2, done: () => void): void {
+  publish(
+    client: BrokerClient,
+    topic: string,
+    payload: Uint8Array,
+    qos: 0 | 1 | 2,
+    done: () => void,
+    packetId: number,
+    duplicate: boolean,
+  ): void {
     const session = this.#sessions.get(client);
     if (session === undefined) return;
     this.#options.counters.messages++;
@@ -144,8 +157,8 @@ export class Ingest {
       return;
     }
     const decoded = this.#decoder.decode(route.match, payload);
-    const appended =
-      "reason" in decoded ? this.#reject(route, decoded, { topic, payload }) : this.#append(route, decoded, { topic, payload });
+    const source = { topic, payload, session, packetId, duplicate };
+    const appended = "reason" in decoded ? this.#reject(route, decoded, source) : this.#append(route, decoded, source);
     if (appended === 0 || qos === 0) {
       this.#passOn(session, qos, done);
     } else {
@@ -169,8 +182,7 @@ export class Ingest {
     if (decoded.count === 0) return 0;
     const wallMs = this.#options.context.clock.wallMs();
     const horizonUs = this.#options.horizonUs(route.partition);
-    // A clock that is far behind must not make stamps that retention has given up already.
-    const timeUs = decoded.timeUs ?? this.#options.stamper.stamp(route.match.device, Math.max(wallMs, Math.ceil(horizonUs / 1_000)));
+    const timeUs = decoded.timeUs ?? this.#stamp(route, source, { wallMs, horizonUs });
     // The gateway's own stamps may run ahead of a clock that jumped back; a device's time is held against the clock.
     if (decoded.timeUs !== undefined && (timeUs > wallMs * 1_000 + aheadMaxUs || timeUs < 0)) {
       this.#deadLetter(
@@ -209,6 +221,20 @@ export class Ingest {
     }
     if (decoded.timeUs === undefined) route.lane.stamped(timeUs);
     return appended;
+  }
+
+  /** The gateway's time; of a message that is sent again, the one that it has already. */
+  #stamp(route: Route, source: MessageSource, { wallMs, horizonUs }: { readonly wallMs: number; readonly horizonUs: number }): number {
+    const { session, packetId, duplicate, payload } = source;
+    const sent = packetId === 0 ? undefined : { packetId, duplicate, digest: digestOf(route, payload) };
+    const earlierUs = sent === undefined ? undefined : this.#resends.stampOf(session, sent);
+    // A clock that is far behind must not make stamps that retention has given up already.
+    const stampUs =
+      earlierUs !== undefined && earlierUs >= horizonUs
+        ? earlierUs
+        : this.#options.stamper.stamp(route.match.device, Math.max(wallMs, Math.ceil(horizonUs / 1_000)));
+    if (sent !== undefined) this.#resends.remember(session, sent, stampUs);
+    return stampUs;
   }
 
   #withinDeadband(route: Route, metric: number, value: number): boolean {
@@ -273,6 +299,7 @@ export class Ingest {
     const route: Route = {
       match,
       partition,
+      digest: crc32c(new TextEncoder().encode(topic)),
       lane: this.#options.laneOf(partition, this.#levelOf(match.profile)),
       seriesRefs: new Int32Array(metrics).fill(-1),
       lastAcknowledged: new Float64Array(metrics).fill(Number.NaN),
@@ -287,4 +314,12 @@ export class Ingest {
 interface MessageSource {
   readonly topic: string;
   readonly payload: Uint8Array;
+  readonly session: ClientSession;
+  readonly packetId: number;
+  readonly duplicate: boolean;
+}
+
+/** 53 bits of topic and payload: a client's own mistakes are told apart by it, not an enemy's forgeries. */
+function digestOf(route: Route, payload: Uint8Array): number {
+  return crc32c(payload, route.digest) * 2 ** 21 + (payload.length % 2 ** 21);
 }
