@@ -449,6 +449,7 @@ export class Gateway {
   /** Devices are let in once this gateway knows who owns what. */
   async #listen(serving: Serving): Promise<Result<void>> {
     const { ports } = this.options;
+    await serving.timeConfirmed();
     if (this.#isEnding()) return success(undefined);
     const { ingest } = serving;
     const listening = await ports.broker.start({

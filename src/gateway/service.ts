@@ -8,6 +8,7 @@ import type { RepairView } from "./repair/repair.ts";
 import type { SiteRepairReport } from "./repair/site-repair.ts";
 import type { DiskState } from "./retention/policy.ts";
 import type { RetentionView } from "./retention/retention.ts";
+import type { SiteClockView } from "./site-clock.ts";
 
 /**
  * What a gateway offers to the HTTP layer (and to anything else in its process). Times are epoch milliseconds, with a
@@ -254,6 +255,8 @@ export interface GatewayStatus {
     readonly keepFreeBytes: number;
   };
   readonly retention: RetentionView;
+  /** `undefined` until the gateway serves. */
+  readonly clock: SiteClockView | undefined;
   readonly log: {
     readonly segments: number;
     readonly bytes: number;

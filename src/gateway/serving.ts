@@ -80,6 +80,7 @@ import { Rollups } from "./series/rollups.ts";
 import { SeriesReader } from "./series/series-reader.ts";
 import type { SeriesStore } from "./series/series-store.ts";
 import type { MemberAddress } from "./service.ts";
+import { agreementOf, SiteClock } from "./site-clock.ts";
 
 /** Rules that tests substitute to plant bugs. */
 export interface GatewayRules {
@@ -89,6 +90,7 @@ export interface GatewayRules {
   readonly comparableDigest?: (digest: Digest) => Digest;
   /** Whether what an owner lacked, and lacks a moment later, is not on its way. */
   readonly isSettled?: typeof sameDigest;
+  readonly clockAgreement?: typeof agreementOf;
   readonly mayForgetKept?: typeof mayForgetKept;
 }
 
@@ -132,6 +134,8 @@ const ownerFilledTimeoutMs = 10_000;
 const ringPollMs = 20;
 /** The horizon of a partition that this gateway does not own. */
 const forEverUs = Number.POSITIVE_INFINITY;
+/** A gateway that does not know the time hears it from its peers, when they are there. */
+const timeWaitMs = 3_000;
 const proposeTimeoutMs = 10_000;
 /** A kv value of 1 MiB, its key and what the encoding adds. */
 const commandBytesMax = (1 << 20) + (64 << 10);
@@ -142,6 +146,7 @@ export class Serving {
   readonly calendar: Calendar;
   readonly profiles: ProfileSet;
   readonly stamper: Stamper;
+  readonly siteClock: SiteClock;
   readonly consensus: Consensus;
   readonly membership: SiteMembership;
   readonly selfMember: MemberId;
@@ -214,6 +219,12 @@ export class Serving {
     this.calendar = createCalendar(settings.timeZone);
     this.profiles = compileProfiles(settings.profiles, settings.inventory);
     this.stamper = new Stamper({ slot: context.slot, floorUs: options.stampFloorUs });
+    this.siteClock = new SiteClock({
+      clock,
+      peers: () => router.peerClocks(),
+      gateways: () => this.#membersThere(),
+      rule: options.rules.clockAgreement ?? agreementOf,
+    });
     const node = this.#raftNode();
     this.consensus = new Consensus({
       context,
@@ -265,6 +276,7 @@ export class Serving {
       context,
       router,
       stamper: this.stamper,
+      clockSynchronised: () => this.siteClock.synchronised(),
       counters: this.counters,
       ring: this.ringGate.closed(),
       ackTimeoutMs: settings.replication.ackTimeoutMs ?? ackTimeoutMsDefault,
@@ -300,6 +312,7 @@ export class Serving {
       profiles: this.profiles,
       counters: this.counters,
       stamper: this.stamper,
+      siteClock: this.siteClock,
       laneOf: (at, level) => this.replication.laneOf(at, level),
       filled: (lane, payloadBytes) => this.replication.filled(lane, payloadBytes),
       pendingBytes: () => this.replication.pendingBytes(),
@@ -575,6 +588,16 @@ export class Serving {
     return success(serving);
   }
 
+  /** Resolves when the time of stamps is confirmed; without others to confirm it, or after a while, also when it is not. */
+  async timeConfirmed(): Promise<void> {
+    const { clock } = this.#options.context;
+    const untilMs = clock.monotonicMs() + timeWaitMs;
+    while (!this.#stopped && this.#membersThere() > 1 && !this.siteClock.synchronised() && clock.monotonicMs() < untilMs)
+      await new Promise<void>((resolve) => {
+        clock.schedule(ringPollMs, resolve);
+      });
+  }
+
   peerAdmitted(peer: GatewayId): void {
     this.replication.peerUp(peer);
     this.repair.peerAdmitted();
@@ -706,6 +729,8 @@ export class Serving {
     this.#options.context.clock.schedule(maintainMs, () => {
       this.#options.context.inbox.post(() => this.seriesStore.maintain());
       this.logWatch.look();
+      // What the clock was is known also where nobody has asked for a while.
+      this.siteClock.wallMs();
       void this.spaceWatch.look();
       this.#options.context.inbox.post(() => {
         this.replication.watchOwners();

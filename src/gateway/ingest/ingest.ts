@@ -14,6 +14,7 @@ import { ValueType } from "../../lib/reading.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { BrokerClient } from "../../ports/broker.ts";
 import type { GatewayContext } from "../context.ts";
+import { plausibleFromMs, type SiteClock } from "../site-clock.ts";
 import { ClientSession } from "./client-session.ts";
 import type { IngestCounters } from "./counters.ts";
 import type { Lane } from "./lane.ts";
@@ -27,6 +28,8 @@ export interface IngestOptions {
   readonly profiles: ProfileSet;
   readonly counters: IngestCounters;
   readonly stamper: Stamper;
+  /** What stamps are made of, and what the devices' own times are held against. */
+  readonly siteClock: Pick<SiteClock, "wallMs">;
   readonly laneOf: (partition: Partition, level: WriteLevel) => Lane;
   /** A payload of so many bytes, held ones counted with what that costs, gave readings to the lane. */
   readonly filled: (lane: Lane, payloadBytes: number) => void;
@@ -180,11 +183,12 @@ export class Ingest {
   #append(route: Route, decoded: DecodedMessage, source: MessageSource): number {
     for (const reject of decoded.rejects) this.#deadLetter(route, source, reject.metric, reject.reason, reject.detail);
     if (decoded.count === 0) return 0;
-    const wallMs = this.#options.context.clock.wallMs();
+    const wallMs = this.#options.siteClock.wallMs();
     const horizonUs = this.#options.horizonUs(route.partition);
     const timeUs = decoded.timeUs ?? this.#stamp(route, source, { wallMs, horizonUs });
-    // The gateway's own stamps may run ahead of a clock that jumped back; a device's time is held against the clock.
-    if (decoded.timeUs !== undefined && (timeUs > wallMs * 1_000 + aheadMaxUs || timeUs < 0)) {
+    // The gateway's own stamps may run ahead of a clock that jumped back; a device's time is held against the clock, if there is one.
+    const latestUs = wallMs >= plausibleFromMs ? wallMs * 1_000 + aheadMaxUs : Number.POSITIVE_INFINITY;
+    if (decoded.timeUs !== undefined && (timeUs > latestUs || timeUs < 0)) {
       this.#deadLetter(
         route,
         source,
