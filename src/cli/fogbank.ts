@@ -126,6 +126,7 @@ function addDataCommands(program: Command, world: World, done: Done): void {
     .option("--every <duration>", "length of the windows, aligned to the site's calendar, such as 1m")
     .option("--agg <function>", "count, sum, min, max, mean, first, last or quantile(Q) (default: mean)")
     .option("--consistency <level>", "one, quorum or all (default: the site's)")
+    .option("--flags", "show which raw readings got their time from a gateway's clock that nothing confirmed")
     .option("--limit <points>", "stop after this many points (default for a table: 1000)", wholeNumber(1, 1_000_000_000))
     .addHelpText(
       "after",

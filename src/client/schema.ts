@@ -297,6 +297,13 @@ export const SeriesSchema = Type.Object({
   device: Type.String(),
   metric: Type.String(),
   points: Type.Array(Type.Tuple([Type.Number(), NullableValueSchema]), { description: "[epoch milliseconds, value]" }),
+  flags: Type.Optional(
+    Type.Object({
+      unsynchronised: Type.Array(Type.Tuple([Type.Number(), Type.Number()]), {
+        description: "First and last time of points next to each other whose time was given by a gateway while nothing confirmed its clock",
+      }),
+    }),
+  ),
 });
 
 export const ReadingsSchema = Type.Object({

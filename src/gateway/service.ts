@@ -374,6 +374,8 @@ export interface ReadingsQuery {
   readonly aggregate: AggregateFunction | undefined;
   readonly limit: number;
   readonly cursor: string | undefined;
+  /** Raw readings say whether the clock that gave them their time was confirmed. */
+  readonly clockFlags?: boolean;
 }
 
 export interface ReadingsAnswer {
@@ -381,6 +383,8 @@ export interface ReadingsAnswer {
     readonly device: string;
     readonly metric: string;
     readonly points: readonly (readonly [number, ReadingValue | null])[];
+    /** When asked for: first and last of points next to each other whose time came from a clock that nobody confirmed. */
+    readonly flags?: { readonly unsynchronised: readonly (readonly [number, number])[] };
   }[];
   readonly complete: boolean;
   readonly cursor?: string;

@@ -37,6 +37,7 @@ import { type Digest, sameDigest } from "../series/digest.ts";
 import { Backups } from "./backup/backup.ts";
 import { ReadingsWriter } from "./backup/readings-writer.ts";
 import { Restore } from "./backup/restore.ts";
+import { ClockJournal } from "./clock-journal.ts";
 import { Consensus } from "./consensus/consensus.ts";
 import { SiteMembership } from "./consensus/site-membership.ts";
 import { Snapshotter } from "./consensus/snapshotter.ts";
@@ -147,6 +148,7 @@ export class Serving {
   readonly profiles: ProfileSet;
   readonly stamper: Stamper;
   readonly siteClock: SiteClock;
+  readonly clockJournal: ClockJournal;
   readonly consensus: Consensus;
   readonly membership: SiteMembership;
   readonly selfMember: MemberId;
@@ -252,6 +254,13 @@ export class Serving {
         options.events.emit({ type: "leadership", leader, term });
       },
     });
+    this.clockJournal = new ClockJournal({
+      context,
+      consensus: this.consensus,
+      state: this.state,
+      floorUs: options.stampFloorUs,
+      nowUs: () => this.siteClock.wallMs() * 1_000,
+    });
     this.membership = new SiteMembership({
       context,
       consensus: this.consensus,
@@ -313,6 +322,7 @@ export class Serving {
       counters: this.counters,
       stamper: this.stamper,
       siteClock: this.siteClock,
+      stamped: (stampUs) => this.clockJournal.stamped(stampUs, this.siteClock.synchronised()),
       laneOf: (at, level) => this.replication.laneOf(at, level),
       filled: (lane, payloadBytes) => this.replication.filled(lane, payloadBytes),
       pendingBytes: () => this.replication.pendingBytes(),
@@ -730,7 +740,7 @@ export class Serving {
       this.#options.context.inbox.post(() => this.seriesStore.maintain());
       this.logWatch.look();
       // What the clock was is known also where nobody has asked for a while.
-      this.siteClock.wallMs();
+      this.clockJournal.look(this.siteClock.synchronised());
       void this.spaceWatch.look();
       this.#options.context.inbox.post(() => {
         this.replication.watchOwners();

@@ -108,4 +108,49 @@ test("with one of three gone and no majority to tell, a clock that jumps is not 
   await assertStamps(site, "d1", said);
 });
 
+/** Times of the points that are flagged, and of those that are not. */
+async function flagged(site: SimulatedSite, device: string): Promise<{ readonly yes: number[]; readonly no: number[] }> {
+  const service = site.gateway("gw-b").running()?.service;
+  assert.ok(service !== undefined);
+  const query = { metric: "value", device, fromMs: undefined, toMs: undefined, consistency: undefined, everyMs: undefined };
+  const answer = await site.answer(service.readings({ ...query, aggregate: undefined, limit: 100, cursor: undefined, clockFlags: true }));
+  assert.ok(answer.ok);
+  const series = answer.value.series[0];
+  const ranges = series?.flags?.unsynchronised ?? [];
+  const isIn = (ms: number): boolean => ranges.some(([first, last]) => ms >= first && ms <= last);
+  const values = (series?.points ?? []).map(([ms, value]) => [isIn(ms), Number(value)] as const);
+  return { yes: values.filter(([is]) => is).map(([, value]) => value), no: values.filter(([is]) => !is).map(([, value]) => value) };
+}
+
+test("what was stamped while nothing confirmed the clock is flagged, at every gateway, and after restarts; a device's own time is not", async () => {
+  const site = await foundedSite(25);
+  await site.runFor(5_000);
+  const near = site.gateway("gw-a");
+  let device = new Device(near, "d1");
+  await say(site, device, 0);
+  // Nobody keeps any clock: they agree, and that says nothing.
+  for (const gateway of site.gateways) gateway.clock.synchronised = false;
+  await site.runFor(2_000);
+  await say(site, device, 1);
+  await say(site, device, 2);
+  await site.runFor(3_000);
+  assert.equal(await flagged(site, "d1"), { yes: [1, 2], no: [0] });
+  near.crash({ power: true });
+  near.start();
+  await site.until(() => isServing(near), { withinMs: 20_000 });
+  device = new Device(near, "d1");
+  await say(site, device, 3);
+  for (const gateway of site.gateways) gateway.clock.synchronised = true;
+  await site.runFor(2_000);
+  await say(site, device, 4);
+  const dated = new Device(near, "d2");
+  dated.publish(site.wallMs(), 7);
+  await site.runFor(3_000);
+  assert.equal(await flagged(site, "d1"), { yes: [1, 2, 3], no: [0, 4] });
+  assert.equal(await flagged(site, "d2"), { yes: [], no: [7] });
+  const slot = near.running()?.gateway.context()?.slot ?? -1;
+  for (const gateway of site.gateways)
+    assert.equal(gateway.running()?.gateway.serving()?.state.clockFlags().openOf(slot), [], `${gateway.id} knows the end`);
+});
+
 test.run();

@@ -38,6 +38,8 @@ export interface IngestOptions {
   /** False while the store is too far behind to take more. */
   /** Why no readings can be taken now: the reason that connections are closed with; `undefined` while they can. */
   readonly refusal: () => "store-behind" | "disk-full" | undefined;
+  /** A stamp was given. */
+  readonly stamped: (stampUs: number) => void;
   /** Readings of the partition below this instant are given up. */
   readonly horizonUs: (partition: Partition) => number;
   /** A device's metric was seen; registers asynchronously. */
@@ -238,6 +240,7 @@ export class Ingest {
         ? earlierUs
         : this.#options.stamper.stamp(route.match.device, Math.max(wallMs, Math.ceil(horizonUs / 1_000)));
     if (sent !== undefined) this.#resends.remember(session, sent, stampUs);
+    if (stampUs !== earlierUs) this.#options.stamped(stampUs);
     return stampUs;
   }
 
