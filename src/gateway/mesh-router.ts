@@ -8,7 +8,7 @@ import type { NtpState } from "../ports/clock.ts";
 import type { Channel } from "../ports/transport.ts";
 import type { GatewayContext } from "./context.ts";
 import { decodeFrame, encodeFrame, FrameKind } from "./frames.ts";
-import type { ClockReading } from "./site-clock.ts";
+import { agreeMs, type ClockReading } from "./site-clock.ts";
 
 export type FrameHandler = (from: GatewayId, body: Uint8Array) => void;
 
@@ -19,7 +19,7 @@ export interface MeshRouterHandlers {
 
 /** Four signs of life that did not come. */
 const silenceMaxMs = 2_000;
-/** Pings whose clocks are remembered. A ping that was under way for long makes a clock look late: the earliest-looking of a few is right. */
+/** Pings whose clocks are remembered. One that was under way for long makes a clock look late: the one that looks most ahead is right. */
 const pingsKept = 4;
 /** What a sender knows of its own clock, as the fraction behind its whole milliseconds: older versions take no notice of it. */
 const ntpFractions: Readonly<Record<NtpState, number>> = { unknown: 0, synchronised: 0.25, unsynchronised: 0.5 };
@@ -111,12 +111,14 @@ export class MeshRouter {
     return this.#clockOffsetsMs().filter((offsetMs) => Math.abs(offsetMs) <= deviationMaxMs).length;
   }
 
-  /** The clocks of the peers that are heard. */
+  /** The clocks of the peers that are heard. One that was set a moment ago speaks for nobody, neither for its old time nor for its new one. */
   peerClocks(): ClockReading[] {
     return [...this.#peerClocks].flatMap(([peer, readings]) => {
       const newest = readings.at(-1);
       if (newest === undefined || !this.reachable(peer)) return [];
-      return [{ offsetMs: Math.max(...readings.map(({ offsetMs }) => offsetMs)), ntp: newest.ntp }];
+      const offsets = readings.map(({ offsetMs }) => offsetMs);
+      const aheadMs = Math.max(...offsets);
+      return aheadMs - Math.min(...offsets) > agreeMs ? [] : [{ offsetMs: aheadMs, ntp: newest.ntp }];
     });
   }
 
