@@ -486,7 +486,10 @@ export class Serving {
       },
     });
     const windows = new JobOpenWindows({ jobs: settings.jobs, state: this.state, calendar: this.calendar });
-    const clocksWithin = (deviationMaxMs: number) => ({ near: router.clocksWithin(deviationMaxMs), gateways: this.#membersThere() });
+    const clocksWithin = (deviationMaxMs: number) => ({
+      near: this.siteClock.isOwnSteady() ? router.clocksWithin(deviationMaxMs) : 0,
+      gateways: this.#membersThere(),
+    });
     this.jobs = new JobRunner({
       context,
       consensus: this.consensus,

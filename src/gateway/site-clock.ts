@@ -52,6 +52,8 @@ const nearMs = 500;
 const lookEveryMs = 500;
 /** More than any slewing in half a second: the own clock was set, and is to be looked at before it is used. */
 const jumpMs = 100;
+/** Then the peers' clocks have all been heard again: before, one that was wrong at another moment could seem to confirm it. */
+const steadyAfterMs = 2_500;
 /** No clock of a version that was made later than this is right before it. */
 export const plausibleFromMs = Date.UTC(2025, 0, 1);
 
@@ -76,7 +78,9 @@ export class SiteClock {
   readonly #options: SiteClockOptions;
   #nextLookMs = Number.NEGATIVE_INFINITY;
   /** Of the own wall clock, when it was looked at last. */
-  #ownOffsetMs = 0;
+  #ownOffsetMs: number | undefined;
+  /** Monotonic time at which the own wall clock was found set. */
+  #setMs = Number.NEGATIVE_INFINITY;
   /** Of the time in use, where that is not the own wall clock's. */
   #offsetMs: number | undefined;
   /** Of the time that was confirmed last. */
@@ -94,8 +98,7 @@ export class SiteClock {
     const { clock } = this.#options;
     const ownMs = clock.wallMs();
     const monotonicMs = clock.monotonicMs();
-    const jumped = Math.abs(ownMs - monotonicMs - this.#ownOffsetMs) > jumpMs;
-    if (jumped || monotonicMs >= this.#nextLookMs) this.#look(ownMs - monotonicMs, monotonicMs);
+    if (this.#hasJumped(ownMs - monotonicMs) || monotonicMs >= this.#nextLookMs) this.#look(ownMs - monotonicMs, monotonicMs);
     return this.#offsetMs === undefined ? ownMs : Math.floor(monotonicMs + this.#offsetMs);
   }
 
@@ -103,6 +106,12 @@ export class SiteClock {
   synchronised(): boolean {
     this.wallMs();
     return this.#by !== "none";
+  }
+
+  /** The own wall clock was not set lately: only then the peers can say whether it is right. */
+  isOwnSteady(): boolean {
+    this.wallMs();
+    return this.#options.clock.monotonicMs() - this.#setMs >= steadyAfterMs;
   }
 
   view(): SiteClockView {
@@ -119,19 +128,25 @@ export class SiteClock {
   #look(ownOffsetMs: number, monotonicMs: number): void {
     const { clock, peers, gateways, rule } = this.#options;
     this.#nextLookMs = monotonicMs + lookEveryMs;
+    if (this.#hasJumped(ownOffsetMs)) this.#setMs = monotonicMs;
     this.#ownOffsetMs = ownOffsetMs;
     this.#ntp = clock.ntpState();
     const own: ClockReading = { offsetMs: ownOffsetMs, ntp: this.#ntp };
     const others = peers();
     const count = gateways();
-    let agreed = rule([own, ...others], own, count);
-    if (this.#source !== "own") {
-      const without = rule(others, undefined, count);
-      if (without !== undefined && Math.abs(without.offsetMs - ownOffsetMs) > nearMs) agreed = without;
-    }
+    // A clock that was set a moment ago has no voice, and one that was outvoted none until it is near.
+    const hasVoice = this.#confirmedMs === undefined || monotonicMs - this.#setMs >= steadyAfterMs;
+    const without = hasVoice && this.#source === "own" ? undefined : rule(others, undefined, count);
+    const isNear = without !== undefined && Math.abs(without.offsetMs - ownOffsetMs) <= nearMs;
+    const withOwn = without === undefined && hasVoice ? rule([own, ...others], own, count) : undefined;
+    const agreed = isNear ? { ...without, clocks: [...without.clocks, own] } : (without ?? withOwn);
     if (agreed === undefined) this.#alone(own);
     else if (agreed.clocks.includes(own)) this.#agreeing(own, agreed, monotonicMs);
     else this.#outvoted(own, agreed, monotonicMs);
+  }
+
+  #hasJumped(ownOffsetMs: number): boolean {
+    return this.#ownOffsetMs !== undefined && Math.abs(ownOffsetMs - this.#ownOffsetMs) > jumpMs;
   }
 
   #agreeing(own: ClockReading, agreed: Agreement, monotonicMs: number): void {

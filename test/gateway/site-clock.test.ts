@@ -74,8 +74,14 @@ test("a board that woke up in 1970 takes the time of the majority, until its own
   assert.equal([setup.aheadMs(), setup.said], [15, "peers by peers"], "within the bound, but not near");
   setup.ownMs = -300;
   assert.equal([setup.aheadMs(), setup.said], [-300, "own by peers"]);
-  setup.ownMs = -700;
+  // It drifts away: a step would be found out.
+  for (setup.ownMs = -300; setup.ownMs > -700; setup.ownMs -= 80) setup.aheadMs();
   assert.equal([setup.aheadMs(), setup.said], [-700, "own by peers"], "it does not come and go at the edge");
+  setup.ownMs = -300;
+  assert.equal([setup.aheadMs(), setup.clock.isOwnSteady()], [-300, false], "near, but set a moment ago");
+  setup.aheadMs();
+  setup.aheadMs();
+  assert.ok(setup.clock.isOwnSteady());
 });
 
 test("an own clock that jumps is found out before it makes a stamp", () => {
