@@ -79,8 +79,7 @@ test("a board that woke up in 1970 takes the time of the majority, until its own
   assert.equal([setup.aheadMs(), setup.said], [-700, "own by peers"], "it does not come and go at the edge");
   setup.ownMs = -300;
   assert.equal([setup.aheadMs(), setup.clock.isOwnSteady()], [-300, false], "near, but set a moment ago");
-  setup.aheadMs();
-  setup.aheadMs();
+  for (let seconds = 0; seconds < 3; seconds++) setup.aheadMs();
   assert.ok(setup.clock.isOwnSteady());
 });
 
