@@ -100,7 +100,7 @@ export class ClockJournal {
     // It is told as soon as the site can be: a version that does not know it would pass over it.
     if (state.featureLevel() < featureLevel || consensus.leader() === undefined) return;
     this.#telling = true;
-    const done = (told: boolean): void => {
+    const settle = (told: boolean): void => {
       this.#telling = false;
       // What failed waits for the next look.
       if (!told) return;
@@ -108,8 +108,8 @@ export class ClockJournal {
       this.#tellAll();
     };
     consensus.propose(command, proposeTimeoutMs).then(
-      (result) => done(result.ok),
-      () => done(false),
+      (result) => settle(result.ok),
+      () => settle(false),
     );
   }
 }
