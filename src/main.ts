@@ -112,6 +112,7 @@ const world: World = {
   onStdinEnd,
   isPortFree,
   spawnFogbank,
+  openMeshLinks: async () => new (await import("./adapters/host/mesh-proxy.ts")).MeshLinks(),
   connectMqtt: async (options) => (await import("./adapters/mqtt-publisher.ts")).connectPublisher(options),
   startGateway: async (options) => (await import("./main-gateway.ts")).startGateway(options, process.env),
   recover: async (options) => (await import("./main-gateway.ts")).recoverGateway(options, process.env),

@@ -107,7 +107,9 @@ async function readings(service: GatewayService, { query }: Call): Promise<Resul
     aggregate: everyMs === undefined ? undefined : (aggregate ?? { kind: "mean" }),
     limit: query.integer("limit", { min: 1, max: readingsLimitMax }) ?? readingsLimitMax,
     cursor: query.cursor("cursor"),
+    ...(query.choice("flags", ["clock"]) === "clock" ? { clockFlags: true } : {}),
   };
+  if (wanted.clockFlags === true && everyMs !== undefined) query.reject('parameter "flags" is about raw readings: leave "every" out');
   const format = query.choice("format", ["json", "csv"]) ?? "json";
   if (query.failed !== undefined) return query.failed;
   const answer = await service.readings(wanted);

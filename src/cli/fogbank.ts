@@ -10,6 +10,7 @@ import type { QueryOptions } from "./commands/query.ts";
 import type { ReplayOptions } from "./commands/replay.ts";
 import type { StartOptions } from "./commands/start.ts";
 import type { TailOptions } from "./commands/tail.ts";
+import { addDrillCommand } from "./drill-commands.ts";
 import { addGatewayCommands } from "./gateway-commands.ts";
 import { duration, examples, outputOption, positiveNumber, remote, speedFactor, wholeNumber } from "./options.ts";
 import { plainLines, printError } from "./terminal.ts";
@@ -65,6 +66,7 @@ function createProgram(world: World, done: Done): Command {
   addKvCommands(program, world, done);
   addBackupCommands(program, world, done);
   addTryCommands(program, world, done);
+  addDrillCommand(program, world, done);
   program
     .command("version")
     .description("print the version")
@@ -124,6 +126,7 @@ function addDataCommands(program: Command, world: World, done: Done): void {
     .option("--every <duration>", "length of the windows, aligned to the site's calendar, such as 1m")
     .option("--agg <function>", "count, sum, min, max, mean, first, last or quantile(Q) (default: mean)")
     .option("--consistency <level>", "one, quorum or all (default: the site's)")
+    .option("--flags", "show which raw readings got their time from a gateway's clock that nothing confirmed")
     .option("--limit <points>", "stop after this many points (default for a table: 1000)", wholeNumber(1, 1_000_000_000))
     .addHelpText(
       "after",

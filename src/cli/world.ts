@@ -35,6 +35,8 @@ export interface World {
    * output appended to `logFile` and a pipe as its standard input that closes when this process ends, however it ends.
    */
   spawnFogbank(args: readonly string[], options: { readonly logFile: string }): ChildGateway;
+  /** Proxies for the links between gateways of this host; none yet. */
+  openMeshLinks(): Promise<MeshLinks>;
   /** Fails with `unreachable`, or `unauthorized` when the broker refuses the credentials. Never reconnects by itself. */
   connectMqtt(options: MqttOptions): Promise<Result<MqttPublisher>>;
   startGateway(options: GatewayStartOptions): Promise<Result<RunningGateway>>;
@@ -102,6 +104,23 @@ export interface ChildGateway {
   /** Never rejects; also when the process could not be started (`code` undefined, `signal` undefined). */
   readonly exited: Promise<{ readonly code: number | undefined; readonly signal: string | undefined }>;
   kill(signal: "SIGTERM" | "SIGKILL"): void;
+}
+
+/** Links between gateways that can be cut: each gateway is reached through a proxy, and listens behind it. */
+export interface MeshLinks {
+  /** Fails with `port-in-use` or `configuration-invalid`. */
+  add(proxy: {
+    /** The gateway behind it. */
+    readonly to: string;
+    readonly host: string;
+    readonly port: number;
+    readonly behind: { readonly host: string; readonly port: number };
+  }): Promise<Result<void>>;
+  /** A link has a direction: who connects, and to whom. Nothing passes any more, either way, and nobody is told. */
+  cut(links: readonly (readonly [from: string, to: string])[]): void;
+  /** All of them. */
+  mend(): void;
+  close(): Promise<void>;
 }
 
 export interface MqttOptions {

@@ -70,6 +70,7 @@ export interface ReadingsRequest {
   readonly consistency?: string | undefined;
   readonly limit?: number | undefined;
   readonly cursor?: string | undefined;
+  readonly flags?: "clock" | undefined;
 }
 
 export interface KvPrecondition {

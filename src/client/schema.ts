@@ -116,6 +116,15 @@ export const StatusSchema = Type.Object({
       heldBackBy: Type.Optional(text("The window of a job that keeps readings beyond their time")),
     }),
   ),
+  clock: Type.Optional(
+    Type.Object({
+      synchronised: Type.Boolean({ description: "The time that readings without device time get is confirmed" }),
+      by: text("ntp | peers (a majority of the gateways' clocks agrees) | none"),
+      source: text("own | peers (the system clock is wrong) | held (it was set, and no majority is heard: the time that it had)"),
+      ownAheadMs: Type.Number({ description: "The system clock less that time" }),
+      ntp: text("What the machine says of its clock: synchronised | unsynchronised | unknown"),
+    }),
+  ),
   log: Type.Object({
     segments: Type.Integer(),
     bytes: Type.Integer(),
@@ -288,6 +297,13 @@ export const SeriesSchema = Type.Object({
   device: Type.String(),
   metric: Type.String(),
   points: Type.Array(Type.Tuple([Type.Number(), NullableValueSchema]), { description: "[epoch milliseconds, value]" }),
+  flags: Type.Optional(
+    Type.Object({
+      unsynchronised: Type.Array(Type.Tuple([Type.Number(), Type.Number()]), {
+        description: "First and last time of points next to each other whose time was given by a gateway while nothing confirmed its clock",
+      }),
+    }),
+  ),
 });
 
 export const ReadingsSchema = Type.Object({

@@ -177,6 +177,11 @@ export const surface = {
       consistency: { description: "one | quorum | all; the site's setting when absent", example: "quorum" },
       limit: { description: "Points in a page, 1 … 10000 (the default)", example: "1000" },
       cursor: { description: "From the page before", example: "" },
+      flags: {
+        description:
+          "clock: with `flags.unsynchronised` for each series of raw readings, in JSON: the points whose time no confirmed clock gave",
+        example: "clock",
+      },
       format: {
         description: "json (default) | csv: device,metric,time,value; the next cursor is in the header fogbank-cursor",
         example: "json",

@@ -33,12 +33,15 @@ export function demoSite(options: {
   readonly portBase: number;
   readonly host: string;
   readonly secret: string;
+  /** Where gateways listen for each other, when that is not where they reach each other: a proxy is in between. */
+  readonly meshHost?: string;
   /** The engine of all gateways' stores; LevelDB when left out. */
   readonly store?: "level" | "lowdb";
 }): readonly TemplateFile[] {
   const gateways = Array.from({ length: options.gateways }, (_, index) => {
     const { mqtt, mesh, http } = demoPorts(options.portBase, index);
-    return `  ${demoGatewayId(index)}: { host: ${JSON.stringify(options.host)}, listen: { mqtt: ${mqtt}, mesh: ${mesh}, http: ${http} } }\n`;
+    const meshAddress = options.meshHost === undefined ? mesh : JSON.stringify(`${options.meshHost}:${mesh}`);
+    return `  ${demoGatewayId(index)}: { host: ${JSON.stringify(options.host)}, listen: { mqtt: ${mqtt}, mesh: ${meshAddress}, http: ${http} } }\n`;
   });
   const store = options.store === "lowdb" ? "store: { engine: lowdb }\n" : "";
   const site = `site: demo\nsecret: \${file:./secret}\ngateways:\n${gateways.join("")}devices: ./devices\njobs: ./jobs\nsinks:\n  archive: { type: file }\n${store}`;

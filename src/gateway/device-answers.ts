@@ -62,13 +62,20 @@ export class DeviceAnswers {
     const selector = { metric: query.metric, device: query.device, labels: {} };
     const page = await serving.queries.page({ selector, ...asked, after: after.value, limit: query.limit });
     if (!page.ok) return page;
-    const series = page.value.series.map(({ device, metric, run }) => ({
-      device,
-      metric,
-      points: Array.from({ length: run.count }, (_, row) => [(run.times[row] as number) / 1_000, runValueAt(run, row)] as const),
-    }));
+    const series = page.value.series.map(({ device, metric, run }) => {
+      const points = Array.from({ length: run.count }, (_, row) => [(run.times[row] as number) / 1_000, runValueAt(run, row)] as const);
+      if (query.clockFlags !== true) return { device, metric, points };
+      const unsynchronised = this.#isDated(serving, device) ? [] : unconfirmedRanges(serving, run.times, run.count);
+      return { device, metric, points, flags: { unsynchronised } };
+    });
     const { complete, next } = page.value;
     return success(next === undefined ? { series, complete } : { series, complete, cursor: encodeCursor(next) });
+  }
+
+  /** Devices that say the time themselves owe nothing to a gateway's clock. */
+  #isDated(serving: Serving, device: DeviceId): boolean {
+    const name = serving.state.devices().get(device)?.profile ?? this.#inventory.get(device)?.profile;
+    return this.#gateway.settings.profiles.find((profile) => profile.name === name)?.timestamp !== undefined;
   }
 
   async #aggregated(
@@ -127,4 +134,20 @@ export class DeviceAnswers {
       }),
     );
   }
+}
+
+/** First and last time, in milliseconds, of readings next to each other whose stamps nobody confirmed. */
+function unconfirmedRanges({ state }: Serving, times: ArrayLike<number>, count: number): readonly (readonly [number, number])[] {
+  const flags = state.clockFlags();
+  const ranges: [number, number][] = [];
+  let isOpen = false;
+  for (let row = 0; row < count; row++) {
+    const us = times[row] as number;
+    const isFlagged = flags.has(us);
+    const last = ranges.at(-1);
+    if (isFlagged && isOpen && last !== undefined) last[1] = us / 1_000;
+    else if (isFlagged) ranges.push([us / 1_000, us / 1_000]);
+    isOpen = isFlagged;
+  }
+  return ranges;
 }

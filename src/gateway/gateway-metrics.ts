@@ -1,5 +1,8 @@
+import type { NtpState } from "../ports/clock.ts";
 import type { Gateway } from "./gateway.ts";
 import type { MetricSample } from "./service.ts";
+
+const ntpValues: Readonly<Record<NtpState, number>> = { synchronised: 1, unsynchronised: 0, unknown: -1 };
 
 /** Everything that /metrics says of a gateway but its process. */
 export function gatewayMetrics(gateway: Gateway): MetricSample[] {
@@ -10,7 +13,11 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   const { clock, transport, broker } = gateway.options.ports;
   const serving = gateway.serving();
   add("up", "1 while the gateway serves", gateway.phase() === "serving" ? 1 : 0);
-  add("clock_synchronised", "1 while the system clock is believed to be synchronised", clock.synchronised() ? 1 : 0);
+  add(
+    "clock_ntp",
+    "1 while the machine says that NTP keeps its clock, 0 while it says the opposite, -1 where it says nothing",
+    ntpValues[clock.ntpState()],
+  );
   const mesh = transport.stats();
   add("mesh_frames_sent_total", "Frames handed to links", mesh.framesSent);
   add("mesh_frames_received_total", "Frames received", mesh.framesReceived);
@@ -19,6 +26,16 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("mesh_bytes_received_total", "Bytes received", mesh.bytesReceived);
   if (serving === undefined) return samples;
   const { counters, ingest, replication, consensus } = serving;
+  const time = serving.siteClock.view();
+  add("clock_synchronised", "1 while the time of stamps is confirmed by NTP or by a majority of the gateways", time.synchronised ? 1 : 0);
+  for (const source of ["own", "peers", "held"] as const)
+    add("clock_source", "1 for where the time of stamps comes from", time.source === source ? 1 : 0, { source });
+  add("clock_ahead_seconds", "The system clock less the time of stamps", time.ownAheadMs / 1_000);
+  add(
+    "clock_deviation_seconds",
+    "The system clock's distance from the middle of the gateways' clocks",
+    (gateway.router()?.clockDeviationMs(serving.gateways().length) ?? 0) / 1_000,
+  );
   add("mqtt_clients", "Device connections", broker.stats().clients);
   add("messages_total", "PUBLISH packets received from devices", counters.messages);
   add("readings_acknowledged_total", "Readings that were acknowledged by this gateway", counters.acknowledged);

@@ -449,13 +449,15 @@ export class Gateway {
   /** Devices are let in once this gateway knows who owns what. */
   async #listen(serving: Serving): Promise<Result<void>> {
     const { ports } = this.options;
+    await serving.timeConfirmed();
     if (this.#isEnding()) return success(undefined);
     const { ingest } = serving;
     const listening = await ports.broker.start({
       authenticate: (credentials) => this.#mayConnect(credentials.username, credentials.password),
       connected: (client) => ingest.connected(client),
       disconnected: (client) => ingest.disconnected(client),
-      publish: (client, topic, payload, qos, done) => ingest.publish(client, topic, payload, qos, done),
+      publish: (client, topic, payload, qos, done, packetId, duplicate) =>
+        ingest.publish(client, topic, payload, qos, done, packetId, duplicate),
       rejected: (reason, detail) => {
         serving.counters.closeConnection(reason);
         ports.diagnostics.debug("client-rejected", { reason, detail });

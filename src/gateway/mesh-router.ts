@@ -4,9 +4,11 @@
  */
 
 import type { GatewayId } from "../lib/ids.ts";
+import type { NtpState } from "../ports/clock.ts";
 import type { Channel } from "../ports/transport.ts";
 import type { GatewayContext } from "./context.ts";
 import { decodeFrame, encodeFrame, FrameKind } from "./frames.ts";
+import { agreeMs, type ClockReading } from "./site-clock.ts";
 
 export type FrameHandler = (from: GatewayId, body: Uint8Array) => void;
 
@@ -17,6 +19,10 @@ export interface MeshRouterHandlers {
 
 /** Four signs of life that did not come. */
 const silenceMaxMs = 2_000;
+/** Pings whose clocks are remembered. One that was under way for long makes a clock look late: the one that looks most ahead is right. */
+const pingsKept = 4;
+/** What a sender knows of its own clock, as the fraction behind its whole milliseconds: older versions take no notice of it. */
+const ntpFractions: Readonly<Record<NtpState, number>> = { unknown: 0, synchronised: 0.25, unsynchronised: 0.5 };
 
 export class MeshRouter {
   readonly #context: GatewayContext;
@@ -26,6 +32,8 @@ export class MeshRouter {
   readonly #heardMs = new Map<GatewayId, number>();
   /** A peer's wall clock minus our monotonic one, when it last said: should our own wall clock jump, that shows at once. */
   readonly #peerClockMs = new Map<GatewayId, number>();
+  /** The same of the last few pings, the newest last. */
+  readonly #peerClocks = new Map<GatewayId, readonly ClockReading[]>();
   #dropped = 0;
   #stranger: ((peer: GatewayId) => void) | undefined;
 
@@ -46,6 +54,9 @@ export class MeshRouter {
   admit(peer: GatewayId, sessionTag: number | undefined): void {
     if (sessionTag === undefined) this.#admittedTags.delete(peer);
     else this.#admittedTags.set(peer, sessionTag);
+    this.#peerClocks.delete(peer);
+    // It may stamp readings before the next turn comes.
+    if (sessionTag !== undefined) this.send(peer, "replica", FrameKind.Ping, this.#pingBody());
     this.#heardMs.set(peer, this.#context.clock.monotonicMs());
   }
 
@@ -65,10 +76,16 @@ export class MeshRouter {
 
   /** Sends a sign of life to every admitted peer and tells those that gave none for a while: frozen ones keep their links for long. */
   keepInTouch(): GatewayId[] {
-    const body = new Uint8Array(8);
-    new DataView(body.buffer).setFloat64(0, this.#context.clock.wallMs(), true);
+    const body = this.#pingBody();
     for (const peer of this.#admittedTags.keys()) this.send(peer, "replica", FrameKind.Ping, body);
     return [...this.#admittedTags.keys()].filter((peer) => this.isSilent(peer));
+  }
+
+  #pingBody(): Uint8Array {
+    const { clock } = this.#context;
+    const body = new Uint8Array(8);
+    new DataView(body.buffer).setFloat64(0, clock.wallMs() + ntpFractions[clock.ntpState()], true);
+    return body;
   }
 
   /** This process itself stood still: what the others sent meanwhile is still in the sockets. */
@@ -94,6 +111,17 @@ export class MeshRouter {
     return this.#clockOffsetsMs().filter((offsetMs) => Math.abs(offsetMs) <= deviationMaxMs).length;
   }
 
+  /** The clocks of the peers that are heard. One that was set a moment ago speaks for nobody, neither for its old time nor for its new one. */
+  peerClocks(): ClockReading[] {
+    return [...this.#peerClocks].flatMap(([peer, readings]) => {
+      const newest = readings.at(-1);
+      if (newest === undefined || !this.reachable(peer)) return [];
+      const offsets = readings.map(({ offsetMs }) => offsetMs);
+      const aheadMs = Math.max(...offsets);
+      return aheadMs - Math.min(...offsets) > agreeMs ? [] : [{ offsetMs: aheadMs, ntp: newest.ntp }];
+    });
+  }
+
   /** Of this gateway's own clock, and of those that it hears. */
   #clockOffsetsMs(): number[] {
     const ownMs = this.#context.clock.wallMs() - this.#context.clock.monotonicMs();
@@ -103,7 +131,13 @@ export class MeshRouter {
   #pinged(from: GatewayId, body: Uint8Array): void {
     if (body.length !== 8) return;
     const wallMs = new DataView(body.buffer, body.byteOffset, 8).getFloat64(0, true);
-    if (Number.isFinite(wallMs)) this.#peerClockMs.set(from, wallMs - this.#context.clock.monotonicMs());
+    if (!Number.isFinite(wallMs)) return;
+    const fraction = wallMs - Math.floor(wallMs);
+    const ntp =
+      fraction === ntpFractions.synchronised ? "synchronised" : fraction === ntpFractions.unsynchronised ? "unsynchronised" : "unknown";
+    const offsetMs = Math.floor(wallMs) - this.#context.clock.monotonicMs();
+    this.#peerClockMs.set(from, offsetMs);
+    this.#peerClocks.set(from, [...(this.#peerClocks.get(from) ?? []).slice(1 - pingsKept), { offsetMs, ntp }]);
   }
 
   /** Whether the admitted session of the peer has not been heard for so long that it is not there, or stands still. */

@@ -37,6 +37,8 @@ export interface ReplicationOptions {
   readonly router: MeshRouter;
   readonly log: ReadingsLog;
   readonly stamper: Stamper;
+  /** Whether the time that stamps are made of is confirmed. */
+  readonly clockSynchronised: () => boolean;
   readonly counters: IngestCounters;
   /** The owners as of the last command that this gateway is known to have applied: see `ringChanged`. */
   readonly ring: RingState;
@@ -269,7 +271,7 @@ export class Replication {
       session: this.#context.session,
       round: this.#nextRound++,
       epoch: this.#ring.table.epoch,
-      clockSynchronised: this.#context.clock.synchronised(),
+      clockSynchronised: this.#options.clockSynchronised(),
     };
     const nowMs = this.#context.clock.monotonicMs();
     const columns = lane.owners.includes(this.#context.self) ? lane.builder.copyColumns() : undefined;

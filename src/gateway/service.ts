@@ -8,6 +8,7 @@ import type { RepairView } from "./repair/repair.ts";
 import type { SiteRepairReport } from "./repair/site-repair.ts";
 import type { DiskState } from "./retention/policy.ts";
 import type { RetentionView } from "./retention/retention.ts";
+import type { SiteClockView } from "./site-clock.ts";
 
 /**
  * What a gateway offers to the HTTP layer (and to anything else in its process). Times are epoch milliseconds, with a
@@ -254,6 +255,8 @@ export interface GatewayStatus {
     readonly keepFreeBytes: number;
   };
   readonly retention: RetentionView;
+  /** `undefined` until the gateway serves. */
+  readonly clock: SiteClockView | undefined;
   readonly log: {
     readonly segments: number;
     readonly bytes: number;
@@ -371,6 +374,8 @@ export interface ReadingsQuery {
   readonly aggregate: AggregateFunction | undefined;
   readonly limit: number;
   readonly cursor: string | undefined;
+  /** Raw readings say whether the clock that gave them their time was confirmed. */
+  readonly clockFlags?: boolean;
 }
 
 export interface ReadingsAnswer {
@@ -378,6 +383,8 @@ export interface ReadingsAnswer {
     readonly device: string;
     readonly metric: string;
     readonly points: readonly (readonly [number, ReadingValue | null])[];
+    /** When asked for: first and last of points next to each other whose time came from a clock that nobody confirmed. */
+    readonly flags?: { readonly unsynchronised: readonly (readonly [number, number])[] };
   }[];
   readonly complete: boolean;
   readonly cursor?: string;

@@ -37,6 +37,7 @@ import { type Digest, sameDigest } from "../series/digest.ts";
 import { Backups } from "./backup/backup.ts";
 import { ReadingsWriter } from "./backup/readings-writer.ts";
 import { Restore } from "./backup/restore.ts";
+import { ClockJournal } from "./clock-journal.ts";
 import { Consensus } from "./consensus/consensus.ts";
 import { SiteMembership } from "./consensus/site-membership.ts";
 import { Snapshotter } from "./consensus/snapshotter.ts";
@@ -80,6 +81,7 @@ import { Rollups } from "./series/rollups.ts";
 import { SeriesReader } from "./series/series-reader.ts";
 import type { SeriesStore } from "./series/series-store.ts";
 import type { MemberAddress } from "./service.ts";
+import { agreementOf, SiteClock } from "./site-clock.ts";
 
 /** Rules that tests substitute to plant bugs. */
 export interface GatewayRules {
@@ -89,6 +91,7 @@ export interface GatewayRules {
   readonly comparableDigest?: (digest: Digest) => Digest;
   /** Whether what an owner lacked, and lacks a moment later, is not on its way. */
   readonly isSettled?: typeof sameDigest;
+  readonly clockAgreement?: typeof agreementOf;
   readonly mayForgetKept?: typeof mayForgetKept;
 }
 
@@ -132,6 +135,8 @@ const ownerFilledTimeoutMs = 10_000;
 const ringPollMs = 20;
 /** The horizon of a partition that this gateway does not own. */
 const forEverUs = Number.POSITIVE_INFINITY;
+/** A gateway that does not know the time hears it from its peers, when they are there. */
+const timeWaitMs = 3_000;
 const proposeTimeoutMs = 10_000;
 /** A kv value of 1 MiB, its key and what the encoding adds. */
 const commandBytesMax = (1 << 20) + (64 << 10);
@@ -142,6 +147,8 @@ export class Serving {
   readonly calendar: Calendar;
   readonly profiles: ProfileSet;
   readonly stamper: Stamper;
+  readonly siteClock: SiteClock;
+  readonly clockJournal: ClockJournal;
   readonly consensus: Consensus;
   readonly membership: SiteMembership;
   readonly selfMember: MemberId;
@@ -214,6 +221,12 @@ export class Serving {
     this.calendar = createCalendar(settings.timeZone);
     this.profiles = compileProfiles(settings.profiles, settings.inventory);
     this.stamper = new Stamper({ slot: context.slot, floorUs: options.stampFloorUs });
+    this.siteClock = new SiteClock({
+      clock,
+      peers: () => router.peerClocks(),
+      gateways: () => this.#membersThere(),
+      rule: options.rules.clockAgreement ?? agreementOf,
+    });
     const node = this.#raftNode();
     this.consensus = new Consensus({
       context,
@@ -241,6 +254,13 @@ export class Serving {
         options.events.emit({ type: "leadership", leader, term });
       },
     });
+    this.clockJournal = new ClockJournal({
+      context,
+      consensus: this.consensus,
+      state: this.state,
+      floorUs: options.stampFloorUs,
+      nowUs: () => this.siteClock.wallMs() * 1_000,
+    });
     this.membership = new SiteMembership({
       context,
       consensus: this.consensus,
@@ -265,6 +285,7 @@ export class Serving {
       context,
       router,
       stamper: this.stamper,
+      clockSynchronised: () => this.siteClock.synchronised(),
       counters: this.counters,
       ring: this.ringGate.closed(),
       ackTimeoutMs: settings.replication.ackTimeoutMs ?? ackTimeoutMsDefault,
@@ -300,6 +321,8 @@ export class Serving {
       profiles: this.profiles,
       counters: this.counters,
       stamper: this.stamper,
+      siteClock: this.siteClock,
+      stamped: (stampUs) => this.clockJournal.stamped(stampUs, this.siteClock.synchronised()),
       laneOf: (at, level) => this.replication.laneOf(at, level),
       filled: (lane, payloadBytes) => this.replication.filled(lane, payloadBytes),
       pendingBytes: () => this.replication.pendingBytes(),
@@ -464,7 +487,10 @@ export class Serving {
       },
     });
     const windows = new JobOpenWindows({ jobs: settings.jobs, state: this.state, calendar: this.calendar });
-    const clocksWithin = (deviationMaxMs: number) => ({ near: router.clocksWithin(deviationMaxMs), gateways: this.#membersThere() });
+    const clocksWithin = (deviationMaxMs: number) => ({
+      near: this.siteClock.isOwnSteady() ? router.clocksWithin(deviationMaxMs) : 0,
+      gateways: this.#membersThere(),
+    });
     this.jobs = new JobRunner({
       context,
       consensus: this.consensus,
@@ -574,6 +600,16 @@ export class Serving {
     serving.#maintain();
     void serving.#registerStart();
     return success(serving);
+  }
+
+  /** Resolves when the time of stamps is confirmed; without others to confirm it, or after a while, also when it is not. */
+  async timeConfirmed(): Promise<void> {
+    const { clock } = this.#options.context;
+    const untilMs = clock.monotonicMs() + timeWaitMs;
+    while (!this.#stopped && this.#membersThere() > 1 && !this.siteClock.synchronised() && clock.monotonicMs() < untilMs)
+      await new Promise<void>((resolve) => {
+        clock.schedule(ringPollMs, resolve);
+      });
   }
 
   peerAdmitted(peer: GatewayId): void {
@@ -707,6 +743,8 @@ export class Serving {
     this.#options.context.clock.schedule(maintainMs, () => {
       this.#options.context.inbox.post(() => this.seriesStore.maintain());
       this.logWatch.look();
+      // What the clock was is known also where nobody has asked for a while.
+      this.clockJournal.look(this.siteClock.synchronised());
       void this.spaceWatch.look();
       this.#options.context.inbox.post(() => {
         this.replication.watchOwners();

@@ -8,6 +8,7 @@ import type { MembersView } from "./members-view.ts";
 import type { RetentionView } from "./retention/retention.ts";
 import type { GatewayStatus, SinkView } from "./service.ts";
 import type { Serving } from "./serving.ts";
+import type { SiteClockView } from "./site-clock.ts";
 
 const clockWarningMs = 2_000;
 
@@ -77,6 +78,7 @@ export class StatusReport {
       },
       disk: diskStatus(serving),
       retention: serving?.retention.view() ?? noRetention,
+      clock: serving?.siteClock.view(),
       log: logStatus(serving),
       store: storeStatus(serving),
       repair: repairStatus(serving),
@@ -108,8 +110,7 @@ export class StatusReport {
     const members = serving?.membership.members();
     if (members !== undefined) warnings.push(...listDifferences(this.#gateway.settings.gateways, members));
     for (const sink of this.#sinks()) if (sink.error !== undefined) warnings.push(`sink ${sink.name}: ${sink.error}`);
-    if (serving !== undefined && !this.#gateway.options.ports.clock.synchronised())
-      warnings.push("the system clock is not synchronised: timestamps given by this gateway may be wrong");
+    warnings.push(...clockWarnings(serving?.siteClock.view()));
     const deviationMs = this.#gateway.router()?.clockDeviationMs(this.#members.of(serving).length) ?? 0;
     if (deviationMs > clockWarningMs)
       warnings.push(`the clock of ${this.#gateway.self} is ${(deviationMs / 1_000).toFixed(1)} s away from the other gateways' clocks`);
@@ -132,6 +133,19 @@ export class StatusReport {
       unmatched: serving?.ingest.unmatched.view(clock.wallMs()) ?? [],
     };
   }
+}
+
+function clockWarnings(clock: SiteClockView | undefined): string[] {
+  if (clock === undefined) return [];
+  const { source, synchronised, ntp } = clock;
+  if (source === "peers")
+    return [`the system clock is wrong: readings without device time get the time that a majority of the gateways agrees on`];
+  if (source === "held")
+    return ["the system clock was set and no majority of the gateways confirms it: readings without device time get the time that it had"];
+  if (synchronised || ntp !== "unsynchronised") return [];
+  return [
+    "the system clock is not synchronised, and no majority of the gateways confirms it: timestamps given by this gateway may be wrong",
+  ];
 }
 
 const noRetention: RetentionView = {

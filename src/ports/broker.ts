@@ -19,12 +19,20 @@ export interface BrokerHandlers {
   connected(client: BrokerClient): void;
   disconnected(client: BrokerClient): void;
   /**
-   * One PUBLISH. `done` must be called exactly once, in the order in which the client's messages with QoS > 0 came
+   * One PUBLISH; `packetId` is 0 at QoS 0 and of a will, and `duplicate` its DUP flag. `done` must be called exactly once, in the order in which the client's messages with QoS > 0 came
    * (MQTT-4.6.0), at once or later; after the client has gone it is ignored. The payload must not be kept beyond the
    * call without a copy. The will of a client that broke off comes from a handle of its own, under the client's id, which
    * is `connected` for it alone and `disconnected` after `done`.
    */
-  publish(client: BrokerClient, topic: string, payload: Uint8Array, qos: 0 | 1 | 2, done: () => void): void;
+  publish(
+    client: BrokerClient,
+    topic: string,
+    payload: Uint8Array,
+    qos: 0 | 1 | 2,
+    done: () => void,
+    packetId: number,
+    duplicate: boolean,
+  ): void;
   /** A client was turned away before it had a session (bad packet, oversized packet, MQTT 5, refused credentials). */
   rejected(reason: ClientRejection, detail: string): void;
 }
@@ -40,6 +48,8 @@ export interface ClientCredentials {
 export interface BrokerClient {
   readonly id: string;
   readonly username: string | undefined;
+  /** persistent: the client's next connection goes on with this session (clean session 0, MQTT-3.1.2-4). */
+  readonly session: "clean" | "persistent" | "will";
   /** Closes the connection (its held messages are then resent by the client after a reconnect). Idempotent. */
   close(): void;
 }

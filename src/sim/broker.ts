@@ -4,20 +4,30 @@
  */
 
 import { type Result, success } from "../lib/errors.ts";
-import type { Broker, BrokerClient, BrokerHandlers, BrokerStats, ClientCredentials } from "../ports/broker.ts";
+import type { Broker, BrokerClient, BrokerHandlers, BrokerStats } from "../ports/broker.ts";
 import type { SimulatedProcess } from "./process.ts";
 
 export interface DeviceLink {
-  /** `acknowledged` is called when the broker sends PUBACK (QoS 1) or PUBREC (QoS 2), or at once for QoS 0. */
-  publish(topic: string, payload: Uint8Array, qos: 0 | 1 | 2, acknowledged: () => void): void;
+  /**
+   * `acknowledged` is called when the broker sends PUBACK (QoS 1) or PUBREC (QoS 2), or at once for QoS 0. Packet ids are counted up where
+   * none is given.
+   */
+  publish(topic: string, payload: Uint8Array, qos: 0 | 1 | 2, acknowledged: () => void, packet?: SentPacket): void;
   /** Messages whose topic the filter matches are handed to `receive` from now on. */
   subscribe(filter: string, receive: (topic: string, payload: Uint8Array) => void): void;
   /** The device hangs up. */
   close(): void;
 }
 
+export interface SentPacket {
+  readonly packetId: number;
+  readonly duplicate: boolean;
+}
+
 export interface DeviceCredentials {
   readonly clientId: string;
+  /** Clean session 0. */
+  readonly persistent?: boolean;
   readonly username?: string;
   readonly password?: string;
 }
@@ -30,13 +40,15 @@ interface Subscription {
 class SimulatedClient implements BrokerClient {
   readonly id: string;
   readonly username: string | undefined;
+  readonly session: "clean" | "persistent";
   readonly subscriptions: Subscription[] = [];
   open = true;
   readonly #closed: () => void;
 
-  constructor(credentials: ClientCredentials, closed: () => void) {
-    this.id = credentials.clientId;
-    this.username = credentials.username;
+  constructor(device: DeviceCredentials, closed: () => void) {
+    this.id = device.clientId;
+    this.username = device.username;
+    this.session = device.persistent === true ? "persistent" : "clean";
     this.#closed = closed;
   }
 
@@ -81,16 +93,17 @@ export class SimulatedBroker implements Broker {
     }
     // MQTT-3.1.4-2: the session that has the id already is closed.
     this.#clients.get(device.clientId)?.close();
-    const client: SimulatedClient = new SimulatedClient(credentials, () => {
+    const client: SimulatedClient = new SimulatedClient(device, () => {
       if (this.#clients.get(client.id) === client) this.#clients.delete(client.id);
       handlers.disconnected(client);
       closed();
     });
     this.#clients.set(client.id, client);
     this.#process.deliver(() => handlers.connected(client));
+    let packetId = 0;
     return {
-      publish: (topic, payload, qos, acknowledged) =>
-        this.#process.deliver(() => this.#publish(handlers, { client, topic, payload, qos, acknowledged })),
+      publish: (topic, payload, qos, acknowledged, packet = { packetId: qos === 0 ? 0 : (packetId++ % 65_535) + 1, duplicate: false }) =>
+        this.#process.deliver(() => this.#publish(handlers, { client, topic, payload, qos, acknowledged, packet })),
       subscribe: (filter, receive) => this.#process.deliver(() => client.subscriptions.push({ filter, receive })),
       close: () => this.#process.deliver(() => client.close()),
     };
@@ -114,12 +127,13 @@ export class SimulatedBroker implements Broker {
       readonly payload: Uint8Array;
       readonly qos: 0 | 1 | 2;
       readonly acknowledged: () => void;
+      readonly packet: SentPacket;
     },
   ): void {
-    const { client, topic, payload, qos, acknowledged } = message;
+    const { client, topic, payload, qos, acknowledged, packet } = message;
     if (!client.open) return;
     this.#received++;
-    handlers.publish(client, topic, payload, qos, () => {
+    const done = (): void => {
       if (!client.open || !this.#process.alive()) return;
       acknowledged();
       for (const subscriber of this.#clients.values()) {
@@ -129,7 +143,8 @@ export class SimulatedBroker implements Broker {
           receive(topic, payload);
         }
       }
-    });
+    };
+    handlers.publish(client, topic, payload, qos, done, packet.packetId, packet.duplicate);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { Random } from "../lib/random.ts";
-import type { Clock, TimerHandle } from "../ports/clock.ts";
+import type { Clock, NtpState, TimerHandle } from "../ports/clock.ts";
 import type { Entropy } from "../ports/entropy.ts";
 import type { MachineClock } from "./machine-clock.ts";
 import type { ScheduledEvent, Scheduler } from "./scheduler.ts";
@@ -109,6 +109,10 @@ export class SimulatedClock implements Clock {
 
   monotonicMs(): number {
     return this.#machine.monotonicMs();
+  }
+
+  ntpState(): NtpState {
+    return this.#machine.synchronised ? "synchronised" : "unsynchronised";
   }
 
   synchronised(): boolean {

@@ -9,15 +9,18 @@ import type { GatewayRules, Serving } from "../gateway/serving.ts";
 import { deviceId, partitionCount, partitionOf } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { readBackup } from "./backup-check.ts";
+import { faultsOf } from "./faults/families.ts";
+import { farClockFamily } from "./faults/far-clocks.ts";
 import { type HistoryEntry, judgeKeys } from "./linearizability.ts";
 import { Nemesis } from "./nemesis.ts";
 import { ownReadings } from "./own-readings.ts";
 import type { SettingsChoice } from "./settings.ts";
 import type { SimulatedGateway, WrapDisk } from "./simulated-gateway.ts";
 import { SimulatedSite, type SimulatorWorld } from "./site.ts";
+import { checkSayers } from "./stamp-check.ts";
 import { drawTunables } from "./tunables.ts";
 import { LivenessViolation, SafetyViolation, Undecided } from "./violations.ts";
-import { KvClient, type PublishedReading, SimulatedDevice } from "./workload.ts";
+import { KvClient, type PublishedReading, SimulatedDevice, SimulatedSayer } from "./workload.ts";
 
 export interface SeedOptions {
   readonly seed: number;
@@ -59,6 +62,7 @@ export const faultsMsDefault = 55_000;
 const tunablesSalt = 0x5eed;
 const compareEveryMs = 5_000;
 const devices = 6;
+const sayers = 2;
 const kvClients = 3;
 const startMs = 30_000;
 const healMs = 40_000;
@@ -112,6 +116,8 @@ class SeedRun {
   readonly #site: SimulatedSite;
   readonly #faultsMs: number;
   readonly #kv: KvClient[] = [];
+  readonly #sayers: SimulatedSayer[] = [];
+  readonly #onlyFarClocks: boolean;
 
   constructor(site: SimulatedSite, options: Pick<SeedOptions, "faultsMs" | "skipFaults" | "only" | "againProbability">) {
     this.#site = site;
@@ -123,12 +129,15 @@ class SeedRun {
       ...(options.skipFaults === undefined ? {} : { skipFaults: options.skipFaults }),
       ...(options.only === undefined ? {} : { only: options.only }),
     });
+    this.#onlyFarClocks = options.only !== undefined && faultsOf(options.only).every(({ family }) => family === farClockFamily);
     const values = new Map<number, string>();
     const { againProbability } = options;
     for (let i = 0; i < devices; i++)
       this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork(), againProbability }));
     for (let i = 0; i < kvClients; i++)
       this.#kv.push(new KvClient({ site, name: `client-${i}`, random: site.random.fork(), keys: ["x", "y"], values }));
+    const listening = site.gateways.filter(({ id }) => site.settings.gateways.some((one) => one.id === id && one.role === "full"));
+    for (const gateway of listening.slice(0, sayers)) this.#sayers.push(new SimulatedSayer({ site, gateway, random: site.random.fork() }));
   }
 
   acknowledged(): number {
@@ -147,6 +156,7 @@ class SeedRun {
     if (!(await site.reaches(isFounded, startMs))) throw new LivenessViolation(`the site is not founded within ${startMs} ms`);
     for (const device of this.devices) device.start();
     for (const client of this.#kv) client.start();
+    for (const sayer of this.#sayers) sayer.start();
     const faultsEndMs = site.nowMs() + this.#faultsMs;
     while (site.nowMs() < faultsEndMs) {
       await this.#nemesis.during(Math.min(compareEveryMs, faultsEndMs - site.nowMs()));
@@ -166,7 +176,8 @@ class SeedRun {
     await this.#nemesis.calm();
     for (const device of this.devices) device.stop();
     for (const client of this.#kv) client.stop();
-    const isBack = (): boolean => site.leader() !== undefined && this.devices.every((device) => device.idle());
+    for (const sayer of this.#sayers) sayer.stop();
+    const isBack = (): boolean => site.leader() !== undefined && [...this.devices, ...this.#sayers].every((device) => device.idle());
     const isDelivered = (): boolean =>
       site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.hints.view().held.rounds === 0);
     if (!(await site.reaches(isBack, healMs))) throw new LivenessViolation(`${healMs} ms after the faults ${this.#whatIsMissing()}`);
@@ -236,7 +247,7 @@ class SeedRun {
   }
 
   #whatIsMissing(): string {
-    const waiting = this.devices.filter((device) => !device.idle()).map((device) => device.id);
+    const waiting = [...this.devices, ...this.#sayers].filter((device) => !device.idle()).map((device) => device.id);
     const leader = this.#site.leader();
     return `${leader === undefined ? "nobody leads" : `${leader.id} leads`}, and ${waiting.length === 0 ? "no device waits" : `${waiting.join(", ")} wait for acknowledgements`}`;
   }
@@ -257,6 +268,9 @@ class SeedRun {
 
   async #check(): Promise<void> {
     for (const gateway of this.#site.gateways) await this.#checkReadings(gateway);
+    // What a horizon has passed by now nobody can tell of a reading whose time only the gateway knew.
+    if (this.#site.settings.retention.rawMs === undefined)
+      for (const gateway of this.#site.gateways) await checkSayers(this.#site, gateway, this.#sayers, { timely: this.#onlyFarClocks });
     await this.#checkResults();
     await this.#checkBackup();
     this.#checkKv();

@@ -7,7 +7,7 @@ import type { GatewayService, KvExpectation } from "../gateway/service.ts";
 import type { Random } from "../lib/random.ts";
 import type { DeviceLink } from "./broker.ts";
 import type { HistoryEntry, RegisterOperation, RegisterOutcome } from "./linearizability.ts";
-import type { RunningGateway } from "./simulated-gateway.ts";
+import type { RunningGateway, SimulatedGateway } from "./simulated-gateway.ts";
 import type { SimulatedSite } from "./site.ts";
 
 export interface PublishedReading {
@@ -136,6 +136,100 @@ export class SimulatedDevice {
         this.#sent--;
       });
     }
+  }
+}
+
+export interface SaidValue {
+  readonly value: number;
+  /** True time of its first sending. */
+  readonly saidMs: number;
+  /** Packet id, for as long as it is not acknowledged. */
+  readonly packetId: number;
+  acknowledgedMs: number | undefined;
+}
+
+/**
+ * A device without a clock: says numbers at QoS 1 to one gateway, in a persistent session, and sends again what was not acknowledged,
+ * with DUP. Its readings get the gateway's time.
+ */
+export class SimulatedSayer {
+  readonly id: string;
+  readonly said: SaidValue[] = [];
+  readonly #site: SimulatedSite;
+  readonly #gateway: SimulatedGateway;
+  readonly #random: Random;
+  #waiting: SaidValue[] = [];
+  #link: DeviceLink | undefined;
+  #connection = 0;
+  #stopped = false;
+
+  constructor(options: { readonly site: SimulatedSite; readonly gateway: SimulatedGateway; readonly random: Random }) {
+    this.#site = options.site;
+    this.#gateway = options.gateway;
+    this.id = `sayer-${options.gateway.id}`;
+    this.#random = options.random;
+  }
+
+  start(): void {
+    this.#tick();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  idle(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  #tick(): void {
+    if (!this.#stopped && this.#waiting.length < windowMax) this.#say();
+    if (this.#link === undefined) this.#connect();
+    if (this.#stopped && this.idle()) return;
+    this.#site.scheduler.schedule(800 + this.#random.below(3_200), `${this.id} tick`, () => this.#tick());
+  }
+
+  #say(): void {
+    const value = this.said.length + 1;
+    const said: SaidValue = { value, saidMs: this.#site.wallMs(), packetId: ((value - 1) % 20) + 1, acknowledgedMs: undefined };
+    this.said.push(said);
+    this.#waiting.push(said);
+    if (this.#link !== undefined) this.#send(said, false);
+  }
+
+  #connect(): void {
+    const connection = ++this.#connection;
+    const running = this.#gateway.running();
+    const ended = (): void => {
+      if (this.#connection === connection) this.#link = undefined;
+    };
+    this.#link = running?.broker.connect({ clientId: this.id, persistent: true }, ended);
+    if (this.#link === undefined) return;
+    for (const said of this.#waiting) this.#send(said, true);
+    running?.process.whenEnded(() => this.#site.scheduler.schedule(this.#random.below(brokenMs), `${this.id} connection broken`, ended));
+    this.#site.scheduler.schedule(giveUpMs, `${this.id} keep-alive`, () => this.#checkLink(connection));
+  }
+
+  #checkLink(connection: number): void {
+    const oldest = this.#waiting[0];
+    if (this.#connection !== connection || this.#link === undefined) return;
+    if (oldest !== undefined && this.#site.wallMs() - oldest.saidMs > giveUpMs) {
+      this.#link.close();
+      this.#link = undefined;
+      return;
+    }
+    this.#site.scheduler.schedule(giveUpMs, `${this.id} keep-alive`, () => this.#checkLink(connection));
+  }
+
+  #send(said: SaidValue, duplicate: boolean): void {
+    const connection = this.#connection;
+    const packet = { packetId: said.packetId, duplicate };
+    const acknowledged = (): void => {
+      if (this.#connection !== connection || said.acknowledgedMs !== undefined) return;
+      said.acknowledgedMs = this.#site.wallMs();
+      this.#waiting = this.#waiting.filter((other) => other !== said);
+    };
+    this.#link?.publish(`plain/${this.id}`, new TextEncoder().encode(String(said.value)), 1, acknowledged, packet);
   }
 }
 

@@ -142,6 +142,8 @@ parameters("readings: what is absent or empty has its default; every without agg
   await api.inject("/api/v1/readings?every=1h");
   const rest = { fromMs: undefined, toMs: undefined, consistency: undefined, cursor: undefined, limit: 10_000 };
   assert.equal(service.queries[0], { metric: undefined, device: "*", everyMs: undefined, aggregate: undefined, ...rest });
+  await api.inject("/api/v1/readings?flags=clock");
+  assert.is(service.queries[2]?.clockFlags, true);
   assert.equal(service.queries[1], { metric: undefined, device: "*", everyMs: 3_600_000, aggregate: { kind: "mean" }, ...rest });
 });
 
@@ -163,6 +165,8 @@ parameters("a bad value is bad-request and names parameter, value and what is ex
     ["consistency=any", /a level for writing/],
     ["consistency=al", /one \| quorum \| all, did you mean "all"\?/],
     ["format=xml", /json \| csv/],
+    ["flags=clocks", /"flags": "clocks".*expected clock, did you mean "clock"/],
+    ["flags=clock&every=1m", /"flags" is about raw readings/],
     [`metric=${"x".repeat(2000)}`, /at most 1024/],
   ];
   for (const [query, expected] of cases) {

@@ -311,6 +311,7 @@ export const fakeStatus: GatewayStatus = {
   raft: { role: "leader", term: 3, leader: gatewayId("gw-a"), commitIndex: 9, lastIndex: 9, featureLevel: 2, snapshotIndex: 0 },
   ring: { epoch: 1, factor: 1, partitions: { "gw-a": 1024 }, survives: "survives no loss" },
   log: { segments: 1, bytes: 10, bytesWritten: 10, fsyncs: 2, lastFsyncMs: 1.5, ok: true, error: undefined },
+  clock: { synchronised: true, by: "peers", source: "own", ownAheadMs: 0, ntp: "unknown" },
   disk: { state: "ok", freeBytes: 5 << 20, totalBytes: 9 << 20, keepFreeBytes: 1 << 20 },
   retention: {
     raw: { lowestMs: 0, highestMs: 3_600_000 },

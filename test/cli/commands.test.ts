@@ -271,6 +271,27 @@ query("windows and an incomplete answer", async () => {
   assert.match(world.err.text, "the answer is not complete");
 });
 
+query("--flags: which points' time nothing confirmed", async () => {
+  const { world, service } = setup();
+  const points = [
+    [1_000, 1],
+    [2_000, 2],
+    [3_000, 3],
+  ] as const;
+  service.readingsAnswer = success({
+    series: [{ device: "d", metric: "m", points, flags: { unsynchronised: [[2_000, 2_000]] } }],
+    complete: true,
+  });
+  assert.is(await world.run("query", "m", "--flags"), 0);
+  assert.is(service.queries[0]?.clockFlags, true);
+  assert.match(world.out.text, /CLOCK *\n.*00:01.000Z +d +m +1 *\n.*00:02.000Z +d +m +2 +unsynchronised *\n.*00:03.000Z +d +m +3 *\n/);
+  world.out.text = "";
+  assert.is(await world.run("query", "m", "--flags", "-o", "json"), 0);
+  assert.match(world.out.text, /"unsynchronised": \[/);
+  assert.is(await world.run("query", "m", "--flags", "-o", "csv"), 2);
+  assert.is(await world.run("query", "m", "--flags", "--every", "1m"), 2);
+});
+
 query("a wrong parameter is 2, an unavailable quorum is 3", async () => {
   const { world, service } = setup();
   assert.is(await world.run("query", "m", "--agg", "mean"), 2);

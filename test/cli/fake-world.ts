@@ -2,6 +2,7 @@ import { runCli } from "../../src/cli/fogbank.ts";
 import type {
   ChildGateway,
   GatewayStartOptions,
+  MeshLinks,
   MqttOptions,
   MqttPublisher,
   Output,
@@ -37,6 +38,8 @@ export class FakeWorld implements World {
   readonly interrupts = new Set<() => void>();
   readonly stdinEnds = new Set<() => void>();
   readonly removed: string[] = [];
+  /** What was asked of the links between gateways. */
+  readonly links: string[] = [];
   fetch: FetchFunction = () =>
     Promise.reject(Object.assign(new TypeError("fetch failed"), { cause: Object.assign(new Error("refused"), { code: "ECONNREFUSED" }) }));
   broker: (options: MqttOptions) => Promise<Result<MqttPublisher>> = async ({ host, port }) =>
@@ -127,6 +130,19 @@ export class FakeWorld implements World {
 
   connectMqtt(options: MqttOptions): Promise<Result<MqttPublisher>> {
     return this.broker(options);
+  }
+
+  async openMeshLinks(): Promise<MeshLinks> {
+    const say = (what: string) => void this.links.push(what);
+    return {
+      add: async ({ to, host, port, behind }) => {
+        say(`${host}:${port} to ${to} at ${behind.host}:${behind.port}`);
+        return success(undefined);
+      },
+      cut: (links) => say(`cut ${links.map(([from, to]) => `${from}>${to}`).join(" ")}`),
+      mend: () => say("mend"),
+      close: async () => say("close"),
+    };
   }
 
   startGateway(options: GatewayStartOptions): Promise<Result<RunningGateway>> {

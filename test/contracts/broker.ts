@@ -8,12 +8,14 @@ export interface ContractClientOptions {
   readonly id: string;
   readonly username?: string;
   readonly password?: string;
+  /** Clean session 0. */
+  readonly persistent?: boolean;
 }
 
 /** A device, as the contract needs it. */
 export interface ContractClient {
   /** Sends without waiting; `acknowledged` turns true with PUBACK (QoS 1) or PUBCOMP (QoS 2). */
-  publish(topic: string, payload: string, qos: 0 | 1 | 2): { readonly acknowledged: boolean };
+  publish(topic: string, payload: string, qos: 0 | 1 | 2, options?: { readonly duplicate: boolean }): { readonly acknowledged: boolean };
   /** Resolves when the subscription stands. */
   subscribe(filter: string, qos: 0 | 1 | 2): Promise<void>;
   readonly messages: readonly { readonly topic: string; readonly payload: string }[];
@@ -36,6 +38,8 @@ interface Publish {
   readonly payload: string;
   readonly qos: 0 | 1 | 2;
   readonly done: () => void;
+  readonly packetId: number;
+  readonly duplicate: boolean;
 }
 
 class RecordingGateway implements BrokerHandlers {
@@ -60,8 +64,16 @@ class RecordingGateway implements BrokerHandlers {
     this.sessions.push(`-${client.id}`);
   }
 
-  publish(client: BrokerClient, topic: string, payload: Uint8Array, qos: 0 | 1 | 2, done: () => void): void {
-    this.published.push({ client, topic, payload: Buffer.from(payload).toString("utf8"), qos, done });
+  publish(
+    client: BrokerClient,
+    topic: string,
+    payload: Uint8Array,
+    qos: 0 | 1 | 2,
+    done: () => void,
+    packetId: number,
+    duplicate: boolean,
+  ): void {
+    this.published.push({ client, topic, payload: Buffer.from(payload).toString("utf8"), qos, done, packetId, duplicate });
     if (this.automatic) done();
   }
 
@@ -179,6 +191,23 @@ export function brokerContract(name: string, createSite: () => Promise<BrokerSit
     client.publish("t", "zero", 0);
     await site.until("it is delivered", () => subscriber.messages.length === 1);
     assert.is(gateway.published[0]?.qos, 0);
+  });
+
+  test("packet ids, DUP and clean session come through", async ({ site, gateway }) => {
+    const client = await connect(site, { id: "keeps", persistent: true });
+    client.publish("t", "1", 1);
+    client.publish("t", "2", 2, { duplicate: true });
+    client.publish("t", "3", 0);
+    await site.until("all are handed over", () => gateway.published.length === 3);
+    assert.equal(
+      gateway.published.map(({ duplicate }) => duplicate),
+      [false, true, false],
+    );
+    const [first, second, third] = gateway.published.map(({ packetId }) => packetId) as [number, number, number];
+    assert.ok(first > 0 && second > 0 && first !== second, "two under way have two ids");
+    assert.is(third, 0);
+    await connect(site, { id: "clean" });
+    assert.equal([gateway.handles.get("keeps")?.session, gateway.handles.get("clean")?.session], ["persistent", "clean"]);
   });
 
   test("done after the client has gone is ignored", async ({ site, gateway }) => {

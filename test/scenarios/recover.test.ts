@@ -18,6 +18,7 @@ function portsOf(site: SimulatedSite, gateway: SimulatedGateway, changes: Partia
   const clock = {
     wallMs: () => site.wallMs(),
     monotonicMs: () => site.nowMs(),
+    ntpState: () => "synchronised" as const,
     synchronised: () => true,
     schedule: (delayMs: number, fire: () => void) => {
       site.scheduler.schedule(delayMs, "recover", fire);

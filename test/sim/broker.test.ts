@@ -13,11 +13,12 @@ brokerContract("simulated", async () => {
       // Nothing takes time here: what is to happen has happened.
       if (!condition()) throw new Error(`not: ${what}`);
     },
-    async connect({ id, username, password }) {
+    async connect({ id, username, password, persistent }) {
       let closed = false;
       const messages: { topic: string; payload: string }[] = [];
       const credentials = {
         clientId: id,
+        persistent: persistent === true,
         ...(username === undefined ? {} : { username }),
         ...(password === undefined ? {} : { password }),
       };
@@ -30,11 +31,13 @@ brokerContract("simulated", async () => {
         get closed() {
           return closed;
         },
-        publish(topic, payload, qos) {
+        publish(topic, payload, qos, options) {
           const sent = { acknowledged: false };
-          link.publish(topic, new TextEncoder().encode(payload), qos, () => {
+          const acknowledged = (): void => {
             sent.acknowledged = true;
-          });
+          };
+          const packet = options === undefined ? undefined : { packetId: qos === 0 ? 0 : 60_000, duplicate: options.duplicate };
+          link.publish(topic, new TextEncoder().encode(payload), qos, acknowledged, packet);
           return sent;
         },
         async subscribe(filter) {

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { decodeRecord, encodeRecord } from "../../src/core/raft/record-codec.ts";
 import { decodeSnapshot, SnapshotEncoder } from "../../src/core/raft/snapshot-codec.ts";
 import { decodeParts, encodeParts, type Part, Section } from "../../src/core/site/state-format.ts";
+import type { agreementOf } from "../../src/gateway/site-clock.ts";
 import { Packing } from "../../src/lib/packing.ts";
 import type { Log } from "../../src/ports/log.ts";
 import type { SeedOptions } from "../../src/sim/run-seed.ts";
@@ -176,6 +177,12 @@ function withoutSessions(bytes: Uint8Array): Uint8Array {
   return Buffer.concat([...file, ...encoder.end()]);
 }
 
+/** The site's time is that of whichever peer comes first. */
+const firstPeer: typeof agreementOf = (all, own) => {
+  const peer = all.find((clock) => clock !== own);
+  return peer && { offsetMs: peer.offsetMs, clocks: [peer] };
+};
+
 /** A restart shows it before two logs or two leaders do. */
 const forgotten = /forgot its vote|after a restart|by a restart/;
 const splitBrain = /lead in term|leads in term|committed entry|comes after one of term|and differ|not linearizable|lost/;
@@ -317,5 +324,13 @@ export const plantedBugs: readonly PlantedBug[] = [
     only: ["election", "partition"],
     faultsMs: 20_000,
     caughtAs: either(splitBrain, /membership changes under way at once/),
+  },
+  {
+    // RFC 5905 §11.2.1: a majority of clocks, not one of them.
+    name: "clock-of-one-peer",
+    plant: () => ({ rules: { clockAgreement: firstPeer } }),
+    only: ["far-clock"],
+    faultsMs: 30_000,
+    caughtAs: /with the stamp 2038|not behind what was said before/,
   },
 ];

@@ -86,6 +86,7 @@ interface Connection {
 class Session implements BrokerClient {
   readonly id: string;
   readonly username: string | undefined;
+  readonly session: "clean" | "persistent";
   readonly held: HeldPublishes;
   /** Topic filter to granted QoS. Those that a persistent session brought along are not in it. */
   readonly subscriptions = new Map<string, number>();
@@ -95,6 +96,7 @@ class Session implements BrokerClient {
   constructor(client: Client, username: string | undefined, heldBytesMax: number) {
     this.id = client.id;
     this.username = username;
+    this.session = client.clean ? "clean" : "persistent";
     this.held = new HeldPublishes(client, heldBytesMax);
     this.#client = client;
   }
@@ -316,7 +318,8 @@ export class DeviceBroker implements Broker {
     if (packet.qos === 2 && this.#persistence.holdsIncoming(client.id, packet.messageId ?? 0)) return done(null);
     this.#received++;
     const release = session.held.hold(packet.topic.length + payload.length, done);
-    this.#handlers.publish(session, packet.topic, payload, packet.qos, release);
+    const packetId = packet.qos === 0 ? 0 : (packet.messageId ?? 0);
+    this.#handlers.publish(session, packet.topic, payload, packet.qos, release, packetId, packet.dup);
   }
 
   #publishWill(
@@ -340,7 +343,7 @@ export class DeviceBroker implements Broker {
     });
     this.#wills.add(will);
     handlers.connected(will);
-    handlers.publish(will, topic, payload, qos, () => will.done());
+    handlers.publish(will, topic, payload, qos, () => will.done(), 0, false);
   }
 
   #maySubscribe(client: Client, subscription: Subscription): boolean {

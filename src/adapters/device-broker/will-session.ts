@@ -17,6 +17,7 @@ export interface WillSessionOptions {
 export class WillSession implements BrokerClient {
   readonly id: string;
   readonly username: string | undefined;
+  readonly session = "will";
   readonly #finish: (error: Error | null) => void;
   readonly #ended: (session: WillSession) => void;
   #over = false;

@@ -1,14 +1,13 @@
 import type { JobResult } from "../../client/schema.ts";
-import { demoSite } from "../../config/demo-site.ts";
-import { type ExitStatus, failure, type Result, success } from "../../lib/errors.ts";
-import { print, reportFailure, unwrap } from "../command.ts";
+import type { ExitStatus } from "../../lib/errors.ts";
+import { print, reportFailure } from "../command.ts";
 import { SimulatedDevices } from "../demo/devices.ts";
-import { awaitReady, checkPorts, type DemoGateway, demoHost, describeEnd, startGateways, stopGateways } from "../demo/gateways.ts";
+import { awaitReady, type DemoGateway, demoHost, describeEnd } from "../demo/gateways.ts";
+import { type DemoSite, onDemoSite } from "../demo/site.ts";
 import { type Verdict, verify } from "../demo/verify.ts";
 import { DemoView } from "../demo/view.ts";
 import { formatElapsed, plain, printError, printWarning } from "../terminal.ts";
 import type { Output, World } from "../world.ts";
-import { writeTemplate } from "../write-template.ts";
 
 export interface DemoOptions {
   readonly gateways: number;
@@ -28,42 +27,8 @@ const resultsBackMs = 120_000;
 
 /** `fogbank demo`: a site of real processes, and at the end the proof that what was acknowledged is there. */
 export async function demo(world: World, options: DemoOptions): Promise<ExitStatus> {
-  const ports = await checkPorts(world, options.gateways, options.portBase);
-  if (!ports.ok) return reportFailure(world, ports);
-  const folder = options.data ?? unwrap(world.files.temporaryFolder("fogbank-demo-"));
-  const prepared = prepareFolder(world, folder, options);
-  if (!prepared.ok) return reportFailure(world, prepared);
-  const interrupt = new AbortController();
-  const remove = world.onInterrupt(() => interrupt.abort());
-  const gateways = startGateways(world, folder, options);
-  let status: ExitStatus = 1;
-  try {
-    status = await new Demo(world, options, folder, gateways, interrupt.signal).run();
-  } finally {
-    const stuck = await stopGateways(world, gateways);
-    for (const gateway of stuck) printWarning(world, `${gateway.id} did not end on SIGTERM and was killed`);
-    remove();
-    if (options.data !== undefined) shownOn(world, options).write(`data and logs are in ${plain(folder)}\n`);
-    else if (status === 0) world.files.removeFolder(folder);
-    else world.err.write(`data and logs are kept in ${plain(folder)}\n`);
-  }
-  return status;
-}
-
-/** Writes the site, or takes the same site that an earlier demo left there. */
-function prepareFolder(world: World, folder: string, { gateways, portBase, store }: DemoOptions): Result<void> {
-  const text = (path: string) => {
-    const read = world.files.readFile(`${folder}/${path}`);
-    return read.ok ? new TextDecoder().decode(read.value) : undefined;
-  };
-  const present = text("site.yaml");
-  const files = demoSite({ gateways, portBase, store, host: demoHost, secret: text("secret")?.trim() ?? world.secret(32) });
-  if (present === undefined) return writeTemplate(world, folder, files);
-  if (files.every((file) => text(file.path) === file.text)) return success(undefined);
-  return failure(
-    "usage",
-    `${plain(folder)} holds another site; choose an empty folder, or the --gateways, --port-base and --store that it was made with`,
-  );
+  const out = shownOn(world, options);
+  return await onDemoSite(world, { ...options, out, name: "demo" }, (site) => new Demo(world, options, site).run());
 }
 
 class Demo {
@@ -80,7 +45,7 @@ class Demo {
   readonly #results = new Map<string, JobResult>();
   #resultCount = 0;
 
-  constructor(world: World, options: DemoOptions, folder: string, gateways: readonly DemoGateway[], interrupt: AbortSignal) {
+  constructor(world: World, options: DemoOptions, { folder, gateways, interrupt }: DemoSite) {
     this.#world = world;
     this.#out = shownOn(world, options);
     this.#options = options;

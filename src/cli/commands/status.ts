@@ -36,6 +36,7 @@ function statusText(world: World, value: Status): string {
     ],
     ...diskLines(value),
     ...repairLines(value),
+    ...clockLines(value),
     [
       "ingest",
       `${ingest.clients} clients, ${ingest.perSecond.toFixed(1)} readings/s, ${ingest.acknowledged} acknowledged, ${ingest.pending} pending`,
@@ -116,6 +117,13 @@ function repairLines({ repair }: Status): (readonly [string, string])[] {
       : `${partitionsEqual} of ${partitionsCompared} partitions equal, ${hoursDiffering} hours differ`;
   const done = `${readingsFetched} readings fetched, ${readingsWritten} written by questions, ${chunksRestored} chunks restored`;
   return [["repair", `${found}, ${formatElapsed(lastPassMs)} ago; ${done}`]];
+}
+
+function clockLines({ clock }: Status): (readonly [string, string])[] {
+  if (clock === undefined) return [];
+  const confirmed = clock.by === "none" ? "NOT confirmed" : `confirmed by ${clock.by === "peers" ? "a majority of the gateways" : "NTP"}`;
+  const own = clock.source === "own" ? "" : `; the system clock is ${(clock.ownAheadMs / 1_000).toFixed(1)} s ahead of it`;
+  return [["clock", `time of stamps ${confirmed}, source ${plain(clock.source)}${own}`]];
 }
 
 function keptSince({ lowestMs, highestMs }: { readonly lowestMs: number; readonly highestMs: number }): string {

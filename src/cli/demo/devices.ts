@@ -9,20 +9,34 @@ import { AckLedger } from "./ledger.ts";
 
 const dayMs = 86_400_000;
 /** Two readings a message: 1 to 5 readings a second each. */
-const intervalMs = { min: 400, max: 2_000 };
+const defaultIntervalMs: IntervalMs = { min: 400, max: 2_000 };
 const drainWithinMs = 25_000;
+
+interface IntervalMs {
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface DevicesOptions {
+  /** Between two messages of a device; each has its own. */
+  readonly intervalMs?: IntervalMs;
+  /** A message was acknowledged that was published at this monotonic instant. */
+  readonly acknowledged?: (publishedMs: number) => void;
+}
 
 export class SimulatedDevices {
   readonly ledger = new AckLedger();
   published = 0;
   readonly #world: World;
+  readonly #options: DevicesOptions;
   readonly #publishers: readonly ReliablePublisher[];
   /** One for each device: a signal with a dozen sleepers would look like a leak. */
   readonly #stops: readonly AbortController[];
   readonly #loops: readonly Promise<void>[];
 
-  constructor(world: World, gateways: readonly DemoGateway[]) {
+  constructor(world: World, gateways: readonly DemoGateway[], options: DevicesOptions = {}) {
     this.#world = world;
+    this.#options = options;
     const random = new SeededRandom(7);
     const started = demoDevices.map((device, index) => {
       const targets = gateways.map((_, turn) => ({ host: demoHost, port: gateways[(index + turn) % gateways.length]?.ports.mqtt ?? 0 }));
@@ -57,9 +71,17 @@ export class SimulatedDevices {
     await Promise.all([all, ...this.#loops]);
   }
 
+  /** At once, whatever is still unacknowledged. */
+  async abandon(): Promise<void> {
+    for (const stop of this.#stops) stop.abort();
+    await Promise.all(this.#publishers.map((publisher) => publisher.close()));
+    await Promise.all(this.#loops);
+  }
+
   async #run(device: DemoDevice, publisher: ReliablePublisher, random: Random, stop: AbortSignal): Promise<void> {
     const { clock } = this.#world;
-    const everyMs = intervalMs.min + random.below(intervalMs.max - intervalMs.min);
+    const { min, max } = this.#options.intervalMs ?? defaultIntervalMs;
+    const everyMs = min + random.below(max - min);
     const offset = random.real();
     let ts = 0;
     await clock.sleep(random.below(everyMs), stop);
@@ -79,7 +101,9 @@ export class SimulatedDevices {
   }
 
   #acknowledge(device: string, ts: number, temperature: number, humidity: number): () => void {
+    const publishedMs = this.#world.clock.monotonicMs();
     return () => {
+      this.#options.acknowledged?.(publishedMs);
       this.ledger.add(device, "temperature", ts, temperature);
       this.ledger.add(device, "humidity", ts, humidity);
     };

@@ -14,9 +14,11 @@ export interface DemoGateway {
   readonly id: string;
   readonly ports: { readonly mqtt: number; readonly mesh: number; readonly http: number };
   readonly logFile: string;
+  readonly dataFolder: string;
   readonly client: FogbankClient;
-  readonly child: ChildGateway;
-  /** How the process ended, once it has. */
+  /** Its newest process. */
+  child: ChildGateway;
+  /** How that process ended, once it has. */
   ended: { readonly code: number | undefined; readonly signal: string | undefined } | undefined;
 }
 
@@ -42,21 +44,38 @@ export function startGateways(
   return Array.from({ length: options.gateways }, (_, index) => {
     const id = demoGatewayId(index);
     const ports = demoPorts(options.portBase, index);
-    const logFile = `${folder}/${id}.log`;
-    const child = world.spawnFogbank(["start", `${folder}/site.yaml`, "--gateway", id, "--data", `${folder}/${id}`, "--stop-with-stdin"], {
-      logFile,
-    });
     const client = new FogbankClient({
       fetch: world.fetch,
       baseUrl: `http://${demoHost}:${ports.http}`,
       token: undefined,
       timeoutMs: 5_000,
     });
-    const gateway: DemoGateway = { id, ports, logFile, client, child, ended: undefined };
-    void child.exited.then((ended) => {
-      gateway.ended = ended;
-    });
+    const place = { id, ports, logFile: `${folder}/${id}.log`, dataFolder: `${folder}/${id}` };
+    const gateway: DemoGateway = { ...place, client, child: spawnGateway(world, folder, place), ended: undefined };
+    watchEnd(gateway);
     return gateway;
+  });
+}
+
+/** A new process in the place of one that has ended. */
+export function restartGateway(world: World, folder: string, gateway: DemoGateway): void {
+  gateway.child = spawnGateway(world, folder, gateway);
+  gateway.ended = undefined;
+  watchEnd(gateway);
+}
+
+function spawnGateway(
+  world: World,
+  folder: string,
+  { id, dataFolder, logFile }: Omit<DemoGateway, "client" | "child" | "ended">,
+): ChildGateway {
+  return world.spawnFogbank(["start", `${folder}/site.yaml`, "--gateway", id, "--data", dataFolder, "--stop-with-stdin"], { logFile });
+}
+
+function watchEnd(gateway: DemoGateway): void {
+  const { child } = gateway;
+  void child.exited.then((ended) => {
+    if (gateway.child === child) gateway.ended = ended;
   });
 }
 

@@ -7,6 +7,7 @@ import { ByteWriter } from "../../lib/byte-writer.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import type { Packing } from "../../lib/packing.ts";
 import { decodeOwnerTable } from "../ring/owner-table.ts";
+import { slotsMax } from "./clock-flags.ts";
 import type { SiteCommand } from "./commands.ts";
 import { featureLevels, levelOf } from "./features.ts";
 import { decodeKvPut, isKvPut, type OncePut, writeKvPut } from "./kv-put-codec.ts";
@@ -83,6 +84,7 @@ const shapes: Readonly<Record<SiteCommand["t"], Check>> = {
   "owner-places": fields({ epoch: count, changes: list(fields({ from: nullable(text), to: text, partitions: partitionBits })) }),
   "moves-cancel": fields({ epoch: count, gateway: text }),
   "gateway-update": fields({ gateway: text, weight: optional(notNegative), zone: optional(nullable(text)) }),
+  "clock-unconfirmed": fields({ slot: (value) => count(value) && (value as number) < slotsMax, fromUs: count, toUs: optional(count) }),
   "retention-advance": fields({ level: retentionLevel, partitions: partitionBits, horizonUs: count, unprocessedWindows: count }),
 };
 

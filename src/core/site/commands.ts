@@ -27,7 +27,8 @@ export type SiteCommand =
   | OwnerPlacesCommand
   | MovesCancelCommand
   | GatewayUpdateCommand
-  | RetentionAdvanceCommand;
+  | RetentionAdvanceCommand
+  | ClockUnconfirmedCommand;
 
 /** Log entry 1: who the site is. */
 export interface BootstrapCommand {
@@ -258,4 +259,14 @@ export interface RetentionAdvanceCommand {
   readonly horizonUs: number;
   /** Windows of jobs with sinks that are not committed and whose readings go: told for ever. */
   readonly unprocessedWindows: number;
+}
+
+/** Level 4. Timestamps that the gateway of this slot gave from `fromUs` on were given by a clock that nobody confirmed. */
+export interface ClockUnconfirmedCommand {
+  readonly t: "clock-unconfirmed";
+  readonly slot: number;
+  /** Whole µs since the epoch; also the name of the range. */
+  readonly fromUs: number;
+  /** Exclusive; absent while the range goes on. */
+  readonly toUs?: number;
 }

@@ -34,6 +34,7 @@ const levels: Readonly<Record<SiteCommand["t"], number>> = {
   "owner-places": 4,
   "moves-cancel": 4,
   "gateway-update": 4,
+  "clock-unconfirmed": 4,
 };
 
 /** From this level on the leader plans who takes places that are free; below it whoever comes or is left takes them. */

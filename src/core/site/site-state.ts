@@ -11,6 +11,7 @@ import type { ClusterId, DeviceId, GatewayId, Incarnation, MemberId } from "../.
 import type { Packing } from "../../lib/packing.ts";
 import type { RingState } from "../ring/owner-changes.ts";
 import type { ApplyResult, CommittedRun, MemberResult } from "./apply-result.ts";
+import { ClockFlags } from "./clock-flags.ts";
 import { isSiteCommand } from "./command-codec.ts";
 import type { BootstrapCommand, GatewayStartedCommand, PlainCommand, RetentionLevel, RunCommitCommand, SiteCommand } from "./commands.ts";
 import { firstFeatureLevel, levelOf, placesPlannedLevel } from "./features.ts";
@@ -130,6 +131,11 @@ export class SiteState {
     return this.#areas.retention.all(level);
   }
 
+  /** Which stamps were given by clocks that nobody confirmed. */
+  clockFlags(): Pick<ClockFlags, "has" | "openOf"> {
+    return this.#areas.clockFlags;
+  }
+
   /** Windows of jobs with sinks whose readings were given up before they were committed. */
   unprocessedWindows(): number {
     return this.#areas.retention.unprocessedWindows();
@@ -176,6 +182,7 @@ class Areas {
   readonly jobs = new JobRuns();
   readonly outbox: Outbox;
   readonly retention = new RetentionHorizons();
+  readonly clockFlags = new ClockFlags();
   readonly #sessions: Sessions;
   #headed = false;
 
@@ -247,6 +254,9 @@ class Areas {
       case "retention-advance":
         this.retention.advance(command);
         return { t: "done" };
+      case "clock-unconfirmed":
+        this.clockFlags.apply(command);
+        return { t: "done" };
       case "results-stored":
         if (this.membership.fullGateways().includes(command.gateway)) {
           this.outbox.stored(command.gateway, command.ordinal);
@@ -301,6 +311,7 @@ class Areas {
       ...this.outbox.capture(),
       ...this.#sessions.capture(),
       ...this.retention.capture(),
+      ...this.clockFlags.capture(),
     ];
   }
 
@@ -345,6 +356,8 @@ class Areas {
         return this.retention.restoreTotals(item);
       case Section.Horizon:
         return this.retention.restoreHorizon(item);
+      case Section.ClockFlags:
+        return this.clockFlags.restore(item);
       default:
         return false;
     }
@@ -372,6 +385,7 @@ class Areas {
       outbox: this.outbox.picture(),
       sessions: this.#sessions.picture(),
       retention: this.retention.picture(),
+      clockFlags: this.clockFlags.picture(),
     };
   }
 }

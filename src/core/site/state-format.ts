@@ -23,6 +23,7 @@
  *      15 EndedSessions       [session, …]
  *      16 Retention           [windows whose readings went before they were committed]; since level 3, with the first horizon
  *      17 Horizon             ["raw" or "rollup", horizon µs, 128 bytes: a bit for each partition that has it]; since level 3
+ *      18 ClockFlags          [slot, [from µs of a range that goes on], [from µs, to µs, from µs, …]]; since level 4, with the first range
  *     255 End                 [number of items before it]; the last, so that no shorter snapshot is taken for whole
  *
  * What may be absent (?) is null. Maps are in the order in which the log made them, which every gateway shares.
@@ -56,6 +57,7 @@ export const Section = {
   EndedSessions: 15,
   Retention: 16,
   Horizon: 17,
+  ClockFlags: 18,
   End: 255,
 } as const;
 export type Section = (typeof Section)[keyof typeof Section];

@@ -73,6 +73,7 @@ export class ReadingsWriter {
       const session = new ClientSession({
         id: "restore",
         username: undefined,
+        session: "clean",
         close: () => resolve(failure("quorum-unavailable", "too few owners of the readings stored them in time: try again")),
       });
       const bytesBy = new Map<Partition, number>();

@@ -105,7 +105,7 @@ export class HeldDelivery {
       isOpen = false;
       outcome(isStored);
     };
-    const session = new ClientSession({ id: "held", username: undefined, close: () => end(false) });
+    const session = new ClientSession({ id: "held", username: undefined, session: "clean", close: () => end(false) });
     const partitions = columns.seriesTable.map(partitionOf);
     const lanes = partitions.map(laneOf);
     const refs = columns.seriesTable.map(obtainRef);

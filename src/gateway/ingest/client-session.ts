@@ -22,6 +22,16 @@ export class ClientSession {
     return this.#arrived++;
   }
 
+  /** The place that the next message will have. */
+  nextPlace(): number {
+    return this.#arrived;
+  }
+
+  /** Whether the message at `place` was acknowledged. */
+  hasReleased(place: number): boolean {
+    return place < this.#released;
+  }
+
   /** The message at `place` may be acknowledged and delivered. */
   release(place: number, done: () => void): void {
     if (!this.#open) return;

@@ -7,15 +7,18 @@ import type { DecodedMessage, PayloadReject } from "../../config/decoded-message
 import { createDecoder, type PayloadDecoder, type ProfileSet } from "../../config/profile-set.ts";
 import type { ProfileSettings, WriteLevel } from "../../config/settings.ts";
 import { defined } from "../../lib/assert.ts";
+import { crc32c } from "../../lib/crc32c.ts";
 import { type DeviceId, deviceId, type Partition, partitionOf } from "../../lib/ids.ts";
 import { ownText } from "../../lib/own-text.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { BrokerClient } from "../../ports/broker.ts";
 import type { GatewayContext } from "../context.ts";
+import { plausibleFromMs, type SiteClock } from "../site-clock.ts";
 import { ClientSession } from "./client-session.ts";
 import type { IngestCounters } from "./counters.ts";
 import type { Lane } from "./lane.ts";
+import { Resends } from "./resends.ts";
 import type { Route } from "./route.ts";
 import type { Stamper } from "./stamper.ts";
 import { DeadLetters, previewPayload, UnmatchedTopics } from "./unstored.ts";
@@ -25,6 +28,8 @@ export interface IngestOptions {
   readonly profiles: ProfileSet;
   readonly counters: IngestCounters;
   readonly stamper: Stamper;
+  /** What stamps are made of, and what the devices' own times are held against. */
+  readonly siteClock: Pick<SiteClock, "wallMs">;
   readonly laneOf: (partition: Partition, level: WriteLevel) => Lane;
   /** A payload of so many bytes, held ones counted with what that costs, gave readings to the lane. */
   readonly filled: (lane: Lane, payloadBytes: number) => void;
@@ -33,6 +38,8 @@ export interface IngestOptions {
   /** False while the store is too far behind to take more. */
   /** Why no readings can be taken now: the reason that connections are closed with; `undefined` while they can. */
   readonly refusal: () => "store-behind" | "disk-full" | undefined;
+  /** A stamp was given. */
+  readonly stamped: (stampUs: number) => void;
   /** Readings of the partition below this instant are given up. */
   readonly horizonUs: (partition: Partition) => number;
   /** A device's metric was seen; registers asynchronously. */
@@ -54,6 +61,7 @@ export class Ingest {
   readonly #options: IngestOptions;
   readonly #decoder: PayloadDecoder;
   readonly #sessions = new Map<BrokerClient, ClientSession>();
+  readonly #resends = new Resends();
   readonly #routes = new Map<string, Route | undefined>();
   #notes = 0;
   readonly #seriesNames: SeriesName[] = [];
@@ -105,11 +113,13 @@ export class Ingest {
 
   connected(client: BrokerClient): void {
     this.#sessions.set(client, new ClientSession(client));
+    this.#resends.connected(client);
   }
 
   disconnected(client: BrokerClient): void {
     this.#sessions.get(client)?.end();
     this.#sessions.delete(client);
+    this.#resends.disconnected(client);
   }
 
   /** Closes a connection with a counted reason: an MQTT 3.1.1 client resends only after a reconnect. */
@@ -120,7 +130,15 @@ export class Ingest {
     session.client.close();
   }
 
-  publish(client: BrokerClient, topic: string, payload: Uint8Array, qos: 0 | 1 | 2, done: () => void): void {
+  publish(
+    client: BrokerClient,
+    topic: string,
+    payload: Uint8Array,
+    qos: 0 | 1 | 2,
+    done: () => void,
+    packetId: number,
+    duplicate: boolean,
+  ): void {
     const session = this.#sessions.get(client);
     if (session === undefined) return;
     this.#options.counters.messages++;
@@ -144,8 +162,8 @@ export class Ingest {
       return;
     }
     const decoded = this.#decoder.decode(route.match, payload);
-    const appended =
-      "reason" in decoded ? this.#reject(route, decoded, { topic, payload }) : this.#append(route, decoded, { topic, payload });
+    const source = { topic, payload, session, packetId, duplicate };
+    const appended = "reason" in decoded ? this.#reject(route, decoded, source) : this.#append(route, decoded, source);
     if (appended === 0 || qos === 0) {
       this.#passOn(session, qos, done);
     } else {
@@ -167,12 +185,12 @@ export class Ingest {
   #append(route: Route, decoded: DecodedMessage, source: MessageSource): number {
     for (const reject of decoded.rejects) this.#deadLetter(route, source, reject.metric, reject.reason, reject.detail);
     if (decoded.count === 0) return 0;
-    const wallMs = this.#options.context.clock.wallMs();
+    const wallMs = this.#options.siteClock.wallMs();
     const horizonUs = this.#options.horizonUs(route.partition);
-    // A clock that is far behind must not make stamps that retention has given up already.
-    const timeUs = decoded.timeUs ?? this.#options.stamper.stamp(route.match.device, Math.max(wallMs, Math.ceil(horizonUs / 1_000)));
-    // The gateway's own stamps may run ahead of a clock that jumped back; a device's time is held against the clock.
-    if (decoded.timeUs !== undefined && (timeUs > wallMs * 1_000 + aheadMaxUs || timeUs < 0)) {
+    const timeUs = decoded.timeUs ?? this.#stamp(route, source, { wallMs, horizonUs });
+    // The gateway's own stamps may run ahead of a clock that jumped back; a device's time is held against the clock, if there is one.
+    const latestUs = wallMs >= plausibleFromMs ? wallMs * 1_000 + aheadMaxUs : Number.POSITIVE_INFINITY;
+    if (decoded.timeUs !== undefined && (timeUs > latestUs || timeUs < 0)) {
       this.#deadLetter(
         route,
         source,
@@ -209,6 +227,21 @@ export class Ingest {
     }
     if (decoded.timeUs === undefined) route.lane.stamped(timeUs);
     return appended;
+  }
+
+  /** The gateway's time; of a message that is sent again, the one that it has already. */
+  #stamp(route: Route, source: MessageSource, { wallMs, horizonUs }: { readonly wallMs: number; readonly horizonUs: number }): number {
+    const { session, packetId, duplicate, payload } = source;
+    const sent = packetId === 0 ? undefined : { packetId, duplicate, digest: digestOf(route, payload) };
+    const earlierUs = sent === undefined ? undefined : this.#resends.stampOf(session, sent);
+    // A clock that is far behind must not make stamps that retention has given up already.
+    const stampUs =
+      earlierUs !== undefined && earlierUs >= horizonUs
+        ? earlierUs
+        : this.#options.stamper.stamp(route.match.device, Math.max(wallMs, Math.ceil(horizonUs / 1_000)));
+    if (sent !== undefined) this.#resends.remember(session, sent, stampUs);
+    if (stampUs !== earlierUs) this.#options.stamped(stampUs);
+    return stampUs;
   }
 
   #withinDeadband(route: Route, metric: number, value: number): boolean {
@@ -273,6 +306,7 @@ export class Ingest {
     const route: Route = {
       match,
       partition,
+      digest: crc32c(new TextEncoder().encode(topic)),
       lane: this.#options.laneOf(partition, this.#levelOf(match.profile)),
       seriesRefs: new Int32Array(metrics).fill(-1),
       lastAcknowledged: new Float64Array(metrics).fill(Number.NaN),
@@ -287,4 +321,12 @@ export class Ingest {
 interface MessageSource {
   readonly topic: string;
   readonly payload: Uint8Array;
+  readonly session: ClientSession;
+  readonly packetId: number;
+  readonly duplicate: boolean;
+}
+
+/** 53 bits of topic and payload: a client's own mistakes are told apart by it, not an enemy's forgeries. */
+function digestOf(route: Route, payload: Uint8Array): number {
+  return crc32c(payload, route.digest) * 2 ** 21 + (payload.length % 2 ** 21);
 }

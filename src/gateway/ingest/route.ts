@@ -6,6 +6,8 @@ import type { Lane } from "./lane.ts";
 export interface Route {
   readonly match: TopicMatch;
   readonly partition: Partition;
+  /** Of the topic: what the digests of its messages begin with. */
+  readonly digest: number;
   /** Another one after each change of the owner table. */
   lane: Lane;
   /** Series number by index of the profile's metric; -1 until the metric is first seen. */

@@ -3,6 +3,7 @@
 import { clocks } from "./clocks.ts";
 import { disks } from "./disks.ts";
 import { elections } from "./elections.ts";
+import { farClocks } from "./far-clocks.ts";
 import { folders } from "./folders.ts";
 import { links } from "./links.ts";
 import { membership } from "./membership.ts";
@@ -19,6 +20,7 @@ export const faults: readonly Fault[] = [
   ...disks,
   ...folders,
   ...membership,
+  ...farClocks,
 ];
 
 export const faultFamilies: readonly string[] = [...new Set(faults.map((fault) => fault.family))];

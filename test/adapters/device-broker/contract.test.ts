@@ -12,6 +12,7 @@ function connect(port: number, options: ContractClientOptions): Promise<Contract
     protocolVersion: 4,
     clientId: options.id,
     reconnectPeriod: 0,
+    clean: options.persistent !== true,
     ...(options.username === undefined ? {} : { username: options.username }),
     ...(options.password === undefined ? {} : { password: options.password }),
   });
@@ -26,9 +27,9 @@ function connect(port: number, options: ContractClientOptions): Promise<Contract
     get closed() {
       return closed;
     },
-    publish(topic, payload, qos) {
+    publish(topic, payload, qos, { duplicate } = { duplicate: false }) {
       const sent = { acknowledged: false };
-      client.publish(topic, payload, { qos }, (error) => {
+      client.publish(topic, payload, { qos, dup: duplicate }, (error) => {
         sent.acknowledged = error === undefined || error === null;
       });
       return sent;

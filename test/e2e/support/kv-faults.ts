@@ -1,8 +1,8 @@
 // What befalls the gateways of a kv history: SIGKILL, SIGSTOP and cut links, of the leader by preference, one fault after the other
 // and never more gateways at a time than the site can do without.
+import { MeshLinks } from "../../../src/adapters/host/mesh-proxy.ts";
 import type { Random } from "../../../src/lib/random.ts";
-import { MeshLinks } from "./mesh-proxy.ts";
-import { siteYaml, type TestGateway, TestSite } from "./site.ts";
+import { must, siteYaml, type TestGateway, TestSite } from "./site.ts";
 import { pause } from "./until.ts";
 
 export const faultKinds = ["kill", "freeze", "isolate", "cut-one-way"] as const;
@@ -29,7 +29,7 @@ export async function startFaultySite(gateways: number): Promise<FaultySite> {
     let yaml = siteYaml("e2e", site.portsById);
     for (const { id, ports } of site.gateways) {
       yaml = yaml.replace(`mesh: "127.0.0.1:${ports.mesh}"`, `mesh: "${behindHost}:${ports.mesh}"`);
-      await links.add({ to: id, host: "127.0.0.1", port: ports.mesh, behind: { host: behindHost, port: ports.mesh } });
+      must(await links.add({ to: id, host: "127.0.0.1", port: ports.mesh, behind: { host: behindHost, port: ports.mesh } }));
     }
     site.write("site.yaml", yaml);
     for (const gateway of site.gateways) gateway.start();

@@ -12,7 +12,7 @@ import { DeadLetters, previewPayload, UnmatchedTopics } from "../../../src/gatew
 import { deviceId, gatewayId, partition, sessionId } from "../../../src/lib/ids.ts";
 import type { BrokerClient } from "../../../src/ports/broker.ts";
 
-const client: BrokerClient = { id: "c", username: undefined, close: () => undefined };
+const client: BrokerClient = { id: "c", username: undefined, session: "clean", close: () => undefined };
 
 const sessions = suite("gateway/ingest: client sessions");
 

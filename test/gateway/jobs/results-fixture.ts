@@ -296,6 +296,7 @@ export class ResultsGateway {
       clock: {
         wallMs: () => scheduler.nowMs(),
         monotonicMs: () => scheduler.nowMs(),
+        ntpState: () => "synchronised",
         synchronised: () => true,
         schedule: (delayMs: number, fire: () => void) => {
           scheduler.schedule(delayMs, "timer", fire);

@@ -35,6 +35,7 @@ function fanOutOf(
     clock: {
       wallMs: () => clock.now,
       monotonicMs: () => clock.now,
+      ntpState: () => "synchronised",
       synchronised: () => true,
       schedule: (delayMs, callback) => {
         clock.now += delayMs;

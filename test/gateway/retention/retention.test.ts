@@ -49,6 +49,7 @@ class Played {
       tuning: { retentionEveryMs: everyMs, keepNewestMs: hour, retentionHoldMs: 7 * day, reserveBytes: 10 },
       clock: {
         wallMs: () => this.nowMs,
+        ntpState: () => "synchronised",
         synchronised: () => true,
         schedule: (_ms: number, fire: () => void) => void this.#due.push(fire),
       },

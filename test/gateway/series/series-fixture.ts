@@ -178,6 +178,7 @@ export class SeriesSite {
       clock: {
         wallMs: () => scheduler.nowMs(),
         monotonicMs: () => scheduler.nowMs(),
+        ntpState: () => "synchronised",
         synchronised: () => true,
         schedule: (delayMs: number, fire: () => void) => {
           scheduler.schedule(delayMs, "timer", fire);

@@ -1,8 +1,12 @@
-// The links between gateways, made to be cut: every gateway's mesh address in the site's YAML is a proxy's, behind which it listens
-// itself. A cut link says nothing and loses nothing: its bytes arrive when it is mended, late, as TCP would have it.
+/**
+ * The links between gateways of one host, made to be cut: every gateway's mesh address in the site's YAML is a proxy's, behind which
+ * it listens itself. A cut link says nothing and loses nothing: its bytes arrive when it is mended, late, as TCP would have it.
+ */
 import { connect, createServer, type Server, type Socket } from "node:net";
+import type { Result } from "../../lib/errors.ts";
+import { listen } from "../device-broker/listen.ts";
 
-export interface MeshProxyOptions {
+interface MeshProxyOptions {
   /** The gateway behind it. */
   readonly to: string;
   readonly host: string;
@@ -24,7 +28,7 @@ interface Connection {
 const naming = /fogbank\/[^/]+\/([a-z0-9-]+)\//;
 const namingBytesMax = 8_192;
 
-export class MeshProxy {
+class MeshProxy {
   readonly #options: MeshProxyOptions;
   readonly #connections = new Set<Connection>();
   readonly #server: Server;
@@ -34,12 +38,9 @@ export class MeshProxy {
     this.#server = createServer({ noDelay: true }, (near) => this.#accept(near));
   }
 
-  open(): Promise<void> {
-    const { host, port } = this.#options;
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, host, () => resolve());
-    });
+  /** Fails with `port-in-use` or `configuration-invalid`. */
+  open(): Promise<Result<void>> {
+    return listen(this.#server, this.#options, `the mesh of ${this.#options.to}`);
   }
 
   /** To be called when the answer of `isCut` changes. */
@@ -102,10 +103,12 @@ export class MeshLinks {
   readonly #cut = new Set<string>();
   readonly #proxies: MeshProxy[] = [];
 
-  async add(options: Omit<MeshProxyOptions, "isCut">): Promise<void> {
+  /** Fails like a listener. */
+  async add(options: Omit<MeshProxyOptions, "isCut">): Promise<Result<void>> {
     const proxy = new MeshProxy({ ...options, isCut: (from) => this.#cut.has(`${from} ${options.to}`) });
-    await proxy.open();
-    this.#proxies.push(proxy);
+    const opened = await proxy.open();
+    if (opened.ok) this.#proxies.push(proxy);
+    return opened;
   }
 
   cut(links: readonly (readonly [from: string, to: string])[]): void {
