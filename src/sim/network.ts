@@ -130,6 +130,8 @@ export class SimulatedNetwork {
   }
 
   attach(self: GatewayId, endpoint: Endpoint): void {
+    // One that was killed on its way here listens nowhere: nobody would ever tell its peers that it is gone.
+    if (!endpoint.process.alive()) return;
     this.#endpoints.set(self, endpoint);
     for (const peer of this.#endpoints.keys()) {
       if (peer === self) continue;
