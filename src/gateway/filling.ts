@@ -57,6 +57,8 @@ export interface FillingOptions {
   readonly drained?: (owner: GatewayId, epoch: number) => Promise<Result<void>>;
   /** Resolves once the command is applied here, so that `ring` tells of it, or with a failure. */
   readonly propose: (command: OwnerFilled) => Promise<Result<unknown>>;
+  /** Where tests plant bugs. */
+  readonly fillSources?: typeof fillSources;
   /** 4 MiB/s when absent: beside ingest on a small board. */
   readonly bytesPerSecond?: number;
 }
@@ -131,7 +133,7 @@ export class Filling {
     let sources: FillSources | undefined;
     for (const [at, gateways] of ring.filling) {
       if (!gateways.includes(self)) continue;
-      const found = fillSources(ring, at);
+      const found = (this.#options.fillSources ?? fillSources)(ring, at);
       if (sources === undefined) sources = found;
       else if (!sameSources(sources, found)) continue;
       if (partitions.push(partition(at)) === fillBatchMax) break;

@@ -11,7 +11,7 @@ import { RaftNode } from "../core/raft/raft-node.ts";
 import type { ReplayedLog } from "../core/raft/replay.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
 import { copiesRequired } from "../core/replica/rules.ts";
-import { foundRing, type RingState } from "../core/ring/owner-changes.ts";
+import { type fillSources, foundRing, type RingState } from "../core/ring/owner-changes.ts";
 import { isOwner, type OwnerTable, partitionsOf } from "../core/ring/owner-table.ts";
 import { type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
 import type { ApplyResult } from "../core/site/apply-result.ts";
@@ -93,6 +93,9 @@ export interface GatewayRules {
   readonly isSettled?: typeof sameDigest;
   readonly clockAgreement?: typeof agreementOf;
   readonly mayForgetKept?: typeof mayForgetKept;
+  readonly fillSources?: typeof fillSources;
+  /** How many clocks agree with the own one, of those that are heard. */
+  readonly clocksNear?: (near: number, gateways: number) => number;
 }
 
 export interface ServingOptions {
@@ -312,6 +315,7 @@ export class Serving {
       canPull: () => this.state.featureLevel() >= repairLevel,
       fetchRolled: (owner, asked) => this.rolledPages.fetchAll(owner, asked),
       drained: (owner, epoch) => this.hints.standIn.drained(owner, epoch),
+      ...(options.rules.fillSources === undefined ? {} : { fillSources: options.rules.fillSources }),
       propose: (filled) => this.#ownerFilled(filled),
     });
     this.registrar = new Registrar({ context, consensus: this.consensus, state: this.state });
@@ -487,10 +491,11 @@ export class Serving {
       },
     });
     const windows = new JobOpenWindows({ jobs: settings.jobs, state: this.state, calendar: this.calendar });
-    const clocksWithin = (deviationMaxMs: number) => ({
-      near: this.siteClock.isOwnSteady() ? router.clocksWithin(deviationMaxMs) : 0,
-      gateways: this.#membersThere(),
-    });
+    const clocksWithin = (deviationMaxMs: number) => {
+      const near = this.siteClock.isOwnSteady() ? router.clocksWithin(deviationMaxMs) : 0;
+      const all = this.#membersThere();
+      return { near: options.rules.clocksNear?.(near, all) ?? near, gateways: all };
+    };
     this.jobs = new JobRunner({
       context,
       consensus: this.consensus,

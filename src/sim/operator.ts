@@ -67,6 +67,12 @@ export class Operator {
     asked?.process.deliver(() => void asked.service.transferLeadership(to?.id));
   }
 
+  /** Once, at a gateway that runs; whatever comes of it. */
+  reweigh(gateway: SimulatedGateway, weight: number): void {
+    const asked = this.#random.pick(this.#site.gateways).running();
+    asked?.process.deliver(() => void asked.service.updateGateway(gateway.id, { weight, zone: undefined }));
+  }
+
   async #see(work: () => Promise<void>): Promise<void> {
     this.#open++;
     try {

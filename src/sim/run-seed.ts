@@ -6,14 +6,16 @@
 import { isOwner } from "../core/ring/owner-table.ts";
 import type { GatewayService, ResultRow } from "../gateway/service.ts";
 import type { GatewayRules, Serving } from "../gateway/serving.ts";
-import { deviceId, partitionCount, partitionOf } from "../lib/ids.ts";
+import { deviceId, partitionOf } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { readBackup } from "./backup-check.ts";
 import { faultsOf } from "./faults/families.ts";
 import { farClockFamily } from "./faults/far-clocks.ts";
+import { highestHorizons, horizonsOf } from "./horizons.ts";
 import { type HistoryEntry, judgeKeys } from "./linearizability.ts";
 import { Nemesis } from "./nemesis.ts";
 import { ownReadings } from "./own-readings.ts";
+import { ReadingClient } from "./reading-client.ts";
 import type { SettingsChoice } from "./settings.ts";
 import type { SimulatedGateway, WrapDisk } from "./simulated-gateway.ts";
 import { SimulatedSite, type SimulatorWorld } from "./site.ts";
@@ -32,7 +34,7 @@ export interface SeedOptions {
   /** Size of the site; drawn when it is left out. */
   readonly gateways?: number;
   /** What of the site's settings is not drawn. */
-  readonly settings?: Pick<SettingsChoice, "write"> & Partial<Pick<SettingsChoice, "witness">>;
+  readonly settings?: Partial<Pick<SettingsChoice, "write" | "witness" | "retention">>;
   /** Virtual time under faults; the calm phases come on top. */
   readonly faultsMs?: number;
   /** Numbers of the nemesis's strikes (from 1) that do nothing. */
@@ -117,6 +119,7 @@ class SeedRun {
   readonly #faultsMs: number;
   readonly #kv: KvClient[] = [];
   readonly #sayers: SimulatedSayer[] = [];
+  readonly #readers: ReadingClient[] = [];
   readonly #onlyFarClocks: boolean;
 
   constructor(site: SimulatedSite, options: Pick<SeedOptions, "faultsMs" | "skipFaults" | "only" | "againProbability">) {
@@ -136,6 +139,9 @@ class SeedRun {
       this.devices.push(new SimulatedDevice({ site, id: `device-${i}`, random: site.random.fork(), againProbability }));
     for (let i = 0; i < kvClients; i++)
       this.#kv.push(new KvClient({ site, name: `client-${i}`, random: site.random.fork(), keys: ["x", "y"], values }));
+    // What is held on one disk alone is in no answer yet.
+    if (site.settings.replication.write !== "any")
+      this.#readers.push(new ReadingClient({ site, random: site.random.fork(), devices: this.devices }));
     const listening = site.gateways.filter(({ id }) => site.settings.gateways.some((one) => one.id === id && one.role === "full"));
     for (const gateway of listening.slice(0, sayers)) this.#sayers.push(new SimulatedSayer({ site, gateway, random: site.random.fork() }));
   }
@@ -157,6 +163,7 @@ class SeedRun {
     for (const device of this.devices) device.start();
     for (const client of this.#kv) client.start();
     for (const sayer of this.#sayers) sayer.start();
+    for (const reader of this.#readers) reader.start();
     const faultsEndMs = site.nowMs() + this.#faultsMs;
     while (site.nowMs() < faultsEndMs) {
       await this.#nemesis.during(Math.min(compareEveryMs, faultsEndMs - site.nowMs()));
@@ -177,6 +184,7 @@ class SeedRun {
     for (const device of this.devices) device.stop();
     for (const client of this.#kv) client.stop();
     for (const sayer of this.#sayers) sayer.stop();
+    for (const reader of this.#readers) reader.stop();
     const isBack = (): boolean => site.leader() !== undefined && [...this.devices, ...this.#sayers].every((device) => device.idle());
     const isDelivered = (): boolean =>
       site.gateways.every((gateway) => gateway.running()?.gateway.serving()?.hints.view().held.rounds === 0);
@@ -444,15 +452,4 @@ class SeedRun {
 
 function servingOf(gateway: SimulatedGateway): Serving | undefined {
   return gateway.running()?.gateway.serving();
-}
-
-/** As of the gateway that knows most: owners that are ahead of the one that is asked have given up more than it knows of. */
-function highestHorizons(site: SimulatedSite): readonly number[] {
-  const all = site.gateways.map(horizonsOf);
-  return Array.from({ length: partitionCount }, (_, at) => Math.max(...all.map((horizons) => horizons[at] ?? 0)));
-}
-
-/** By partition, as this gateway has applied them. */
-function horizonsOf(gateway: SimulatedGateway): readonly number[] {
-  return Array.from(gateway.running()?.gateway.serving()?.state.horizons("raw") ?? []);
 }

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { decodeRecord, encodeRecord } from "../../src/core/raft/record-codec.ts";
 import { decodeSnapshot, SnapshotEncoder } from "../../src/core/raft/snapshot-codec.ts";
+import { wholeOwnersOf } from "../../src/core/ring/owner-changes.ts";
 import { decodeParts, encodeParts, type Part, Section } from "../../src/core/site/state-format.ts";
 import type { agreementOf } from "../../src/gateway/site-clock.ts";
 import { Packing } from "../../src/lib/packing.ts";
@@ -201,6 +202,25 @@ export const plantedBugs: readonly PlantedBug[] = [
     only: ["crash", "partition"],
     faultsMs: 30_000,
     caughtAs: /lost/,
+  },
+  {
+    // A gateway with an empty disk takes what one survivor has for everything.
+    name: "refill-from-one-survivor",
+    plant: () => ({
+      rules: { fillSources: (ring, at) => ({ owners: wholeOwnersOf(ring, at).slice(0, 1), needed: 1, always: undefined }) },
+    }),
+    only: ["replace-wiped", "partition", "crash"],
+    faultsMs: 55_000,
+    caughtAs: /lost|is complete/,
+  },
+  {
+    // Its own clock is enough for a leader to give readings up.
+    name: "retention-on-the-local-clock",
+    plant: () => ({ rules: { clocksNear: (_near, gateways) => gateways } }),
+    only: ["clock", "far-clock"],
+    site: { settings: { retention: "{ raw: 20s }" } },
+    faultsMs: 30_000,
+    caughtAs: /horizon|lost|future/,
   },
   {
     // What differs is always taken to be on its way.

@@ -58,6 +58,19 @@ export const links: readonly Fault[] = [
     },
   },
   {
+    // What the site agrees on reaches one gateway late, while all else goes on: it acts under a table that is past.
+    name: "late-news",
+    family,
+    async carryOut(strike) {
+      const { random, site, gateways } = strike;
+      const late = random.pick(gateways);
+      const delayMs = random.pick([500, 2_000, 6_000]);
+      strike.note(`what Raft says reaches ${late.id} ${delayMs} ms later`);
+      for (const { id } of gateways) if (id !== late.id) strike.mendLater(site.network.slow(id, late.id, delayMs, "raft"));
+      await strike.wait(strike.durationMs());
+    },
+  },
+  {
     name: "bad-weather",
     family,
     async carryOut(strike) {

@@ -75,6 +75,20 @@ export const membership: readonly Fault[] = [
     },
   },
   {
+    // Again and again, so that partitions are on their way most of the time.
+    name: "re-weight",
+    family,
+    async carryOut(strike) {
+      for (let changes = 1 + strike.random.below(4); changes > 0; changes--) {
+        const gateway = strike.random.pick(strike.gateways);
+        const weight = strike.random.pick([0, 1, 1, 2, 4]);
+        strike.note(`${gateway.id} is to have a share of ${weight}`);
+        strike.operator.reweigh(gateway, weight);
+        await strike.wait(500 + strike.random.below(4_000));
+      }
+    },
+  },
+  {
     name: "transfer",
     family,
     async carryOut(strike) {
