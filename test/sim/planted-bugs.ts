@@ -192,8 +192,11 @@ function either(...patterns: readonly RegExp[]): RegExp {
   return new RegExp(patterns.map((pattern) => pattern.source).join("|"));
 }
 
+/** At the end, or in an answer on the way there. */
+const missed = /lost|is complete/;
+
 export const plantedBugs: readonly PlantedBug[] = [
-  { name: "accept-quorum-of-one", plant: () => ({ rules: { copiesRequired: () => 1 } }), faultsMs: 20_000, caughtAs: /lost/ },
+  { name: "accept-quorum-of-one", plant: () => ({ rules: { copiesRequired: () => 1 } }), faultsMs: 20_000, caughtAs: missed },
   {
     // An owner that missed a greater value of an identity takes itself for equal.
     name: "digest-that-ignores-values",
@@ -201,7 +204,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     againProbability: 0.97,
     only: ["crash", "partition"],
     faultsMs: 30_000,
-    caughtAs: /lost/,
+    caughtAs: missed,
   },
   {
     // A gateway with an empty disk takes what one survivor has for everything.
@@ -211,7 +214,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     }),
     only: ["replace-wiped", "partition", "crash"],
     faultsMs: 55_000,
-    caughtAs: /lost|is complete/,
+    caughtAs: missed,
   },
   {
     // Its own clock is enough for a leader to give readings up.
@@ -234,7 +237,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     plant: () => ({ wrapDisk: lyingLog("readings") }),
     only: ["crash"],
     faultsMs: 20_000,
-    caughtAs: /lost/,
+    caughtAs: missed,
   },
   {
     // Level `any`: the held round is the only copy.
@@ -243,7 +246,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     site: { gateways: 3, settings: { write: "any" } },
     only: ["partition", "crash"],
     faultsMs: 20_000,
-    caughtAs: /lost/,
+    caughtAs: missed,
   },
   {
     name: "held-before-fsync",
@@ -251,7 +254,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     site: { gateways: 3, settings: { write: "any" } },
     only: ["crash", "partition"],
     faultsMs: 30_000,
-    caughtAs: /lost/,
+    caughtAs: missed,
   },
   {
     // A witness that forgets what it keeps for one owner leaves it to the other's disk, and that may go.
@@ -260,7 +263,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     site: { gateways: 3, settings: { witness: true } },
     only: ["replace-wiped", "partition", "crash"],
     faultsMs: 55_000,
-    caughtAs: /lost/,
+    caughtAs: missed,
   },
   {
     name: "raft-answers-before-fsync",
