@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { runLoad } from "./mqtt-load.ts";
 import { type FogbankServers, startFogbank } from "./servers.ts";
-import { gatewaysOf, metricOf, settled } from "./site-figures.ts";
+import { gatewaysOf, metricOf, settled, storeBytesOf } from "./site-figures.ts";
 
 const text = { type: "string" } as const;
 const { values } = parseArgs({ options: { readings: text, seconds: text } });
@@ -62,7 +62,7 @@ try {
   // Heads become chunks, and the load's own disk traffic ends.
   await new Promise((resolve) => setTimeout(resolve, 30_000));
   const before = await ingest(servers, seconds);
-  const storeBytes = await metricOf(servers.httpPorts[0] as number, "store_bytes");
+  const storeBytes = await storeBytesOf(servers.httpPorts[0] as number);
   const beganMs = performance.now();
   const port = (offset: number): number => portBase + 30 + offset;
   const added = await fetch(`http://127.0.0.1:${servers.httpPorts[0]}/api/v1/gateways`, {

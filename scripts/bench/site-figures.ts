@@ -6,6 +6,12 @@ export async function gatewaysOf(httpPort: number): Promise<readonly Gateway[]> 
   return ((await answer.json()) as { readonly gateways: readonly Gateway[] }).gateways;
 }
 
+/** Bytes of a gateway's store, as of its last look. */
+export async function storeBytesOf(httpPort: number): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${httpPort}/api/v1/status`);
+  return ((await answer.json()) as { readonly store: { readonly bytes: number } }).store.bytes;
+}
+
 /** The value of `fogbank_NAME`, its series added up; 0 where there is none. */
 export async function metricOf(httpPort: number, name: string): Promise<number> {
   const answer = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
