@@ -25,7 +25,7 @@ import { everyOwner, type KeptRound, KeptRounds } from "./kept-rounds.ts";
 import { PeerDelivery } from "./peer-delivery.ts";
 import { StandIn, type StandInOptions } from "./stand-in.ts";
 
-export interface HintsOptions extends Pick<StandInOptions, "appliedEpoch" | "members" | "isPrimed"> {
+export interface HintsOptions extends Pick<StandInOptions, "appliedEpoch" | "fresh" | "members" | "isPrimed"> {
   readonly context: GatewayContext;
   readonly router: Pick<MeshRouter, "handle" | "send" | "reachable">;
   readonly requests: Pick<Requests, "call" | "serve">;
