@@ -106,6 +106,7 @@ test("a disk that becomes low gives up its hints first, counted, and takes readi
   await publish(site, device, numbers(4, 5), 100);
   await site.runFor(12_000);
   assert.equal(hintsOf(near).waiting, []);
+  assert.ok((hintsOf(near).dropped["disk"] ?? 0) > 3, "what was not even written down is counted too");
 });
 
 test("beyond their bytes the oldest hints go, counted", async () => {

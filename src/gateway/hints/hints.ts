@@ -11,7 +11,7 @@ import { type RingState, wholeOwnersOf } from "../../core/ring/owner-changes.ts"
 import { ownersOf } from "../../core/ring/owner-table.ts";
 import type { RoundVersion } from "../../core/round/round-codec.ts";
 import type { Result } from "../../lib/errors.ts";
-import type { GatewayId, Partition } from "../../lib/ids.ts";
+import { type GatewayId, type Partition, partition, partitionCount } from "../../lib/ids.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { GatewayContext } from "../context.ts";
 import type { Ingest } from "../ingest/ingest.ts";
@@ -52,6 +52,8 @@ export interface HintsOptions extends Pick<StandInOptions, "appliedEpoch" | "fre
   /** `mayForgetKept` where tests plant no bug. */
   readonly mayForget: (wasDelivered: boolean) => boolean;
 }
+
+const everyPartition = Array.from({ length: partitionCount }, (_, at) => partition(at));
 
 /** A round leaves its log when it was delivered. */
 export function mayForgetKept(wasDelivered: boolean): boolean {
@@ -127,6 +129,7 @@ export class Hints {
       laneOf: options.laneOf,
       filled: options.filled,
       hasQuorum: (at) => this.#hasQuorum(at),
+      hasAnyQuorum: () => everyPartition.some((at) => this.#hasQuorum(at)),
       isBusy: () => isBusy() || !options.mayTake(),
       mayForget,
     });
@@ -136,7 +139,8 @@ export class Hints {
 
   /** An acknowledged round that these owners lack: best effort. */
   keepHint(round: { readonly bytes: Uint8Array; readonly readings: number; readonly targets: readonly GatewayId[] }): void {
-    if (!this.#options.isKnown() || !this.#options.mayWriteHints()) return;
+    if (!this.#options.isKnown()) return;
+    if (!this.#options.mayWriteHints()) return this.#hints.notTaken("disk", round.readings);
     this.#hints.add(KeptKind.Hint, round, () => undefined);
   }
 
