@@ -56,8 +56,8 @@ export interface KeptRoundsOptions {
 
 export type DropReason = "bytes" | "age" | "disk" | "moved" | "refused" | "busy";
 
-/** Beside its bytes. */
-const roundCost = 128;
+/** In memory, beside its bytes: most of what a round of a single reading takes. */
+const roundCost = 512;
 /** Rounds that one `tidy` moves or gives up. */
 const tidiedMax = 64;
 const stretchesMax = 20_000;
