@@ -30,6 +30,8 @@ export interface HeldDeliveryOptions {
   /** Devices wait for this gateway, or it takes no readings. */
   readonly isBusy: () => boolean;
   readonly mayForget: (wasDelivered: boolean) => boolean;
+  /** There is room for another one that was handed over with `take`. */
+  readonly freed: () => void;
 }
 
 const windowRounds = 16;
@@ -72,7 +74,7 @@ export class HeldDelivery {
 
   /** The readings of a round that waits for whomever: settled for all once they are on a quorum. */
   take(round: KeptRound): void {
-    const { context, kept, mayForget } = this.#options;
+    const { context, kept, mayForget, freed } = this.#options;
     if (this.#stopped || context.inbox.closed() || this.#underWay.has(round) || this.#isFull()) return;
     if (mayForget(false)) return kept.withdraw(round);
     const decoded = decodeRound(round.bytes, roundVersionAt(context.tuning.featureMax));
@@ -91,6 +93,7 @@ export class HeldDelivery {
       for (const target of [...round.targets]) kept.deliveredTo(target, round);
       this.#over(round);
       this.look();
+      freed();
     });
   }
 

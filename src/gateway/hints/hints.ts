@@ -132,6 +132,7 @@ export class Hints {
       hasAnyQuorum: () => everyPartition.some((at) => this.#hasQuorum(at)),
       isBusy: () => isBusy() || !options.mayTake(),
       mayForget,
+      freed: () => this.#copyDelivery.look(),
     });
     this.#copyDelivery = new PeerDelivery({ ...delivery, kept: this.#held, strayed: (round) => this.#heldDelivery.take(round) });
     this.standIn = new StandIn({ ...options, kept: this.#held, delivery: this.#copyDelivery });

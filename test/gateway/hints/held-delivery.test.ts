@@ -60,6 +60,7 @@ function world(devices: readonly number[]) {
     hasAnyQuorum: () => there.size > 0,
     isBusy: () => false,
     mayForget: () => false,
+    freed: () => undefined,
   });
   return {
     delivery,
