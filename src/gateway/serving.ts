@@ -350,6 +350,7 @@ export class Serving {
       held: options.held,
       ring: () => this.replication.ring(),
       appliedEpoch: () => this.state.ring()?.table.epoch ?? 0,
+      fresh: (timeoutMs) => this.consensus.fresh(timeoutMs),
       members: () => this.state.members().values(),
       isPrimed: () => this.priming.isPrimed(),
       partitionOf: keeping.partitionOf,

@@ -16,6 +16,8 @@ export interface SettingsChoice {
   readonly commitDelayMs?: number;
   /** The site's write level; `quorum` when left out. */
   readonly write?: WriteLevel;
+  /** Owners of each partition; as many as a site has by itself when left out. */
+  readonly factor?: number;
   /** How long readings are kept, as the YAML says it; for ever where it does not. */
   readonly retention: string | undefined;
 }
@@ -25,7 +27,7 @@ export class SimulatedSettings {
   readonly #read = new Map<string, SiteSettings>();
 
   of(choice: SettingsChoice): SiteSettings {
-    const key = `${choice.gateways} ${choice.preset} ${choice.witness} ${choice.commitDelayMs ?? 0} ${choice.write ?? ""} ${choice.retention ?? ""}`;
+    const key = `${choice.gateways} ${choice.preset} ${choice.witness} ${choice.commitDelayMs ?? 0} ${choice.write ?? ""} ${choice.factor ?? ""} ${choice.retention ?? ""}`;
     const known = this.#read.get(key);
     if (known !== undefined) return known;
     const settings = simulatedSettings(choice);
@@ -49,7 +51,7 @@ function simulatedSettings(choice: SettingsChoice): SiteSettings {
       "devices: devices",
       "jobs: jobs",
       `raft: { preset: ${choice.preset} }`,
-      ...(choice.write === undefined ? [] : [`replication: { write: ${choice.write} }`]),
+      ...replicationLines(choice),
       `store: { commitDelay: ${choice.commitDelayMs ?? 0}ms }`,
       ...(choice.retention === undefined ? [] : [`retention: ${choice.retention}`]),
       "sinks:",
@@ -80,4 +82,9 @@ function simulatedSettings(choice: SettingsChoice): SiteSettings {
   );
   if (!loaded.ok) throw new InvariantError(`the simulated site's settings: ${JSON.stringify(loaded)}`);
   return loaded.settings;
+}
+
+function replicationLines({ factor, write }: SettingsChoice): string[] {
+  const said = [...(factor === undefined ? [] : [`factor: ${factor}`]), ...(write === undefined ? [] : [`write: ${write}`])];
+  return said.length === 0 ? [] : [`replication: { ${said.join(", ")} }`];
 }

@@ -39,6 +39,8 @@ export interface SiteOptions {
   readonly commitDelayMs?: number;
   /** The site's write level; `quorum` when left out. */
   readonly write?: WriteLevel;
+  /** Owners of each partition; as many as a site has by itself when left out. */
+  readonly factor?: number;
   /** How long readings are kept, as the YAML says it; for ever when left out. */
   readonly retention?: string | undefined;
   readonly world: SimulatorWorld;
@@ -77,6 +79,7 @@ export class SimulatedSite {
       commitDelayMs: options.commitDelayMs ?? 0,
       retention: options.retention,
       ...(options.write === undefined ? {} : { write: options.write }),
+      ...(options.factor === undefined ? {} : { factor: options.factor }),
     });
     this.network = new SimulatedNetwork({
       scheduler: this.scheduler,

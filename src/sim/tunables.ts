@@ -87,9 +87,9 @@ function drawRepair(random: Random): Partial<GatewayTuning> {
 function drawHints(random: Random): Partial<GatewayTuning> & Pick<SettingsChoice, "write"> {
   return {
     ...(random.chance(0.12) ? { write: "any" as const } : {}),
-    hintBytesMax: random.pick([2_000, 64 << 20]),
+    hintBytesMax: random.pick([5_000, 64 << 20]),
     hintBytesPerSecond: random.pick([5_000, 1 << 20]),
-    heldBytesMax: random.pick([5_000, 64 << 20]),
+    heldBytesMax: random.pick([13_000, 64 << 20]),
     holdAfterMs: random.pick([50, 1_000]),
     ownerAwayMs: random.pick([500, 3_000, 10_000]),
   };

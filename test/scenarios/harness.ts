@@ -10,7 +10,7 @@ import { SimulatedSite, type SiteOptions } from "../../src/sim/site.ts";
 export async function foundedSite(
   seed = 1,
   gateways = 3,
-  more: Pick<SiteOptions, "retention" | "tuning" | "witness" | "write"> = {},
+  more: Pick<SiteOptions, "factor" | "retention" | "tuning" | "witness" | "write"> = {},
 ): Promise<SimulatedSite> {
   const site = new SimulatedSite({ seed, gateways, world: await simulatorWorld(), ...more });
   site.startAll();

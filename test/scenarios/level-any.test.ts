@@ -61,7 +61,7 @@ test("cut off, restarted while it is cut off, and back: nothing that was acknowl
 });
 
 test("without room it waits for its quorum, and the connection is closed with the reason", async () => {
-  const site = await foundedSite(42, 3, { write: "any", tuning: { ...defaultTuning, heldBytesMax: 600 } });
+  const site = await foundedSite(42, 3, { write: "any", tuning: { ...defaultTuning, heldBytesMax: 1_400 } });
   const lone = site.gateway("gw-a");
   cutOff(site, lone);
   await site.runFor(3_000);

@@ -3,9 +3,11 @@
 // lost in turn after readings were acknowledged by another one and the witness alone.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { ownersOf } from "../../src/core/ring/owner-table.ts";
+import { deviceId, type GatewayId, partitionOf } from "../../src/lib/ids.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import type { SimulatedSite } from "../../src/sim/site.ts";
-import { completeValues, Device, foundedSite, localValues, servingOf } from "./harness.ts";
+import { completeValues, Device, foundedSite, localValues, readingsAt, servingOf } from "./harness.ts";
 
 const test = suite("scenario: the witness stands in");
 
@@ -146,9 +148,44 @@ test("a witness with a new disk stands in again once it has seen the owners hold
   await publish(site, new Device(a, "d1"), numbers(1, 3));
   await replaced(site, witness, a);
   await site.until(() => servingOf(witness).priming.isPrimed(), { withinMs: 60_000, what: "the witness is primed" });
+  const votes = () => servingOf(a).consensus.view().configuration.voters.length;
+  await site.until(() => votes() === 3, { withinMs: 60_000, what: "its new folder has a vote" });
   b.crash({ power: true });
   await publish(site, new Device(a, "d1"), numbers(4, 6));
   await answersAre(site, [a, witness], numbers(1, 6));
 });
+
+test("a witness and an owner that are cut off together: what the owners after it acknowledge makes their answers incomplete", async () => {
+  const site = await foundedSite(58, 4, { witness: true, factor: 2 });
+  const witness = site.gateway("gw-d");
+  const [cutOff, other] = ownersOfD1(site).map((id) => site.gateway(id)) as [SimulatedGateway, SimulatedGateway];
+  await publish(site, new Device(other, "d1"), numbers(1, 3));
+  // A process of the folder that is about to be retired goes on, with the witness at its side and no word of the others.
+  for (const here of [cutOff, witness])
+    for (const there of site.gateways)
+      if (there !== cutOff && there !== witness) {
+        site.network.cut(here.id, there.id);
+        site.network.cut(there.id, here.id);
+      }
+  await site.until(() => site.leader() !== undefined && site.leader() !== cutOff && site.leader() !== witness, { withinMs: 30_000 });
+  await site.runFor(5_000);
+  const removal = await site.answer(other.running()?.service.removeGateway(cutOff.id, { force: true }) ?? Promise.resolve(undefined));
+  assert.ok(removal?.ok, JSON.stringify(removal));
+  await publish(site, new Device(other, "d1"), numbers(4, 6));
+  for (const gateway of [cutOff, witness]) {
+    const found = await readingsAt(site, gateway, "d1").catch(() => undefined);
+    if (found?.answer.complete === true)
+      assert.equal(
+        found.points.map(([, value]) => value),
+        numbers(1, 6),
+        gateway.id,
+      );
+  }
+});
+
+function ownersOfD1(site: SimulatedSite): readonly GatewayId[] {
+  const table = servingOf(site.gateways[0] as SimulatedGateway).replication.table();
+  return ownersOf(table, partitionOf(deviceId("d1"), site.hash64));
+}
 
 test.run();

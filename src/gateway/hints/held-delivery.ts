@@ -25,13 +25,21 @@ export interface HeldDeliveryOptions {
   readonly filled: (lane: Lane, bytes: number) => void;
   /** Whether a quorum of the partition's owners seems to be there. */
   readonly hasQuorum: (at: Partition) => boolean;
+  /** Whether that is so of any partition. */
+  readonly hasAnyQuorum: () => boolean;
   /** Devices wait for this gateway, or it takes no readings. */
   readonly isBusy: () => boolean;
   readonly mayForget: (wasDelivered: boolean) => boolean;
+  /** There is room for another one that was handed over with `take`. */
+  readonly freed: () => void;
 }
 
 const windowRounds = 16;
 const windowBytes = 1 << 20;
+/** So much is decoded in one go to find rounds that can leave among those that cannot. */
+const scanBytesMax = 1 << 20;
+/** Of a round, beside its bytes. */
+const scanCost = 256;
 /** A time-out of the lanes is long enough a pause; what is refused at once must not come again at once. */
 const retryMs = 1_000;
 
@@ -39,6 +47,8 @@ export class HeldDelivery {
   readonly #options: HeldDeliveryOptions;
   readonly #underWay = new Map<KeptRound, number>();
   #bytes = 0;
+  /** Where the next look begins: the ones before could not leave. */
+  #fromSequence = 0;
   #stopped = false;
 
   constructor(options: HeldDeliveryOptions) {
@@ -47,16 +57,24 @@ export class HeldDelivery {
 
   /** Takes up what may leave now. */
   look(): void {
-    const { kept, isBusy } = this.#options;
+    const { kept, isBusy, hasAnyQuorum } = this.#options;
+    if (this.#isFull() || isBusy() || !hasAnyQuorum()) return;
+    let scanned = 0;
     for (const round of kept.waitingFor(everyOwner)) {
+      if (round.sequence < this.#fromSequence) continue;
       if (this.#isFull() || isBusy()) return;
       this.take(round);
+      scanned += round.bytes.length + scanCost;
+      if (scanned < scanBytesMax) continue;
+      this.#fromSequence = round.sequence + 1;
+      return;
     }
+    this.#fromSequence = 0;
   }
 
   /** The readings of a round that waits for whomever: settled for all once they are on a quorum. */
   take(round: KeptRound): void {
-    const { context, kept, mayForget } = this.#options;
+    const { context, kept, mayForget, freed } = this.#options;
     if (this.#stopped || context.inbox.closed() || this.#underWay.has(round) || this.#isFull()) return;
     if (mayForget(false)) return kept.withdraw(round);
     const decoded = decodeRound(round.bytes, roundVersionAt(context.tuning.featureMax));
@@ -75,6 +93,7 @@ export class HeldDelivery {
       for (const target of [...round.targets]) kept.deliveredTo(target, round);
       this.#over(round);
       this.look();
+      freed();
     });
   }
 

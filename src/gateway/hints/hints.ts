@@ -11,7 +11,7 @@ import { type RingState, wholeOwnersOf } from "../../core/ring/owner-changes.ts"
 import { ownersOf } from "../../core/ring/owner-table.ts";
 import type { RoundVersion } from "../../core/round/round-codec.ts";
 import type { Result } from "../../lib/errors.ts";
-import type { GatewayId, Partition } from "../../lib/ids.ts";
+import { type GatewayId, type Partition, partition, partitionCount } from "../../lib/ids.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { GatewayContext } from "../context.ts";
 import type { Ingest } from "../ingest/ingest.ts";
@@ -25,7 +25,7 @@ import { everyOwner, type KeptRound, KeptRounds } from "./kept-rounds.ts";
 import { PeerDelivery } from "./peer-delivery.ts";
 import { StandIn, type StandInOptions } from "./stand-in.ts";
 
-export interface HintsOptions extends Pick<StandInOptions, "appliedEpoch" | "members" | "isPrimed"> {
+export interface HintsOptions extends Pick<StandInOptions, "appliedEpoch" | "fresh" | "members" | "isPrimed"> {
   readonly context: GatewayContext;
   readonly router: Pick<MeshRouter, "handle" | "send" | "reachable">;
   readonly requests: Pick<Requests, "call" | "serve">;
@@ -52,6 +52,8 @@ export interface HintsOptions extends Pick<StandInOptions, "appliedEpoch" | "mem
   /** `mayForgetKept` where tests plant no bug. */
   readonly mayForget: (wasDelivered: boolean) => boolean;
 }
+
+const everyPartition = Array.from({ length: partitionCount }, (_, at) => partition(at));
 
 /** A round leaves its log when it was delivered. */
 export function mayForgetKept(wasDelivered: boolean): boolean {
@@ -127,8 +129,10 @@ export class Hints {
       laneOf: options.laneOf,
       filled: options.filled,
       hasQuorum: (at) => this.#hasQuorum(at),
+      hasAnyQuorum: () => everyPartition.some((at) => this.#hasQuorum(at)),
       isBusy: () => isBusy() || !options.mayTake(),
       mayForget,
+      freed: () => this.#copyDelivery.look(),
     });
     this.#copyDelivery = new PeerDelivery({ ...delivery, kept: this.#held, strayed: (round) => this.#heldDelivery.take(round) });
     this.standIn = new StandIn({ ...options, kept: this.#held, delivery: this.#copyDelivery });
@@ -136,7 +140,8 @@ export class Hints {
 
   /** An acknowledged round that these owners lack: best effort. */
   keepHint(round: { readonly bytes: Uint8Array; readonly readings: number; readonly targets: readonly GatewayId[] }): void {
-    if (!this.#options.isKnown() || !this.#options.mayWriteHints()) return;
+    if (!this.#options.isKnown()) return;
+    if (!this.#options.mayWriteHints()) return this.#hints.notTaken("disk", round.readings);
     this.#hints.add(KeptKind.Hint, round, () => undefined);
   }
 

@@ -56,8 +56,8 @@ export interface KeptRoundsOptions {
 
 export type DropReason = "bytes" | "age" | "disk" | "moved" | "refused" | "busy";
 
-/** Beside its bytes. */
-const roundCost = 128;
+/** In memory, beside its bytes: most of what a round of a single reading takes. */
+const roundCost = 512;
 /** Rounds that one `tidy` moves or gives up. */
 const tidiedMax = 64;
 const stretchesMax = 20_000;
@@ -157,6 +157,11 @@ export class KeptRounds {
     if (this.#settle(round, target)) this.#count(reason, round.readings);
   }
 
+  /** One that was not even written down: counted like one that was, and had to go. */
+  notTaken(reason: DropReason, readings: number): void {
+    this.#count(reason, readings);
+  }
+
   /** All of it, for want of room: only of rounds that may be given up. */
   giveUp(reason: DropReason): void {
     assert(this.#options.ageMaxMs !== undefined, "rounds that are the only copies are not given up");
@@ -214,7 +219,7 @@ export class KeptRounds {
 
   /** Before a stop: what is settled is written down. */
   close(): Promise<void> {
-    if (this.#rounds.size > 0) this.#writeSettled();
+    if (this.#rounds.size > 0 || this.#settled.length > 0) this.#writeSettled();
     return this.#options.log.close();
   }
 

@@ -23,8 +23,10 @@ export interface LotOptions {
 export interface Lot {
   /** What is settled for the target once it has `encoded`. */
   readonly rounds: readonly KeptRound[];
-  /** `undefined` when the target owns nothing of it. */
+  /** `undefined` when there are no such rounds. */
   readonly encoded: Uint8Array | undefined;
+  /** Of what may be left out, rounds of which the target owns nothing. */
+  readonly moved: readonly KeptRound[];
   /** Rounds, not among the above, with readings that the target does not own any more. Where they may not be left out. */
   readonly strayed: readonly KeptRound[];
   /** Rounds that no version of this gateway reads; never seen but where memory or disk lie. */
@@ -33,6 +35,9 @@ export interface Lot {
 
 const lotReadingsMax = 16_384;
 const lotBytesMax = 256 << 10;
+/** Of rounds that strayed, with what each costs beside its bytes: so many are found in one go. */
+const strayedBytesMax = 1 << 20;
+const strayedCost = 256;
 
 /**
  * The first rounds of `waiting`, as many as make one lot. With `leaveOut` readings of partitions that the target does not own under
@@ -41,6 +46,7 @@ const lotBytesMax = 256 << 10;
 export function makeLot(waiting: Iterable<KeptRound>, leaveOut: boolean, options: LotOptions): Lot {
   const { context, ring, target, partitionOf } = options;
   const rounds: KeptRound[] = [];
+  const moved: KeptRound[] = [];
   const strayed: KeptRound[] = [];
   const unreadable: KeptRound[] = [];
   const names: SeriesName[] = [];
@@ -53,8 +59,10 @@ export function makeLot(waiting: Iterable<KeptRound>, leaveOut: boolean, options
   };
   const builder = new RoundBuilder((ref) => defined(names[ref], `series ${ref} of a lot`));
   let bytes = 0;
+  let strayedBytes = 0;
   for (const round of waiting) {
-    if (rounds.length > 0 && (builder.count + round.readings > lotReadingsMax || bytes + round.bytes.length > lotBytesMax)) break;
+    if (rounds.length + moved.length > 0 && (builder.count + round.readings > lotReadingsMax || bytes + round.bytes.length > lotBytesMax))
+      break;
     const decoded = decodeRound(round.bytes, roundVersionAt(context.tuning.featureMax));
     if (!decoded.ok) {
       unreadable.push(round);
@@ -64,13 +72,19 @@ export function makeLot(waiting: Iterable<KeptRound>, leaveOut: boolean, options
     const owned = columns.seriesTable.map((name) => isOwner(ring.table, partitionOf(name), target));
     if (!leaveOut && owned.includes(false)) {
       strayed.push(round);
+      strayedBytes += round.bytes.length + strayedCost;
+      if (strayedBytes >= strayedBytesMax) break;
       continue;
     }
     bytes += round.bytes.length;
+    if (!owned.includes(true)) {
+      moved.push(round);
+      continue;
+    }
     rounds.push(round);
     append(builder, columns, owned, refOf);
   }
-  if (builder.count === 0) return { rounds, encoded: undefined, strayed, unreadable };
+  if (rounds.length === 0) return { rounds, encoded: undefined, moved, strayed, unreadable };
   const header = {
     coordinator: context.self,
     session: context.session,
@@ -78,7 +92,7 @@ export function makeLot(waiting: Iterable<KeptRound>, leaveOut: boolean, options
     epoch: ring.table.epoch,
     clockSynchronised: context.clock.synchronised(),
   };
-  return { rounds, encoded: builder.encode(header, options.roundVersion), strayed, unreadable };
+  return { rounds, encoded: builder.encode(header, options.roundVersion), moved, strayed, unreadable };
 }
 
 function append(builder: RoundBuilder, columns: ReadingColumns, wanted: readonly boolean[], refOf: (name: SeriesName) => number): void {

@@ -42,11 +42,15 @@ const patienceMs = { min: 1_000, max: 10_000 };
 const busyMs = 250;
 /** So often a lot is called malformed before it is believed, where it may be given up. */
 const refusalsMax = 5;
+const handedOverMax = 64;
 
 export class PeerDelivery {
   readonly #options: PeerDeliveryOptions;
   readonly #running = new Set<GatewayId>();
   readonly #hurried = new Map<GatewayId, number>();
+  /** By target: what strayed under this epoch is not decoded again to find that out. */
+  readonly #strayed = new Map<GatewayId, Set<KeptRound>>();
+  #strayedEpoch = 0;
   #stopped = false;
 
   constructor(options: PeerDeliveryOptions) {
@@ -90,25 +94,28 @@ export class PeerDelivery {
       }
       const ring = this.#options.ring();
       const lot = this.#lotFor(target, ring);
-      for (const round of lot.strayed) this.#options.strayed?.(round);
-      if (lot.rounds.length === 0) return;
-      const offered =
-        lot.encoded === undefined ? undefined : await this.#offer(target, { epoch: ring.table.epoch, round: lot.encoded }, patience);
-      if (offered?.ok === false) {
+      this.#handOver(target, lot.strayed);
+      for (const round of lot.moved) kept.dropFor(target, round, "moved");
+      if (lot.encoded === undefined) {
+        if (lot.moved.length === 0 && lot.strayed.length === 0) return;
+        await this.#pause(1);
+        continue;
+      }
+      const offered = await this.#offer(target, { epoch: ring.table.epoch, round: lot.encoded }, patience);
+      if (!offered.ok) {
         refusals = offered.code === "internal" ? refusals + 1 : 0;
         patience = Math.min(patience * 2, patienceMs.max);
-        if (refusals === refusalsMax && this.#options.strayed === undefined)
+        if (refusals === refusalsMax && this.#options.strayed === undefined) {
           for (const round of lot.rounds) kept.dropFor(target, round, "refused");
+          refusals = 0;
+        }
         await this.#pause(retryMs);
         continue;
       }
       refusals = 0;
       patience = patienceMs.min;
-      for (const round of lot.rounds) {
-        if (offered === undefined) kept.dropFor(target, round, "moved");
-        else kept.deliveredTo(target, round);
-      }
-      if (!this.#isHurried(target)) await this.#pause(((lot.encoded?.length ?? 0) / bytesPerSecond) * 1_000);
+      for (const round of lot.rounds) kept.deliveredTo(target, round);
+      if (!this.#isHurried(target)) await this.#pause((lot.encoded.length / bytesPerSecond) * 1_000);
     }
   }
 
@@ -116,12 +123,34 @@ export class PeerDelivery {
     const { context, kept, partitionOf, roundNumber, roundVersion, strayed, mayForget } = this.#options;
     const options = { context, ring, target, partitionOf, roundNumber, roundVersion: roundVersion() };
     if (mayForget(false)) for (const round of kept.waitingFor(target)) kept.dropFor(target, round, "refused");
-    const lot = makeLot(kept.waitingFor(target), strayed === undefined, options);
+    if (ring.table.epoch !== this.#strayedEpoch) this.#strayed.clear();
+    this.#strayedEpoch = ring.table.epoch;
+    const lot = makeLot(this.#waitingFor(target), strayed === undefined, options);
     for (const round of lot.unreadable) {
       context.diagnostics.error("kept-round-unreadable", { sequence: round.sequence, for: target });
       if (strayed === undefined) kept.dropFor(target, round, "refused");
     }
     return lot;
+  }
+
+  *#waitingFor(target: GatewayId): Iterable<KeptRound> {
+    const strayed = this.#strayed.get(target);
+    for (const round of this.#options.kept.waitingFor(target)) if (strayed?.has(round) !== true) yield round;
+  }
+
+  /** A few at a time, in turn: whoever gets them decodes them to see whether they can leave. */
+  #handOver(target: GatewayId, found: readonly KeptRound[]): void {
+    const strayed = this.#strayed.get(target) ?? new Set();
+    if (found.length > 0) this.#strayed.set(target, strayed);
+    for (const round of found) strayed.add(round);
+    let turns = Math.min(strayed.size, handedOverMax);
+    for (const round of strayed) {
+      if (turns-- === 0) return;
+      strayed.delete(round);
+      if (!this.#options.kept.has(round, target)) continue;
+      strayed.add(round);
+      this.#options.strayed?.(round);
+    }
   }
 
   #isHurried(target: GatewayId): boolean {

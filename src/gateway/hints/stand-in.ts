@@ -8,6 +8,8 @@
  * it says that it is *drained* for that owner once it has brought it all that it keeps for it, under the same ring epoch on which
  * it refuses rounds of every other. So any two of the three know of each acknowledgement: writes by {a, b}, {a, w} or {b, w}
  * meet questions to {a, b}, {a, w} or {b, w} in a gateway that has the reading, or that knows the newer table and refuses.
+ * Under a later table the two owners may be others, which ask the witness for nothing while both answer: {a, w} would never hear of
+ * what {b, c} acknowledge. So the witness first makes sure, by ReadIndex, that it knows of every table that was in force when it was asked.
  *
  * A witness whose folder is not the founder's, or whose log lost records, may lack copies that it (or the folder before) has promised
  * to keep. It answers for nobody until it has seen the owners of every partition hold the same (`priming.ts`).
@@ -39,6 +41,8 @@ export interface StandInOptions {
   readonly ring: () => RingState;
   /** As far as the site's log is applied here: it may be ahead of what this gateway acts under. */
   readonly appliedEpoch: () => number;
+  /** Resolves once everything that the site had committed before the call is applied here. */
+  readonly fresh: (timeoutMs: number) => Promise<Result<void>>;
   readonly members: () => Iterable<Pick<Member, "id" | "role" | "memberId">>;
   /** False before all gateways of the site know of stand-ins. */
   readonly isKnown: () => boolean;
@@ -60,6 +64,8 @@ export interface CopyToKeep {
 const windowMax = 4_096;
 const drainMaxMs = 3_000;
 const drainPollMs = 20;
+/** Without a leader the change of one is waited for, no longer. */
+const freshMaxMs = 2_000;
 const confirmTimeoutMs = 4_000;
 /** Words of relief are collected for so long: a witness that hears none delivers what the owner has already, no more. */
 const reliefMs = 50;
@@ -152,10 +158,13 @@ export class StandIn {
     if (this.witness() !== self) return failure("not-ready", `${self} stands in for nobody`);
     if (!isPrimed()) return failure("not-ready", `${self} has not seen yet that the owners hold the same: it may lack copies of before`);
     if (!this.#isAt(epoch)) return this.#elsewhere(epoch);
+    const endMs = clock.monotonicMs() + drainMaxMs;
     // What comes from now on was not acknowledged when this was asked.
     const waiting = [...kept.waitingFor(owner)];
-    const endMs = clock.monotonicMs() + drainMaxMs;
     delivery.hurry(owner, drainMaxMs);
+    const fresh = await this.#options.fresh(freshMaxMs);
+    if (!fresh.ok) return fresh;
+    if (!this.#isAt(epoch)) return this.#elsewhere(epoch);
     while (waiting.length > 0) {
       while (waiting.length > 0 && !kept.has(waiting.at(-1) as KeptRound, owner)) waiting.pop();
       if (waiting.length === 0) break;

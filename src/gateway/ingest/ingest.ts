@@ -112,14 +112,17 @@ export class Ingest {
   }
 
   connected(client: BrokerClient): void {
-    this.#sessions.set(client, new ClientSession(client));
-    this.#resends.connected(client);
+    const session = new ClientSession(client);
+    this.#sessions.set(client, session);
+    this.#resends.connected(session);
   }
 
   disconnected(client: BrokerClient): void {
-    this.#sessions.get(client)?.end();
+    const session = this.#sessions.get(client);
+    if (session === undefined) return;
+    session.end();
     this.#sessions.delete(client);
-    this.#resends.disconnected(client);
+    this.#resends.disconnected(session);
   }
 
   /** Closes a connection with a counted reason: an MQTT 3.1.1 client resends only after a reconnect. */

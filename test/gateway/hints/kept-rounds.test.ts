@@ -87,7 +87,7 @@ test("after any crash: all that was kept and not settled is there for whom it wa
   for (let seed = 1; seed <= 40; seed++) {
     const random = new SeededRandom(seed);
     const world = new World(seed);
-    const bounds = { bytesMax: 1_500 };
+    const bounds = { bytesMax: 3_700 };
     let book = await world.book("held", bounds);
     const targetsOf = new Map<number, readonly KeptTarget[]>();
     const durable = new Set<number>();
@@ -151,8 +151,8 @@ test("what was settled and written down does not come back", async () => {
 
 test("hints: at the bound the oldest go; held rounds: no more are taken", async () => {
   const world = new World(2);
-  const hints = await world.book("hints", { bytesMax: 1_000, ageMaxMs: hourMs });
-  const held = await world.book("held", { bytesMax: 1_000 });
+  const hints = await world.book("hints", { bytesMax: 2_600, ageMaxMs: hourMs });
+  const held = await world.book("held", { bytesMax: 2_600 });
   const add = (book: KeptRounds, value: number) =>
     book.add(KeptKind.Hint, { bytes: bytesOf(value), readings: 2, targets: [b] }, () => undefined);
   for (let value = 1; value <= 6; value++) assert.ok(add(hints, value));
@@ -163,7 +163,7 @@ test("hints: at the bound the oldest go; held rounds: no more are taken", async 
     [true, true, true, true, false, false],
   );
   assert.is(
-    hints.add(KeptKind.Hint, { bytes: bytesOf(7, 2_000), readings: 1, targets: [b] }, () => undefined),
+    hints.add(KeptKind.Hint, { bytes: bytesOf(7, 3_000), readings: 1, targets: [b] }, () => undefined),
     undefined,
   );
   assert.equal(valuesFor(hints, b), [3, 4, 5, 6]);

@@ -21,13 +21,19 @@ class Client {
   constructor(resends: Resends, client = clientOf("c")) {
     this.#resends = resends;
     this.session = new ClientSession(client);
-    resends.connected(client);
+    resends.connected(this.session);
   }
 
   reconnect(client = this.session.client): void {
-    this.#resends.disconnected(this.session.client);
+    this.session.end();
+    this.#resends.disconnected(this.session);
+    this.takeOver(client);
+  }
+
+  /** The connection before is not known to be over. */
+  takeOver(client = this.session.client): void {
     this.session = new ClientSession(client);
-    this.#resends.connected(client);
+    this.#resends.connected(this.session);
   }
 
   /** Sends; answers the stamp. */
@@ -56,12 +62,40 @@ test("resent after a reconnect: the same stamps, as often as it takes, in the or
   assert.is(client.send(3, 33), 3);
 });
 
-test("acknowledged, and the PUBACK lost with the connection: the same stamp", () => {
+test("acknowledged, and the PUBACK lost with the connection or the next message of that id: a new one, since nobody can tell", () => {
+  for (const end of ["reconnect", "takeOver"] as const) {
+    const client = new Client(new Resends());
+    client.send(1, 11);
+    client.acknowledge();
+    client[end]();
+    assert.is(client.send(1, 11, true), 2, end);
+    client[end]();
+    assert.is(client.send(1, 11, true), 2, "that one was not acknowledged");
+  }
+});
+
+test("what comes late of a connection that was taken over is no message of the new one", () => {
   const client = new Client(new Resends());
   client.send(1, 11);
-  client.acknowledge();
-  client.reconnect();
+  const before = client.session;
+  client.takeOver();
+  const after = client.session;
+  client.send(2, 22);
+  client.session = before;
+  assert.is(client.send(2, 22, true), 3);
+  client.session = after;
+  assert.is(client.send(2, 22, true), 4);
   assert.is(client.send(1, 11, true), 1);
+});
+
+test("between two connections nothing is kept of what was acknowledged", () => {
+  const resends = new Resends();
+  const client = new Client(resends);
+  for (let id = 1; id <= 3; id++) client.send(id, id);
+  client.acknowledge();
+  client.send(4, 4);
+  client.reconnect();
+  assert.is(resends.size(), 1);
 });
 
 test("a timer's resend on the same connection, as MQTT 3.1 allows: the same stamp, until it is acknowledged", () => {
@@ -113,8 +147,9 @@ test("another user under the same client id is another client; a will leaves the
   const client = new Client(resends, clientOf("c", "persistent", "anna"));
   client.send(1, 11);
   const will = clientOf("c", "will", "anna");
-  resends.connected(will);
-  resends.disconnected(will);
+  const willSession = new ClientSession(will);
+  resends.connected(willSession);
+  resends.disconnected(willSession);
   client.reconnect();
   assert.is(client.send(1, 11, true), 1);
   client.reconnect(clientOf("c", "persistent", "bert"));
