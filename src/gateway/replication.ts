@@ -184,8 +184,9 @@ export class Replication {
       // Whoever comes first in the preference list: the same gateways get the same bytes.
       const owners = ownersOf(this.#ring.table, at).toSorted();
       const filling = (this.#ring.filling.get(at) ?? []).toSorted();
-      const key = `${level} ${owners.join(",")} ${filling.join(",")}`;
-      lane = this.#lanes.get(key) ?? new Lane({ owners, filling, level, nameOf: (ref) => this.#requireIngest().nameOf(ref) });
+      const leaving = this.#ring.moves.has(at) ? 1 : 0;
+      const key = `${level} ${owners.join(",")} ${filling.join(",")} ${leaving}`;
+      lane = this.#lanes.get(key) ?? new Lane({ owners, filling, leaving, level, nameOf: (ref) => this.#requireIngest().nameOf(ref) });
       this.#lanes.set(key, lane);
       byPartition[at] = lane;
     }
@@ -284,9 +285,9 @@ export class Replication {
   }
 
   #openRound({ lane, number, bytes, sinceMs }: ClosedRound): OpenRound {
-    const { owners, filling } = lane;
+    const { owners, filling, leaving } = lane;
     const level = answeredLevel(lane.level);
-    const counts = { owners: owners.length, whole: owners.length - filling.length };
+    const counts = { owners: owners.length, whole: owners.length - filling.length, leaving };
     const required = writeQuorum(level, counts, this.#options.copiesRequired);
     const unreachable = owners.filter((owner) => owner !== this.#context.self && !this.#options.router.reachable(owner));
     const open = { number, owners, filling, required, bytes: bytes.length, sinceMs, unreachable, mayHold: lane.level === "any" };

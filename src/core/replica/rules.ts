@@ -17,10 +17,11 @@
  *   owners say only that no newer table is known there: {a} is joined by c', c' is filled, a is removed without hearing of it, and
  *   would go on answering alone under the table in which c' is filling.
  *
- * A partition that *moves* has n whole owners and one more that fills. A write is on ⌊(n+1)/2⌋ + 1 of all and on ⌊n/2⌋ + 1 of the
- * whole ones: a quorum of the old list, and without the owner that goes still ⌊(n+1)/2⌋ of the new one, which meets its
- * every quorum of ⌊n/2⌋ + 1. A read takes the same numbers: it meets what was written to any quorum of the old list, and, since it hears
- * ⌊(n+1)/2⌋ of the new list, one that knows of the cut-over if anything was written behind that. The gateway that fills asks a
+ * A partition that *moves* has n whole owners, of which one goes, and one more that fills. A write is on its level of the whole ones,
+ * and on one more of all than its level asks of n: without the owner that goes it is still on as many of the new list as one that was
+ * written behind the cut-over. As many owners may be away meanwhile as without a move. A read takes ⌊(n+1)/2⌋ + 1 of all and ⌊n/2⌋ + 1 of
+ * the whole ones: it meets what was written to any quorum of the old list, and, since it hears ⌊(n+1)/2⌋ of the
+ * new list, one that knows of the cut-over if anything was written behind that. The gateway that fills asks a
  * majority of the old owners, each under the epoch of the move: they have every acknowledged reading between them, and those that have
  * answered take no round of an older table any more, so that no old quorum is left (fencing) before the cut-over can be proposed.
  *
@@ -48,6 +49,8 @@ export interface OwnerCounts {
   readonly owners: number;
   /** Of them, those that have all of its readings. */
   readonly whole: number;
+  /** Of the whole ones, those that go once another one is filled: 1 where the partition moves. */
+  readonly leaving: number;
   /** Owners that it had or will have: the table's factor. */
   readonly planned: number;
 }
@@ -58,12 +61,13 @@ export interface Quorum {
   readonly whole: number;
 }
 
-export function writeQuorum(level: Level, counts: Pick<OwnerCounts, "owners" | "whole">, required: typeof copiesRequired): Quorum {
-  return { any: required({ level, owners: counts.owners }), whole: required({ level, owners: counts.whole }) };
+export function writeQuorum(level: Level, counts: Omit<OwnerCounts, "planned">, required: typeof copiesRequired): Quorum {
+  const { owners, whole, leaving } = counts;
+  return { any: required({ level, owners: owners - leaving }) + leaving, whole: required({ level, owners: whole }) };
 }
 
 /** Level `one` promises what that one whole owner has, and no more. */
-export function readQuorum(level: Level, counts: OwnerCounts, required: typeof copiesRequired): Quorum {
+export function readQuorum(level: Level, counts: Omit<OwnerCounts, "leaving">, required: typeof copiesRequired): Quorum {
   const any = required({ level, owners: counts.owners });
   const isIntact = counts.whole >= counts.planned;
   return { any, whole: isIntact || level === "one" ? required({ level, owners: counts.whole }) : counts.whole };

@@ -186,9 +186,13 @@ export function wholeOwnersOf(ring: RingState, at: number): readonly GatewayId[]
 }
 
 /** What the quorums of a partition are reckoned from (`replica/rules.ts`). */
-export function ownerCounts(ring: RingState, at: number): { readonly owners: number; readonly whole: number; readonly planned: number } {
+export function ownerCounts(
+  ring: RingState,
+  at: number,
+): { readonly owners: number; readonly whole: number; readonly leaving: number; readonly planned: number } {
   const owners = ownersOf(ring.table, partition(at)).length;
-  return { owners, whole: owners - (ring.filling.get(at)?.length ?? 0), planned: ring.table.factor };
+  const whole = owners - (ring.filling.get(at)?.length ?? 0);
+  return { owners, whole, leaving: ring.moves.has(at) ? 1 : 0, planned: ring.table.factor };
 }
 
 /**

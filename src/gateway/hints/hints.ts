@@ -7,7 +7,7 @@
  */
 
 import { type copiesRequired, writeQuorum } from "../../core/replica/rules.ts";
-import { type RingState, wholeOwnersOf } from "../../core/ring/owner-changes.ts";
+import { ownerCounts, type RingState, wholeOwnersOf } from "../../core/ring/owner-changes.ts";
 import { ownersOf } from "../../core/ring/owner-table.ts";
 import type { RoundVersion } from "../../core/round/round-codec.ts";
 import type { Result } from "../../lib/errors.ts";
@@ -231,7 +231,7 @@ export class Hints {
     const isThere = (gateway: GatewayId): boolean => gateway === context.self || router.reachable(gateway);
     const owners = ownersOf(now.table, at);
     const whole = wholeOwnersOf(now, at);
-    const quorum = writeQuorum("quorum", { owners: owners.length, whole: whole.length }, required);
+    const quorum = writeQuorum("quorum", ownerCounts(now, at), required);
     return owners.filter(isThere).length >= quorum.any && whole.filter(isThere).length >= quorum.whole;
   }
 }

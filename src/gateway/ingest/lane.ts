@@ -54,6 +54,8 @@ export class Lane {
   readonly owners: readonly GatewayId[];
   /** Of the owners, those that have not all readings yet. */
   readonly filling: readonly GatewayId[];
+  /** Of the others, how many go once another one is filled. */
+  readonly leaving: number;
   readonly builder: RoundBuilder;
   unacknowledged = 0;
   flushScheduled = false;
@@ -65,12 +67,14 @@ export class Lane {
   constructor(options: {
     readonly owners: readonly GatewayId[];
     readonly filling: readonly GatewayId[];
+    readonly leaving: number;
     readonly level: WriteLevel;
     readonly nameOf: (seriesRef: number) => SeriesName;
   }) {
     this.level = options.level;
     this.owners = options.owners;
     this.filling = options.filling;
+    this.leaving = options.leaving;
     this.builder = new RoundBuilder(options.nameOf);
   }
 

@@ -122,18 +122,30 @@ levels("with nobody lost or filling, writes and reads ask for their level", () =
   for (const level of ["one", "quorum", "all"] as const) {
     for (let owners = 1; owners <= 7; owners++) {
       const copies = copiesRequired({ level, owners });
-      assert.equal(writeQuorum(level, { owners, whole: owners }, copiesRequired), { any: copies, whole: copies });
+      assert.equal(writeQuorum(level, { owners, whole: owners, leaving: 0 }, copiesRequired), { any: copies, whole: copies });
       assert.equal(readQuorum(level, { owners, whole: owners, planned: owners }, copiesRequired), { any: copies, whole: copies });
     }
   }
 });
 
+levels("where one of the whole owners is to go, a write is on as many others as its level asks for", () => {
+  for (let planned = 1; planned <= 7; planned++) {
+    const counts = { owners: planned + 1, whole: planned, leaving: 1 };
+    for (const level of ["one", "quorum", "all"] as const) {
+      const copies = copiesRequired({ level, owners: planned });
+      assert.equal(writeQuorum(level, counts, copiesRequired), { any: copies + 1, whole: copies });
+      const { any, whole } = readQuorum(level, { owners: planned + 1, whole: planned, planned }, copiesRequired);
+      assert.ok(any <= copies + 1 && whole === copies, "nobody else has to answer a question");
+    }
+  }
+});
+
 levels("beside filling owners: a write needs its level of both, a read all that have everything", () => {
-  assert.equal(writeQuorum("quorum", { owners: 3, whole: 2 }, copiesRequired), { any: 2, whole: 2 });
-  assert.equal(writeQuorum("quorum", { owners: 2, whole: 1 }, copiesRequired), { any: 2, whole: 1 });
-  assert.equal(writeQuorum("quorum", { owners: 1, whole: 1 }, copiesRequired), { any: 1, whole: 1 });
-  assert.equal(writeQuorum("quorum", { owners: 3, whole: 1 }, copiesRequired), { any: 2, whole: 1 });
-  assert.equal(writeQuorum("all", { owners: 3, whole: 2 }, copiesRequired), { any: 3, whole: 2 });
+  assert.equal(writeQuorum("quorum", { owners: 3, whole: 2, leaving: 0 }, copiesRequired), { any: 2, whole: 2 });
+  assert.equal(writeQuorum("quorum", { owners: 2, whole: 1, leaving: 0 }, copiesRequired), { any: 2, whole: 1 });
+  assert.equal(writeQuorum("quorum", { owners: 1, whole: 1, leaving: 0 }, copiesRequired), { any: 1, whole: 1 });
+  assert.equal(writeQuorum("quorum", { owners: 3, whole: 1, leaving: 0 }, copiesRequired), { any: 2, whole: 1 });
+  assert.equal(writeQuorum("all", { owners: 3, whole: 2, leaving: 0 }, copiesRequired), { any: 3, whole: 2 });
   assert.equal(readQuorum("quorum", { owners: 5, whole: 4, planned: 5 }, copiesRequired), { any: 3, whole: 4 });
   assert.equal(readQuorum("quorum", { owners: 4, whole: 4, planned: 5 }, copiesRequired), { any: 3, whole: 4 }, "one was lost");
   assert.equal(readQuorum("quorum", { owners: 2, whole: 1, planned: 2 }, copiesRequired), { any: 2, whole: 1 });

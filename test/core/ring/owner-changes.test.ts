@@ -191,7 +191,7 @@ changes("a partition moves: the new owner joins filling, and the old one goes in
   assert.is(moving.table.epoch, 2);
   assert.equal([...moving.moves], [[7, { from: b, to: d }]]);
   assert.equal(owners(moving, 7), [...owners(site, 7), d]);
-  assert.equal(ownerCounts(moving, 7), { owners: 4, whole: 3, planned: 3 });
+  assert.equal(ownerCounts(moving, 7), { owners: 4, whole: 3, leaving: 1, planned: 3 });
   assert.equal(fillSources(moving, 7), { owners: owners(site, 7), needed: 2, always: b });
   assert.is(changePlaces(moving, { changes: [{ partition: 7, from: a, to: d }], factor: 3 }), moving, "one move at a time");
   assert.is(changePlaces(site, { changes: [{ partition: 7, from: d, to: a }], factor: 3 }), site, "not from who does not own it");
@@ -200,6 +200,31 @@ changes("a partition moves: the new owner joins filling, and the old one goes in
   assert.equal([moved.moves.size, moved.filling.size, moved.table.factor], [0, 0, 3]);
   assert.equal(owners(cancelMoves(moving, d), 7), owners(site, 7));
   assert.is(cancelMoves(site, d), site);
+});
+
+changes("P3: what is written while a partition moves outlives the move and the loss of any disk that may be lost behind it", () => {
+  for (const factor of [1, 2, 3, 4]) {
+    const site = founded(factor, factor);
+    const from = owners(site, 7)[0] as GatewayId;
+    const to = names[factor] as GatewayId;
+    const moving = changePlaces(site, { changes: [{ partition: 7, from, to }], factor });
+    const moved = ownerFilled(moving, { gateway: to, partitions: [7] });
+    const wanted = writeQuorum("quorum", ownerCounts(moving, 7), copiesRequired);
+    const list = owners(moving, 7);
+    for (let bits = 1; bits < 1 << list.length; bits++) {
+      // Behind the last page that the new owner fetched: it has it as an owner, or not at all.
+      const stored = list.filter((_, i) => ((bits >>> i) & 1) === 1);
+      if (stored.length < wanted.any || stored.filter((id) => id !== to).length < wanted.whole) continue;
+      for (const lost of owners(moved, 7)) {
+        if (!mayLose(moved, lost).ok) continue;
+        const left = owners(removeOwner(moved, lost), 7);
+        assert.ok(
+          left.some((id) => stored.includes(id)),
+          `of ${list.join(" ")} it is on ${stored.join(" ")}; ${from} goes, ${lost} is lost, ${left.join(" ")} are left`,
+        );
+      }
+    }
+  }
 });
 
 changes("a move whose one end is lost: the other end stays, or fills the place that is free", () => {
@@ -288,6 +313,16 @@ class ModelPartition {
     this.#readings.push(copies);
   }
 
+  /** On a disk of an owner, whoever was lost that might be lost. */
+  checkKept(): void {
+    const { ring, list } = this.#rings.at(-1) as ModelRing;
+    for (const copies of this.#readings)
+      assert.ok(
+        list.some((disk) => copies.has(disk)),
+        `at epoch ${ring.table.epoch} owners ${list.join(" ")}, of which none has what ${[...copies].join(" ")} stored`,
+      );
+  }
+
   /** No question of any epoch finds as many answers as it wants and misses a reading. */
   check(): void {
     for (const { ring, list, whole } of this.#rings) {
@@ -326,6 +361,7 @@ changes("P3: a reading that a write quorum stored is in every complete answer, w
         const storeAfter = (index: number) => {
           for (const { seed, behind } of writes.filter((each) => each.after === index)) model.store(seed, behind);
           model.check();
+          model.checkKept();
         };
         model.ringIs(ring);
         storeAfter(0);

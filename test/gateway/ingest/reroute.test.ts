@@ -39,7 +39,7 @@ function laneColumns(lane: Lane): readonly string[] {
   return rows;
 }
 
-const newLane = (owner: string) => new Lane({ owners: [gatewayId(owner)], filling: [], level: "quorum", nameOf });
+const newLane = (owner: string) => new Lane({ owners: [gatewayId(owner)], filling: [], leaving: 0, level: "quorum", nameOf });
 const session = () => new ClientSession({ id: "c", close: () => undefined } as unknown as ConstructorParameters<typeof ClientSession>[0]);
 
 const value: fc.Arbitrary<ReadingValue> = fc.oneof(fc.double(), fc.boolean(), fc.constantFrom("", "text", "ü\u{1f600}", "other"));

@@ -134,6 +134,7 @@ rest("a lane closes into a round with its readings, messages and deadbands, and 
   const lane = new Lane({
     owners: [gatewayId("gw-a")],
     filling: [],
+    leaving: 0,
     level: "quorum",
     nameOf: (ref) => ({ device: deviceId(`d${ref}`), metric: "m" }),
   });
