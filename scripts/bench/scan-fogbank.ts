@@ -65,6 +65,7 @@ function queriesOf({ store, series, context }: Engine, rollups: boolean): Querie
     reader: new SeriesReader(series),
     rollups: rollups ? blocks : undefined,
     blocks,
+    leftAtEpoch: () => 0,
     rollupHorizonUs: () => 0,
   });
   const fanOut = new FanOut({ ...shared, reachable: () => false, copiesRequired });

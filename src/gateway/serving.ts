@@ -190,6 +190,7 @@ export class Serving {
     table: undefined,
     bits: new Uint8Array(partitionCount),
   };
+  readonly #leftAtEpoch = new Float64Array(partitionCount);
   #stopped = false;
   #storeBytes = 0;
 
@@ -388,6 +389,7 @@ export class Serving {
       reader,
       calendar: this.calendar,
       ring: currentRing,
+      leftAtEpoch: (at) => this.#leftAtEpoch[at] as number,
       labelsOf,
       clock,
       rollups: context.tuning.rollups ? rollups : undefined,
@@ -714,7 +716,10 @@ export class Serving {
 
   #ringPassed(ring: RingState): void {
     this.replication.ringChanged(ring);
-    for (const [at, isElsewhere] of this.#keptElsewhere().entries()) if (isElsewhere === 1) this.digests.forget(partition(at));
+    for (const [at, isElsewhere] of this.#keptElsewhere().entries()) {
+      if (isElsewhere === 1) this.#leftAtEpoch[at] = ring.table.epoch;
+      if (isElsewhere === 1) this.digests.forget(partition(at));
+    }
     this.filling.look();
     this.hints.look();
   }

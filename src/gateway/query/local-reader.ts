@@ -5,7 +5,7 @@
 import type { RingState } from "../../core/ring/owner-changes.ts";
 import { isOwner } from "../../core/ring/owner-table.ts";
 import type { Calendar } from "../../lib/calendar.ts";
-import { failure, type Result, success } from "../../lib/errors.ts";
+import { type Failure, failure, type Result, success } from "../../lib/errors.ts";
 import { isLiteralGlob, matchesGlob } from "../../lib/glob.ts";
 import { type DeviceId, deviceId, type GatewayId, type Partition, partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
@@ -42,6 +42,8 @@ export interface LocalReaderOptions {
   readonly reader: SeriesReader;
   readonly calendar: Calendar;
   readonly ring: () => RingState;
+  /** Epoch of the newest table under which the partition was kept elsewhere and this gateway acted; 0: of none. */
+  readonly leftAtEpoch: (partition: number) => number;
   readonly labelsOf: (device: DeviceId) => Readonly<Record<string, string>>;
   /** Raw readings of the partition below this instant (µs) are given up: nothing of them is answered. */
   readonly rawHorizonUs: (partition: number) => number;
@@ -137,9 +139,16 @@ export class LocalReader {
       if (!scanned.ok) return scanned;
       for (const run of runs) series.push({ device: candidate.device, metric: candidate.metric, run });
       // There may be nothing more; the next page then is empty and says so.
-      if (left <= 0 || bytesLeft <= 0) return success({ series, end: false, ...said });
+      if (left <= 0 || bytesLeft <= 0) return this.#left(request) ?? success({ series, end: false, ...said });
     }
-    return success({ series, end: true, ...said });
+    return this.#left(request) ?? success({ series, end: true, ...said });
+  }
+
+  /** Of a partition that went to others while the answer was made, what came last may have been left out. */
+  #left({ epoch, partitions }: { readonly epoch: number; readonly partitions: readonly number[] }): Failure | undefined {
+    const { leftAtEpoch, self } = this.#options;
+    const gone = partitions.find((at) => leftAtEpoch(at) > epoch);
+    return gone === undefined ? undefined : failure("ring-changed", `${self} does not keep partition ${gone} any more`);
   }
 
   /** Mapped and combined in place: partial states travel, not readings. */
@@ -219,6 +228,8 @@ export class LocalReader {
       if (partial.digest.count > 0 || partial.rolled !== undefined) byPartition.set(series.partition, partial);
       if (turns.isDue()) await turns.end();
     }
+    const left = this.#left(request);
+    if (left !== undefined) return left;
     const partitions: PartitionTable[] = [];
     for (const [at, { table, digest, rolled }] of byPartition)
       partitions.push({ partition: at, digest: formatDigest(digest), count: digest.count, table, rolled });

@@ -71,6 +71,7 @@ class Asker {
       reader: counting as unknown as SeriesReader,
       calendar: createCalendar(timeZone),
       ring: () => ring,
+      leftAtEpoch: () => 0,
       labelsOf: () => ({}),
       rawHorizonUs: () => 0,
       clock: { schedule: (ms: number, fire: () => void) => this.#site.scheduler.schedule(ms, "turn", fire) } as unknown as Clock,

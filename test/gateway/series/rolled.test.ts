@@ -67,6 +67,7 @@ async function hourly(
     reader: new SeriesReader(open.store),
     calendar: createCalendar(timeZone),
     ring: () => ring,
+    leftAtEpoch: () => 0,
     labelsOf: () => ({}),
     rawHorizonUs: () => horizons.rawUs,
     rollupHorizonUs: () => horizons.rollupUs,
