@@ -715,10 +715,12 @@ export class Serving {
   }
 
   #ringPassed(ring: RingState): void {
+    const before = this.#keptElsewhere();
     this.replication.ringChanged(ring);
     for (const [at, isElsewhere] of this.#keptElsewhere().entries()) {
       if (isElsewhere === 1) this.#leftAtEpoch[at] = ring.table.epoch;
-      if (isElsewhere === 1) this.digests.forget(partition(at));
+      // Also where it comes back: a pass that was under way may have asked for it meanwhile, when nothing of it counted.
+      if (isElsewhere === 1 || before[at] === 1) this.digests.forget(partition(at));
     }
     this.filling.look();
     this.hints.look();

@@ -3,10 +3,10 @@
 // changed as an operator changes them, and the leader plans the rest.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { partitionsOf } from "../../src/core/ring/owner-table.ts";
+import { isOwner, ownersOf, partitionsOf } from "../../src/core/ring/owner-table.ts";
 import { defaultTuning } from "../../src/gateway/context.ts";
 import type { Serving } from "../../src/gateway/serving.ts";
-import { gatewayId } from "../../src/lib/ids.ts";
+import { gatewayId, type Partition } from "../../src/lib/ids.ts";
 import type { SimulatedSite } from "../../src/sim/site.ts";
 import { Device, foundedSite, isServing, readingsAt } from "./harness.ts";
 
@@ -99,6 +99,29 @@ test("a gateway gives away all that it has, and gets its share again, while devi
   await setWeight(site, "gw-b", "gw-d", 1);
   await publishers.until(() => owned(site, "gw-a", "gw-d") >= share / 1.15 && isSettled(site, "gw-a"), 400, "gw-d has its share");
   await publishers.check(everybody);
+});
+
+test("digests that were asked for while a partition was elsewhere are not those of what is there when it comes back", async () => {
+  const site = await foundedSite(6, 4, { tuning });
+  const publishers = new Publishers(site, everybody);
+  for (let turn = 0; turn < 5; turn++) await publishers.turn();
+  const before = partitionsOf(servingOf(site, "gw-a").replication.table(), gatewayId("gw-d"));
+  await setWeight(site, "gw-b", "gw-d", 0);
+  await site.until(() => owned(site, "gw-d", "gw-d") === 0 && isSettled(site, "gw-d"), { withinMs: 60_000, what: "gw-d owns nothing" });
+  const rootOf = (id: string, at: Partition) => site.answer(servingOf(site, id).digests.root(at, Number.MIN_SAFE_INTEGER));
+  await setWeight(site, "gw-b", "gw-d", 100);
+  for (let turn = 0; owned(site, "gw-d", "gw-d") <= 1_024 / 1.15 || !isSettled(site, "gw-d"); turn++) {
+    assert.ok(turn < 1_000, "gw-d has most");
+    // As a pass does that compares its list of partitions one after the other.
+    const now = servingOf(site, "gw-d").replication.table();
+    for (const at of before) if (!isOwner(now, at, gatewayId("gw-d"))) await rootOf("gw-d", at);
+    await site.runFor(50);
+  }
+  const { table } = servingOf(site, "gw-d").replication.ring();
+  for (const at of before.filter((each) => isOwner(table, each, gatewayId("gw-d")))) {
+    const other = ownersOf(table, at).find((id) => id !== "gw-d") as string;
+    assert.equal(await rootOf("gw-d", at), await rootOf(other, at), `partition ${at}`);
+  }
 });
 
 test("with an owner away, and with the leader and the gateway itself killed on the way, moves go through", async () => {
