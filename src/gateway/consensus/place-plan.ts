@@ -1,10 +1,10 @@
 /**
  * The leader's next change of the owner table, if there is one to make: places that are free are given away at once, partitions
- * move in waves of a bounded number, and moves to or from a gateway that has been gone for long are taken back. What is under way is in the
+ * move in waves of a bounded number, and moves that cannot end because somebody has been gone for long are taken back. What is under way is in the
  * ring, so that another leader goes on from there.
  */
 
-import { changePlaces, type PlaceChange, type RingState } from "../../core/ring/owner-changes.ts";
+import { changePlaces, fillSources, type PlaceChange, type RingState } from "../../core/ring/owner-changes.ts";
 import { type PlannedGateway, planChanges } from "../../core/ring/rebalance.ts";
 import type { SiteCommand } from "../../core/site/commands.ts";
 import type { Member } from "../../core/site/membership.ts";
@@ -29,7 +29,7 @@ export class PlacePlan {
   #seen: { readonly table: RingState["table"]; readonly situation: string } | undefined;
 
   next(situation: PlaceSituation): SiteCommand | undefined {
-    const { ring, factor, movesMax } = situation;
+    const { ring, factor, movesMax, isThere } = situation;
     const { epoch } = ring.table;
     const gone = goneOf(situation);
     if (gone !== undefined) return { t: "moves-cancel", epoch, gateway: gone };
@@ -39,7 +39,9 @@ export class PlacePlan {
     this.#seen = { table: ring.table, situation: picture };
     const planned = planChanges(ring, { gateways, factor });
     const free = planned.filter(({ from }) => from === undefined);
-    const moving = planned.filter(({ from }) => from !== undefined).slice(0, Math.max(0, movesMax - ring.moves.size));
+    const moving = planned
+      .filter(({ from, partition }) => from !== undefined && canFill(ring, partition, isThere))
+      .slice(0, Math.max(0, movesMax - ring.moves.size));
     const changes = [...free, ...moving];
     // As the site will do it: what changes nothing is no command.
     if (changes.length === 0 || changePlaces(ring, { changes, factor }) === ring) return undefined;
@@ -53,11 +55,19 @@ export class PlacePlan {
 }
 
 function goneOf({ ring, isGone }: PlaceSituation): GatewayId | undefined {
-  for (const { from, to } of ring.moves.values()) {
+  for (const [at, { from, to }] of ring.moves) {
     if (isGone(to)) return to;
     if (isGone(from)) return from;
+    // The others cannot give all readings. Of two owners the one that is left takes no writes with a stand-in while the partition moves.
+    if (!canFill(ring, at, (owner) => !isGone(owner))) return to;
   }
   return undefined;
+}
+
+/** Whether so many of the whole owners are there that a gateway that comes to the partition can be filled. */
+function canFill(ring: RingState, at: number, isThere: (gateway: GatewayId) => boolean): boolean {
+  const { owners, needed } = fillSources(ring, at);
+  return owners.filter(isThere).length >= needed;
 }
 
 /** Members that keep readings. One whose folder is still expected has a share, and takes nothing yet. */
