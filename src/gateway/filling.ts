@@ -53,6 +53,8 @@ export interface FillingOptions {
   readonly canPull: () => boolean;
   /** Gets what an owner has of readings that were given up, and may be repeated. */
   readonly fetchRolled: (owner: GatewayId, asked: FillRequest) => Promise<Result<void>>;
+  /** Resolves when a crash would take back nothing of what these three have put into the store. */
+  readonly counted: () => Promise<Result<void>>;
   /** Resolves once the owner has all that the site's stand-in kept for it, under this epoch (`hints/stand-in.ts`). */
   readonly drained?: (owner: GatewayId, epoch: number) => Promise<Result<void>>;
   /** Resolves once the command is applied here, so that `ring` tells of it, or with a failure. */
@@ -154,6 +156,8 @@ export class Filling {
       else refusal ??= fetched;
     }
     if (refusal !== undefined && asked < needed) return refusal;
+    const counted = await this.#options.counted();
+    if (!counted.ok) return counted;
     const { epoch, partitions } = batch;
     return this.#options.propose({ gateway: this.#context.self, incarnation: this.#context.incarnation, epoch, partitions });
   }

@@ -315,6 +315,7 @@ export class Serving {
       prepared: () => this.seriesStore.idle(),
       canPull: () => this.state.featureLevel() >= repairLevel,
       fetchRolled: (owner, asked) => this.rolledPages.fetchAll(owner, asked),
+      counted: () => this.seriesStore.counted(),
       drained: (owner, epoch) => this.hints.standIn.drained(owner, epoch),
       ...(options.rules.fillSources === undefined ? {} : { fillSources: options.rules.fillSources }),
       propose: (filled) => this.#ownerFilled(filled),

@@ -43,6 +43,7 @@ test("once the inbox is closed it looks for nothing more", async () => {
       },
     },
     prepared: () => Promise.resolve(),
+    counted: () => Promise.resolve({ ok: true, value: undefined }),
     canPull: () => false,
     rawHorizonUs: () => 0,
     // The end of a loop that would never let the test go on.

@@ -80,6 +80,7 @@ function fillingOf(site: SimulatedSite, commands: OwnerFilled[], changes: Partia
     // As on a site of which not all gateways know better: everything comes as pages.
     canPull: () => false,
     prepared: () => serving.seriesStore.idle(),
+    counted: () => serving.seriesStore.counted(),
     stream: () => Promise.resolve(success(undefined)),
     pull: () => Promise.resolve(success(undefined)),
     fetchRolled: (owner, asked) => serving.rolledPages.fetchAll(owner, asked),
@@ -116,6 +117,19 @@ test("it gets what the others have together, and then stands in for one of them 
   // Of the second half only gw-a had a copy that counts.
   site.gateway("gw-a").crash({ power: true });
   for (const name of names) for (const at of ["gw-b", "gw-c", "gw-d"]) assert.equal(await completeValues(site, at, name), all);
+});
+
+test("it is not counted as filled while a crash would take back what it got", async () => {
+  let refusals = 3;
+  const { site, filling, commands } = await joined(4, {
+    counted: () => {
+      assert.is(commands.length, 0);
+      return Promise.resolve(refusals-- > 0 ? failure("disk-full", "the store takes no more") : success(undefined));
+    },
+  });
+  filling.look();
+  await site.until(() => refusals < 0, { withinMs: 20_000, what: "it is tried again" });
+  filling.stop();
 });
 
 /** Partitions that gw-c owned when the site was founded. */

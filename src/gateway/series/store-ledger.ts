@@ -72,6 +72,8 @@ export class StoreLedger {
   /** What is durable in the store and counts, retired chunks included until they are deleted. */
   #present: Present = { chunk: new ChunkLedger(), block: new ChunkLedger() };
   #number = 0;
+  /** Chunks stand in the store that its record does not count yet: a crash would take them back. */
+  #ahead = false;
   /** What a failed write may have left: deleted before anything else is written. */
   #leftovers: ChunkRef[] = [];
   /** Chunks of a store of before there was an index: they get into it with the first step. */
@@ -185,6 +187,7 @@ export class StoreLedger {
         throw new Error("the store did not give back what was written to it");
     }
     this.#leftovers = [];
+    this.#ahead = true;
     for (const [at, { series, ref }] of chunks.entries()) {
       series.named = true;
       this.#present[ref.kind].add(keys[at] as Uint8Array, ref.count);
@@ -199,6 +202,11 @@ export class StoreLedger {
       if (ref.state === "damaged") this.#options.quarantine.forget(ref);
       ref.state = "retired";
     }
+  }
+
+  /** Whether something was written that counts with the next step only. */
+  isAhead(): boolean {
+    return this.#ahead;
   }
 
   /** Whether a step would delete or record anything. */
@@ -250,6 +258,7 @@ export class StoreLedger {
     this.#deleting = [];
     this.#present = ledger;
     this.#stored = stored;
+    this.#ahead = false;
     return stored;
   }
 

@@ -7,6 +7,7 @@ import type { GatewayContext } from "../../../src/gateway/context.ts";
 import { ChunkStream } from "../../../src/gateway/repair/chunk-stream.ts";
 import type { RequestHandler, RequestType } from "../../../src/gateway/requests.ts";
 import type { AdoptedChunk } from "../../../src/gateway/series/series-store.ts";
+import { metaKey } from "../../../src/gateway/series/store-keys.ts";
 import { failure, type Result, success } from "../../../src/lib/errors.ts";
 import { deviceId, gatewayId, type Partition, partition, partitionCount, partitionOf } from "../../../src/lib/ids.ts";
 import { testHash64 } from "../../core/ring/test-hash.ts";
@@ -116,6 +117,23 @@ test("all chunks come, once, and stand after a restart; what is there is not ask
     pair.asked.slice(before).map(([type]) => type),
     ["chunk-list"],
   );
+  pair.to.disk.crash({ power: true });
+  const again = await pair.to.open();
+  assert.ok(again.ok);
+  assert.equal(await pair.to.readAll(again.value), await pair.from.readAll(pair.source));
+});
+
+test("chunks of a step that was refused are there for who looks, and outlive a crash once they are counted", async () => {
+  const pair = await Pair.of(readings(3_000));
+  const record = Buffer.from(metaKey("checkpoint"));
+  pair.to.isTooMuch = (operations) => operations.some(({ key }) => record.equals(key));
+  const refused = await pair.fetch();
+  assert.equal([refused.ok, refused.ok ? "" : refused.code], [false, "disk-full"]);
+  assert.is((await pair.to.readAll(pair.target)).size, 9_000);
+  const uncounted = await pair.to.settle(pair.target.store.counted());
+  assert.equal([uncounted.ok, uncounted.ok ? "" : uncounted.code], [false, "disk-full"]);
+  pair.to.isTooMuch = () => false;
+  assert.ok((await pair.to.settle(pair.target.store.counted())).ok);
   pair.to.disk.crash({ power: true });
   const again = await pair.to.open();
   assert.ok(again.ok);
