@@ -155,6 +155,11 @@ export function ownerFilled(ring: RingState, options: { readonly gateway: Gatewa
   });
 }
 
+/** The ring of the next epoch, with the same owners: lists that no partition has any more are left out, as a snapshot wants it. */
+export function renumbered(ring: RingState): RingState {
+  return changed(ring, everywhereAlike, (owners) => owners);
+}
+
 /**
  * Whether no acknowledged reading can be lost with this gateway's disk. A write quorum of a list without losses has a
  * second whole owner wherever there are two; after one loss it may have come down to a single copy, until the place

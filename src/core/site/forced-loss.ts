@@ -6,7 +6,7 @@
 
 import { assert } from "../../lib/assert.ts";
 import { type GatewayId, partition, partitionCount } from "../../lib/ids.ts";
-import { type RingState, removeOwner } from "../ring/owner-changes.ts";
+import { type RingState, removeOwner, renumbered } from "../ring/owner-changes.ts";
 import { type OwnerTable, ownersOf } from "../ring/owner-table.ts";
 
 /** Takes the gateway out of all owner lists; `heirs` get its partitions that nobody else owns. */
@@ -43,7 +43,7 @@ export function replaceOwnerByForce(before: RingState, gateway: GatewayId): Ring
     const after = owners.filter(isFilling);
     if (after.length > 0) filling.set(at, after);
   }
-  return { table: { ...ring.table, epoch: ring.table.epoch + 1 }, filling, moves: standing(ring, filling) };
+  return renumbered({ table: ring.table, filling, moves: standing(ring, filling) });
 }
 
 /** The places that the gateway was about to leave are left. */

@@ -335,8 +335,15 @@ export class Membership {
 
 /** With checksums for the long parts, because pictures are compared often. */
 function pictureOf(ring: RingState): unknown {
-  const { table, filling } = encodeRing(ring);
-  return [table.epoch, table.factor, table.sets, crc32c(table.partitions), filling.map((one) => [one.gateway, crc32c(one.partitions)])];
+  const { table, filling, moves = [] } = encodeRing(ring);
+  return [
+    table.epoch,
+    table.factor,
+    table.sets,
+    crc32c(table.partitions),
+    filling.map((one) => [one.gateway, crc32c(one.partitions)]),
+    moves.map((one) => [one.from, one.to, crc32c(one.partitions)]),
+  ];
 }
 
 /** The gateway has another folder than the one that was meant. */
