@@ -12,7 +12,7 @@
  */
 
 import { type FillSources, fillSources, type RingState } from "../core/ring/owner-changes.ts";
-import { type Failure, failure, type Result, success } from "../lib/errors.ts";
+import { type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
 import { type GatewayId, type Incarnation, type Partition, partition, partitionOf } from "../lib/ids.ts";
 import type { GatewayContext } from "./context.ts";
 import { comparePositions } from "./query/queries.ts";
@@ -116,7 +116,7 @@ export class Filling {
 
   async #fillAll(): Promise<void> {
     for (let batch = this.#nextBatch(); batch !== undefined && !this.#over(); batch = this.#nextBatch()) {
-      const filled = await this.#fill(batch);
+      const filled = await this.#fill(batch).catch(storeFailure);
       if (filled.ok) continue;
       this.#context.diagnostics.info("filling-waits", { partitions: batch.partitions.length, code: filled.code, why: filled.message });
       await this.#pause(retryMs);
@@ -255,6 +255,12 @@ export class Filling {
       this.#context.clock.schedule(Math.max(1, Math.ceil(ms)), resolve);
     });
   }
+}
+
+/** A store that cannot be read, as when this gateway stops, is no bug: the batch is begun anew. */
+function storeFailure(cause: unknown): Failure {
+  if (cause instanceof FailureError) return cause.failure;
+  throw cause;
 }
 
 function sameSources(a: FillSources, b: FillSources): boolean {

@@ -7,7 +7,7 @@ import { simulatorWorld } from "../../scripts/sim-world.ts";
 import { addOwner, ownerFilled, type RingState, removeOwner, replaceOwner } from "../../src/core/ring/owner-changes.ts";
 import { ownersOf, partitionsOf } from "../../src/core/ring/owner-table.ts";
 import { Filling, type FillingOptions, fillBatchMax, type OwnerFilled } from "../../src/gateway/filling.ts";
-import { failure, success } from "../../src/lib/errors.ts";
+import { FailureError, failure, success } from "../../src/lib/errors.ts";
 import { deviceId, gatewayId, partitionOf } from "../../src/lib/ids.ts";
 import type { SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import type { SimulatedSite } from "../../src/sim/site.ts";
@@ -130,6 +130,20 @@ test("it is not counted as filled while a crash would take back what it got", as
   filling.look();
   await site.until(() => refusals < 0, { withinMs: 20_000, what: "it is tried again" });
   filling.stop();
+});
+
+test("a store that cannot be read for a moment holds it up, and ends nothing", async () => {
+  let failures = 3;
+  const { site, filling, names } = await joined(5, {
+    canPull: () => true,
+    pull: () =>
+      failures-- > 0
+        ? Promise.reject(new FailureError(failure("store-failed", "the store cannot be read")))
+        : Promise.resolve(success({ readings: 0 })),
+  });
+  filling.look();
+  await site.until(() => filling.partitionsLeft() === 0, { withinMs: 20_000, what: "gw-c is filled" });
+  assert.ok(failures < 0 && names.length > 0);
 });
 
 /** Partitions that gw-c owned when the site was founded. */
