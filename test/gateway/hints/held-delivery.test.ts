@@ -40,7 +40,8 @@ function world(devices: readonly number[]) {
   const lanes = new Map<Partition, Lane>();
   const laneOf = (at: Partition): Lane => {
     const lane =
-      lanes.get(at) ?? new Lane({ owners: [self], filling: [], level: "quorum", nameOf: () => ({ device: deviceId("d"), metric: "v" }) });
+      lanes.get(at) ??
+      new Lane({ owners: [self], filling: [], leaving: 0, level: "quorum", nameOf: () => ({ device: deviceId("d"), metric: "v" }) });
     lanes.set(at, lane);
     return lane;
   };
