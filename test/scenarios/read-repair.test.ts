@@ -15,7 +15,7 @@ for (const [how, everyMs] of [
   ["an aggregate", 3_600_000],
 ] as const) {
   test(`a quorum read of ${how} writes to an owner what it lacks, before it answers`, async () => {
-    const site = await foundedSite(11, 3, { tuning: { ...defaultTuning, repairPauseMinMs: 10_000_000 } });
+    const site = await foundedSite(11, 3, { tuning: { ...defaultTuning, repairPauseMinMs: 10_000_000, hintBytesMax: 0 } });
     const [home, away] = site.gateways as [SimulatedGateway, SimulatedGateway];
     const links = devices.map((id) => new Device(home, id));
     away.crash({ power: true });

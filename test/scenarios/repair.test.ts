@@ -14,7 +14,8 @@ const test = suite("scenario: repair");
 const devices = ["d1", "d2", "d3"];
 const epochMs = Date.UTC(2026, 0, 1);
 
-const founded = (tuning: Partial<typeof defaultTuning> = {}) => foundedSite(11, 3, { tuning: { ...defaultTuning, ...tuning } });
+const founded = (tuning: Partial<typeof defaultTuning> = {}) =>
+  foundedSite(11, 3, { tuning: { ...defaultTuning, hintBytesMax: 0, ...tuning } });
 
 function servingOf(gateway: SimulatedGateway) {
   const serving = gateway.running()?.gateway.serving();

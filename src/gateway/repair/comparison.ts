@@ -79,7 +79,10 @@ interface Suspect {
 
 interface Tally {
   readonly equal: Set<Partition>;
+  /** Hours that differed and were not looked at again yet. */
   readonly unequalHours: Map<Partition, Set<number>>;
+  /** Partitions of which some hour differed at the second look too. */
+  readonly unequal: Set<Partition>;
   suspects: Suspect[];
   hours: number;
   readings: number;
@@ -110,6 +113,7 @@ export class Comparison {
     const tally: Tally = {
       equal: new Set(),
       unequalHours: new Map(),
+      unequal: new Set(),
       suspects: [],
       hours: 0,
       readings: 0,
@@ -124,7 +128,7 @@ export class Comparison {
     }
     const looked = settled ? await this.#lookAgain(owner, epoch, tally) : success(undefined);
     if (!looked.ok) return looked;
-    if (settled) for (const [at, hours] of tally.unequalHours) if (hours.size === 0) tally.equal.add(at);
+    if (settled) for (const at of tally.unequalHours.keys()) if (!tally.unequal.has(at)) tally.equal.add(at);
     const { equal, hours, readings, unknown } = tally;
     return success({ equal, hours, readings, unknown });
   }
@@ -302,7 +306,9 @@ export class Comparison {
       }
       // What is equal by now was on its way.
       tally.hours -= unequal.size - still.size;
-      for (const hour of hours) if (!still.has(hour)) unequal.delete(hour);
+      if (still.size > 0) tally.unequal.add(at);
+      // Looked at twice is enough: what differs once more is for the next pass.
+      unequal.clear();
       const suspects = byPartition.get(at);
       if (suspects === undefined || still.size === 0) continue;
       const wanted = hours.filter((hour) => still.has(hour));
