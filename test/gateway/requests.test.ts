@@ -29,7 +29,9 @@ function sideOf(scheduler: Scheduler, peer: GatewayId, sessionTag: number, takes
     sessionTag,
     packing: new Packing(),
     clock: {
+      wallMs: () => scheduler.nowMs(),
       monotonicMs: () => scheduler.nowMs(),
+      ntpState: () => "unknown",
       schedule: (delayMs: number, fire: () => void) => ({ id: 0, event: scheduler.schedule(delayMs, "timer", fire) }),
       cancel: (timer: { event?: { cancelled: boolean } }) => {
         if (timer.event !== undefined) timer.event.cancelled = true;
@@ -37,7 +39,11 @@ function sideOf(scheduler: Scheduler, peer: GatewayId, sessionTag: number, takes
     },
     diagnostics: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
     ports: {
-      transport: { isUp: () => true, send: (_to: GatewayId, _channel: string, frame: Uint8Array) => takes(frame) && sent.push(frame) > 0 },
+      transport: {
+        isUp: () => true,
+        send: (_to: GatewayId, _channel: string, frame: Uint8Array) =>
+          frame[1] === FrameKind.Ping || (takes(frame) && sent.push(frame) > 0),
+      },
     },
   };
   // Of a gateway's world, requests and their router use no more than this.

@@ -33,7 +33,7 @@ const source = linesOf(path.resolve(import.meta.dirname, "../../src"));
 test("a command that a message names is built, or said to come with a later version", async () => {
   assert.ok(await isBuilt("gateway list"));
   assert.ok(await isBuilt("gateway replace"));
-  assert.not(await isBuilt("drill"));
+  assert.not(await isBuilt("doctor"));
   let found = 0;
   for (const { where, text } of source) {
     for (const [, command = ""] of text.matchAll(commands)) {

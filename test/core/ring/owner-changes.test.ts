@@ -115,7 +115,7 @@ changes("in any history that mayLose allows: distinct owners, one of them whole,
         assert.equal(decodeRing(encodeRing(ring)), { ok: true, value: ring });
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 30 },
   );
 });
 
@@ -378,7 +378,7 @@ changes("P3: a reading that a write quorum stored is in every complete answer, w
         });
       },
     ),
-    { numRuns: 1_000 },
+    { numRuns: 300 },
   );
 });
 

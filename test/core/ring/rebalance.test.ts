@@ -96,7 +96,7 @@ test("whatever the gateways, a gateway that joins, leaves, is lost or gets anoth
       const { ring } = settled(start, there(left), factor);
       check(ring, left, factor);
     }),
-    { numRuns: 15 },
+    { numRuns: 8 },
   );
 });
 
@@ -105,7 +105,7 @@ for (const [what, weightOf] of [
   ["weights of 1 and 2", (i: number) => 1 + (i % 2)],
 ] as const) {
   test(`a change moves at most twice what it must: ${what}, 3 to 50 gateways`, () => {
-    for (const count of [3, 4, 5, 6, 7, 10, 20, 49]) {
+    for (const count of [3, 4, 7, 20, 49]) {
       const factor = 3;
       const gateways = Array.from({ length: count + 1 }, (_, i) => gateway(`gw-${i}`, weightOf(i)));
       const few = gateways.slice(0, count);
