@@ -12,7 +12,7 @@ const test = suite("kv histories of real processes");
 
 const clientCount = 8;
 /** Operations before, between and after the faults: a site that does not come back fails the test. */
-const operationsBetween = 200;
+const operationsBetween = 120;
 
 /** The same histories, but that one read saw a value that was replaced for good before the read began. */
 function withStaleRead(histories: ReadonlyMap<string, readonly HistoryEntry[]>): ReadonlyMap<string, readonly HistoryEntry[]> {

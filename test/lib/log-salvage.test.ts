@@ -210,7 +210,7 @@ test("heaps of damage: never anything but what was written", async () => {
         await opened.log.close();
       }
     }),
-    { numRuns: 700 },
+    { numRuns: 350 },
   );
   assert.ok(verdicts.lost > 50, JSON.stringify(verdicts));
 });

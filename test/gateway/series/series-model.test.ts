@@ -208,7 +208,7 @@ test("operations in any order and with any timing", async () => {
       total.checkpoints += run.checkpoints;
       total.scans += run.scans;
     }),
-    { numRuns: 80 },
+    { numRuns: 40 },
   );
   assert.ok(total.rounds > 80 && total.checkpoints > 80 && total.scans > 40, JSON.stringify(total));
 });
