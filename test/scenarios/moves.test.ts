@@ -13,7 +13,7 @@ import { Device, foundedSite, isServing, readingsAt } from "./harness.ts";
 const startMs = Date.UTC(2026, 0, 1);
 const everybody = ["gw-a", "gw-b", "gw-c", "gw-d"];
 const tuning = { ...defaultTuning, retentionEveryMs: 5_000, voterDeadMs: 10_000 };
-const names = Array.from({ length: 12 }, (_, i) => `d${i}`);
+const names = Array.from({ length: 6 }, (_, i) => `d${i}`);
 
 function servingOf(site: SimulatedSite, id: string): Serving {
   const serving = site.gateway(id).running()?.gateway.serving();

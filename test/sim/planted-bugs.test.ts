@@ -1,5 +1,6 @@
 // Goal: the simulator's checkers are not blind: each planted bug is found. Method: one recorded seed for each bug of planted-bugs.ts,
-// run with it, which must fail as recorded. `npm run sim:bugs` searches anew, for seeds that hold without the bug.
+// run with it, which must fail as recorded: here those that show within half a virtual minute of faults, the others with `npm run
+// sim:bugs`, which also searches anew, for seeds that hold without the bug.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { simulatorWorld } from "../../scripts/sim-world.ts";
@@ -9,7 +10,7 @@ import { plantedBugs, plantedSeeds, runOptions } from "./planted-bugs.ts";
 const test = suite("planted bugs are found");
 const seeds = plantedSeeds();
 
-for (const bug of plantedBugs) {
+for (const bug of plantedBugs.filter(({ faultsMs }) => faultsMs <= 30_000)) {
   const seed = seeds[bug.name];
   test(`${bug.name} (seed ${seed ?? "missing"})`, async () => {
     assert.type(seed, "number", "no catching seed is recorded: npm run sim:bugs -- --write");
