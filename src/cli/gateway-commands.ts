@@ -11,7 +11,9 @@ const port = wholeNumber(1, 65_535);
 
 /** `fogbank gateway …`: names, options and help texts. */
 export function addGatewayCommands(program: Command, world: World, done: Done): void {
-  const gateway = program.command("gateway").description("the site's gateways: list, add, remove, replace, move the leadership, recover");
+  const gateway = program
+    .command("gateway")
+    .description("the site's gateways: list, add, set, remove, replace, see progress, move the leadership, recover");
   remote(gateway.command("list"))
     .description("list the gateways")
     .action(async (options: RemoteOptions) => done(await (await load()).gatewayList(world, options)));

@@ -15,6 +15,8 @@ const pollMs = 500;
 /** An election, or a restart of the gateway that is asked: no reason to give up. */
 const patienceMs = 30_000;
 const barWidth = 20;
+/** Partitions move in waves, a second or two apart: nothing under way means the end only when it stays so. */
+const settledLooks = 8;
 
 /** `fogbank gateway progress`: what is still to be filled and given away. */
 export async function gatewayProgress(world: World, options: ProgressOptions): Promise<ExitStatus> {
@@ -41,7 +43,11 @@ const isSettled = ({ filling = 0, leaving = 0 }: Gateway): boolean => filling ==
 /** As it is in the end, or when the time is up. */
 async function settled(world: World, client: FogbankClient, waitMs: number): Promise<readonly Gateway[]> {
   const deadlineMs = world.clock.monotonicMs() + waitMs;
-  return watch(world, client, (gateways) => gateways.every(isSettled) || world.clock.monotonicMs() >= deadlineMs);
+  let looks = 0;
+  return watch(world, client, (gateways) => {
+    looks = gateways.every(isSettled) ? looks + 1 : 0;
+    return looks >= settledLooks || world.clock.monotonicMs() >= deadlineMs;
+  });
 }
 
 /** Shows how far the gateways are until `isOver`; gives what they said last. Fails when the site does not answer for long. */
