@@ -1,17 +1,18 @@
-// The project's test runner. `npm test` runs all of test/**/*.test.ts; `npm test -- raft lib/ids` those whose path contains one of the
-// words. Every file runs in a process of its own, on uvu's queue; of test/e2e a file at a time. The run fails when anything
-// fails, and also for what uvu lets pass: see test/runner/. Its last line is always `N passed, N failed, N skipped`.
+// The project's test runner. `npm test` runs all of test/**/*.test.ts but test/long/; `npm test -- raft lib/ids` those whose path
+// contains one of the words, wherever they are; `npm run test:long` those of test/long/. Every file runs in a process of its own, on
+// uvu's queue; of the e2e folders a file at a time. The run fails when anything fails, and also for what uvu lets pass: see
+// test/runner/. Its last line is always `N passed, N failed, N skipped`.
 import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type FileResult, killAll, runFiles } from "./runner/supervisor.ts";
+import { type FileLimits, type FileResult, killAll, runFiles } from "./runner/supervisor.ts";
 
 const usage = `usage: npm test -- [--root DIR] [--timeout MS] [--jobs N] [WORD ...]
-  WORD          run only files whose path contains one of the words
+  WORD          run only files whose path contains one of the words (without one: all but those of test/long)
   --root DIR    the folder that holds test/ (default: this project)
-  --timeout MS  limit for each test and hook (default 30000; in test/e2e 150000)
+  --timeout MS  limit for each test and hook (default 30000; in an e2e folder 150000; four times that in test/long)
   --jobs N      how many files run at once (default: one more than there are cores)`;
 
 interface Request {
@@ -40,11 +41,26 @@ function readRequest(args: readonly string[]): Request | string {
   }
 }
 
+/** What takes too long for every change: for CI, and for whoever works on what it tries. */
+function isLong(root: string, file: string): boolean {
+  return relative(root, file).startsWith(join("test", "long", sep));
+}
+
+/** Its tests start processes and wait for them. */
+function isEndToEnd(root: string, file: string): boolean {
+  return relative(root, file).split(sep).includes("e2e");
+}
+
+function limitsOf({ root, timeoutMs }: Request, file: string): FileLimits {
+  const testTimeoutMs = (isEndToEnd(root, file) ? 150_000 : 30_000) * (isLong(root, file) ? 4 : 1);
+  return { testTimeoutMs: timeoutMs ?? testTimeoutMs, fileTimeoutMs: 4 * testTimeoutMs };
+}
+
 function findFiles(root: string, words: readonly string[]): string[] {
   return readdirSync(join(root, "test"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".test.ts"))
     .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => words.length === 0 || words.some((word) => relative(root, file).includes(word)))
+    .filter((file) => (words.length === 0 ? !isLong(root, file) : words.some((word) => relative(root, file).includes(word))))
     .sort();
 }
 
@@ -92,16 +108,12 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
-  const isEndToEnd = (file: string): boolean => relative(request.root, file).startsWith(join("test", "e2e"));
   const startedAtMs = performance.now();
   const results = await runFiles(files, {
     root: request.root,
     concurrency: request.concurrency,
-    alone: isEndToEnd,
-    limitsOf: (file) => ({
-      testTimeoutMs: request.timeoutMs ?? (isEndToEnd(file) ? 150_000 : 30_000),
-      fileTimeoutMs: isEndToEnd(file) ? 600_000 : 120_000,
-    }),
+    alone: (file) => isEndToEnd(request.root, file),
+    limitsOf: (file) => limitsOf(request, file),
     onResult: show,
   });
   showSlowest(results);

@@ -1,5 +1,5 @@
 // Goal: a drill does to the gateway what it says, waits until the site is whole again, and ends with 0 only when each gateway answers
-// every acknowledged reading once. Method: the command on the demo's fake world; test/e2e/drill.test.ts does it to real processes.
+// every acknowledged reading once. Method: the command on the demo's fake world; test/long/e2e/drill.test.ts does it to real processes.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { GatewayView, ReadingsAnswer } from "../../src/gateway/service.ts";

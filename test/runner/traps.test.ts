@@ -2,7 +2,7 @@
 // in a temporary project; the supervisor runs it as `npm test` would, and must count exactly these failures for this reason. One run
 // of the command itself pins exit status and last line.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -186,7 +186,7 @@ function writeTrap(name: string, source: string): string {
 const runner = suite("runner");
 
 runner.before(() => {
-  mkdirSync(join(project, "test"));
+  mkdirSync(join(project, "test", "long"), { recursive: true });
   symlinkSync(join(repository, "node_modules"), join(project, "node_modules"));
   writeFileSync(join(project, "package.json"), '{ "type": "module" }');
   const files = traps.map(({ source }, index) => writeTrap(`trap-${index}`, source));
@@ -242,20 +242,32 @@ runner("what a test starts ends with its file", async () => {
   assert.ok(isGone(state), `the leftover process is still there: ${state}`);
 });
 
+function command(...args: string[]): { status: number | null; lastLine: string | undefined } {
+  const { NO_COLOR: _noColor, ...env } = process.env;
+  const ran = spawnSync(process.execPath, ["--import", "tsx", join(repository, "test/run.ts"), "--root", project, ...args], {
+    cwd: repository,
+    encoding: "utf8",
+    env,
+  });
+  return { status: ran.status, lastLine: ran.stdout.trimEnd().split("\n").at(-1) };
+}
+
 runner("the command's exit status and its last line", () => {
-  const command = (...args: string[]) => {
-    const { NO_COLOR: _noColor, ...env } = process.env;
-    const ran = spawnSync(process.execPath, ["--import", "tsx", join(repository, "test/run.ts"), "--root", project, ...args], {
-      cwd: repository,
-      encoding: "utf8",
-      env,
-    });
-    return { status: ran.status, lastLine: ran.stdout.trimEnd().split("\n").at(-1) };
-  };
   assert.equal(command("trap-0.", "trap-1.test"), { status: 0, lastLine: "3 passed, 0 failed, 1 skipped" });
   assert.equal(command("trap-0.", "trap-4."), { status: 1, lastLine: "3 passed, 1 failed, 0 skipped" });
   assert.equal(command("no-such-file"), { status: 1, lastLine: "0 passed, 1 failed, 0 skipped" });
   assert.is(command("--colour").status, 2);
+});
+
+runner("what is long runs when it is named only", () => {
+  writeTrap("long/one", 's("a", () => {}); s.run();');
+  assert.equal(command("test/long/"), { status: 0, lastLine: "1 passed, 0 failed, 0 skipped" });
+  // A project of its own, so that the traps are not run again.
+  const root = join(project, "with-long");
+  cpSync(join(project, "test", "long"), join(root, "test", "long"), { recursive: true });
+  cpSync(join(project, "test", "trap-1.test.ts"), join(root, "test", "short.test.ts"));
+  writeFileSync(join(root, "package.json"), '{ "type": "module" }');
+  assert.equal(command("--root", root), { status: 0, lastLine: "1 passed, 0 failed, 1 skipped" });
 });
 
 runner.run();

@@ -3,10 +3,10 @@
 // before something else began may be missing.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { SeededRandom } from "../../src/lib/random.ts";
-import type { HistoryEntry } from "../../src/sim/linearizability.ts";
-import { judgeHistories, KvClients } from "./support/kv-clients.ts";
-import { befall, startFaultySite } from "./support/kv-faults.ts";
+import { SeededRandom } from "../../../src/lib/random.ts";
+import type { HistoryEntry } from "../../../src/sim/linearizability.ts";
+import { judgeHistories, KvClients } from "../../e2e/support/kv-clients.ts";
+import { befall, startFaultySite } from "../../e2e/support/kv-faults.ts";
 
 const test = suite("kv histories of real processes");
 

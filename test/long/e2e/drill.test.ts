@@ -2,8 +2,8 @@
 // user runs it, its gateways as its own child processes; what it says at the end, and that none of them outlives it.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { buildIfStale, runFogbank } from "./support/fogbank.ts";
-import { stablePorts } from "./support/ports.ts";
+import { buildIfStale, runFogbank } from "../../e2e/support/fogbank.ts";
+import { stablePorts } from "../../e2e/support/ports.ts";
 
 const test = suite("fogbank drill");
 

@@ -5,15 +5,15 @@
 import { rmSync } from "node:fs";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { Gateway } from "../../src/client/schema.ts";
-import { SeededRandom } from "../../src/lib/random.ts";
-import { Device } from "./support/device.ts";
-import { type CommandResult, runFogbank } from "./support/fogbank.ts";
-import { judgeHistories, KvClients } from "./support/kv-clients.ts";
-import { Ledger, ledgerProfile } from "./support/ledger.ts";
-import { readAll } from "./support/readings.ts";
-import { must, siteYaml, type TestGateway, TestSite } from "./support/site.ts";
-import { pause, until } from "./support/until.ts";
+import type { Gateway } from "../../../src/client/schema.ts";
+import { SeededRandom } from "../../../src/lib/random.ts";
+import { Device } from "../../e2e/support/device.ts";
+import { type CommandResult, runFogbank } from "../../e2e/support/fogbank.ts";
+import { judgeHistories, KvClients } from "../../e2e/support/kv-clients.ts";
+import { Ledger, ledgerProfile } from "../../e2e/support/ledger.ts";
+import { readAll } from "../../e2e/support/readings.ts";
+import { must, siteYaml, type TestGateway, TestSite } from "../../e2e/support/site.ts";
+import { pause, until } from "../../e2e/support/until.ts";
 
 const test = suite("members come and go under load");
 
