@@ -25,7 +25,7 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("mesh_bytes_sent_total", "Bytes handed to links", mesh.bytesSent);
   add("mesh_bytes_received_total", "Bytes received", mesh.bytesReceived);
   if (serving === undefined) return samples;
-  const { counters, ingest, replication, consensus } = serving;
+  const { counters, ingest, replication, offeredRounds, consensus } = serving;
   const time = serving.siteClock.view();
   add("clock_synchronised", "1 while the time of stamps is confirmed by NTP or by a majority of the gateways", time.synchronised ? 1 : 0);
   for (const source of ["own", "peers", "held"] as const)
@@ -34,7 +34,7 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add(
     "clock_deviation_seconds",
     "The system clock's distance from the middle of the gateways' clocks",
-    (gateway.router()?.clockDeviationMs(serving.gateways().length) ?? 0) / 1_000,
+    (gateway.router()?.clockDeviationMs(serving.roster.gateways().length) ?? 0) / 1_000,
   );
   add("mqtt_clients", "Device connections", broker.stats().clients);
   add("messages_total", "PUBLISH packets received from devices", counters.messages);
@@ -44,7 +44,7 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("qos0_dropped_total", "QoS 0 messages dropped at the intake bound", counters.qos0Dropped);
   add("rounds_total", "Rounds closed by this gateway", counters.rounds);
   add("round_bytes_total", "Bytes of these rounds", counters.roundBytes);
-  add("rounds_refused_total", "Rounds of peers that were refused", replication.refusedRounds);
+  add("rounds_refused_total", "Rounds of peers that were refused", offeredRounds.refused);
   for (const [reason, count] of Object.entries(ingest.deadLetters.counts()))
     add("dead_letters_total", "Payloads or metrics that became no reading, by reason", count, { reason });
   for (const [reason, count] of counters.closed)
@@ -121,12 +121,12 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("chunk_cache_bytes", "Bytes of decoded chunks that are kept", store.cache.bytes);
   add("chunk_cache_hits_total", "Chunks that were read from the cache", store.cache.hits);
   add("chunk_cache_misses_total", "Chunks that were read from the store", store.cache.misses);
-  add("chunks_fetched_total", "Sealed chunks that came from other owners as they are", serving.chunkStream.chunks);
-  add("chunk_bytes_fetched_total", "Bytes of these chunks", serving.chunkStream.bytes);
+  add("chunks_fetched_total", "Sealed chunks that came from other owners as they are", serving.healing.chunkStream.chunks);
+  add("chunk_bytes_fetched_total", "Bytes of these chunks", serving.healing.chunkStream.bytes);
   const self = serving.membership.members().find(({ id }) => id === gateway.self);
   add("partitions_filling", "Partitions that this gateway is to own and has not all readings of yet", self?.filling ?? 0);
   add("partitions_leaving", "Partitions that this gateway owns and that move to another one", self?.leaving ?? 0);
-  const repair = serving.repair.view();
+  const repair = serving.healing.repair.view();
   add("repair_passes_total", "Comparisons of all that is held here with the other owners", repair.passes);
   if (repair.lastPassMs !== undefined) add("repair_last_pass_seconds", "Time since the last of them ended", repair.lastPassMs / 1_000);
   add("repair_equal", "1 when the last one found all other owners, and everywhere the same", repair.equal ? 1 : 0);
@@ -135,8 +135,8 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
   add("repair_hours_differing", "Hours in which they did not", repair.hoursDiffering);
   add("repair_readings_fetched_total", "Readings that were lacking here and were fetched from other owners", repair.readingsFetched);
   add("repair_chunks_restored_total", "Damaged chunks whose readings were fetched from other owners", repair.chunksRestored);
-  add("repair_readings_written_total", "Readings that questions wrote to owners which lacked them", serving.readRepair.readings);
-  add("repair_writes_failed_total", "Lots of such readings that could not be written", serving.readRepair.failed);
+  add("repair_readings_written_total", "Readings that questions wrote to owners which lacked them", serving.healing.readRepair.readings);
+  add("repair_writes_failed_total", "Lots of such readings that could not be written", serving.healing.readRepair.failed);
   const hints = serving.hints.view();
   for (const { target, rounds, bytes, oldestMs } of hints.waiting) {
     add("hint_rounds", "Acknowledged rounds that an owner lacks, kept for it, by owner", rounds, { target });
@@ -153,6 +153,6 @@ export function gatewayMetrics(gateway: Gateway): MetricSample[] {
     add("copy_rounds", "Rounds that this witness keeps for an owner, by owner", rounds, { target });
     add("copy_bytes", "Bytes of these rounds", bytes, { target });
   }
-  add("results_pending", "Committed runs whose rows have not reached this gateway", serving.results.pending());
+  add("results_pending", "Committed runs whose rows have not reached this gateway", serving.jobs.results.pending());
   return samples;
 }

@@ -127,7 +127,7 @@ export class LocalGatewayService implements GatewayService {
 
   async repair(): Promise<Result<SiteRepairReport>> {
     const serving = this.#gateway.serving();
-    return serving === undefined ? this.#notReady() : serving.siteRepair.run();
+    return serving === undefined ? this.#notReady() : serving.healing.siteRepair.run();
   }
 
   ring(device: string | undefined): RingView {
@@ -191,7 +191,7 @@ export class LocalGatewayService implements GatewayService {
         aggregate: Object.fromEntries(job.aggregate.map((output) => [output.name, formatAggregateFunction(output.function)])),
         sinks: job.sinks,
         lastWindow: state?.lastCommitted,
-        nextFireMs: serving?.jobs.nextFireMs(job),
+        nextFireMs: serving?.jobs.runner.nextFireMs(job),
         runs: state?.commits ?? 0,
       };
     });
@@ -204,7 +204,7 @@ export class LocalGatewayService implements GatewayService {
     const job = this.#job(name);
     if (!job.ok) return job;
     const serving = this.#gateway.serving();
-    return serving === undefined ? this.#notReady() : serving.jobs.runNow(job.value, range);
+    return serving === undefined ? this.#notReady() : serving.jobs.runner.runNow(job.value, range);
   }
 
   async results(query: {
@@ -219,16 +219,16 @@ export class LocalGatewayService implements GatewayService {
     // What was committed before the question must be in the answer, whichever gateway is asked.
     const fresh = await serving.consensus.fresh(controlTimeoutMs);
     if (!fresh.ok) return fresh;
-    const caughtUp = await serving.results.caughtUp(controlTimeoutMs);
+    const caughtUp = await serving.jobs.results.caughtUp(controlTimeoutMs);
     if (!caughtUp.ok) return caughtUp;
-    return serving.results.rows(query.job, {
+    return serving.jobs.results.rows(query.job, {
       fromMs: query.fromMs ?? Number.NEGATIVE_INFINITY,
       toMs: query.toMs ?? Number.POSITIVE_INFINITY,
     });
   }
 
   sync(): readonly SinkView[] {
-    return this.#gateway.serving()?.results.sinks.map((sink) => sink.view()) ?? [];
+    return this.#gateway.serving()?.jobs.results.sinks.map((sink) => sink.view()) ?? [];
   }
 
   async kvGet(key: string): Promise<Result<KvEntry | undefined>> {

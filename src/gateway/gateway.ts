@@ -23,7 +23,8 @@ import { Inbox } from "./inbox.ts";
 import { MeshRouter } from "./mesh-router.ts";
 import { foundLogs } from "./raft-disk.ts";
 import { Requests } from "./requests.ts";
-import { type GatewayRules, Serving } from "./serving.ts";
+import type { GatewayRules } from "./rules.ts";
+import { Serving } from "./serving.ts";
 
 export interface GatewayOptions {
   readonly settings: SiteSettings;
@@ -209,7 +210,7 @@ export class Gateway {
   #diskHooks(): DiskHooks {
     return {
       reservedUs: () => this.#serving?.stamper.reservedUs() ?? 0,
-      carryOver: () => this.#serving?.attempts.carryOver() ?? true,
+      carryOver: () => this.#serving?.jobs.attempts.carryOver() ?? true,
     };
   }
 

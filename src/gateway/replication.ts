@@ -1,6 +1,6 @@
 /**
- * Carries rounds: closes lanes into rounds, drives the coordinator and owner machines with what the log and the peers
- * say, and acknowledges messages. A message is released when its round has its copies and, where this gateway gave the
+ * Carries the rounds that this gateway coordinates: closes lanes into rounds, drives the coordinator with what the log and the peers
+ * say, and acknowledges messages. (Rounds of others: `offered-rounds.ts`.) A message is released when its round has its copies and, where this gateway gave the
  * timestamps, the reservation behind them is durable too.
  *
  * When the owner table changes, everything that is not acknowledged starts anew in the lanes of the new table, whatever owners
@@ -11,13 +11,12 @@
 import type { WriteLevel } from "../config/settings.ts";
 import { answeredLevel } from "../config/survival.ts";
 import { Coordinator, type CoordinatorEffect, type OpenRound } from "../core/replica/coordinator.ts";
-import { type OfferedRound, Owner, type OwnerEffect } from "../core/replica/owner.ts";
 import { type copiesRequired, writeQuorum } from "../core/replica/rules.ts";
 import type { RingState } from "../core/ring/owner-changes.ts";
-import { type OwnerTable, ownersOf } from "../core/ring/owner-table.ts";
-import { decodeRound, type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
+import type { OwnerTable } from "../core/ring/owner-table.ts";
+import { decodeRound, type RoundVersion } from "../core/round/round-codec.ts";
 import { assert, defined } from "../lib/assert.ts";
-import type { GatewayId, Partition, SessionId } from "../lib/ids.ts";
+import type { GatewayId, Partition } from "../lib/ids.ts";
 import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { TimerHandle } from "../ports/clock.ts";
 import type { GatewayContext } from "./context.ts";
@@ -25,11 +24,13 @@ import { FrameKind } from "./frames.ts";
 import type { Hints } from "./hints/hints.ts";
 import type { IngestCounters } from "./ingest/counters.ts";
 import type { Ingest } from "./ingest/ingest.ts";
-import { type ClosedRound, Lane, type Readings, roundBytesMax } from "./ingest/lane.ts";
+import { type ClosedRound, type Lane, type Readings, roundBytesMax } from "./ingest/lane.ts";
+import { LaneTable } from "./ingest/lane-table.ts";
 import { reroute } from "./ingest/reroute.ts";
 import { settleDeadband } from "./ingest/route.ts";
 import type { Stamper } from "./ingest/stamper.ts";
 import type { MeshRouter } from "./mesh-router.ts";
+import { isRoundAnswer } from "./offered-rounds.ts";
 import { type ReadingsLog, RecordKind } from "./readings-log.ts";
 
 export interface ReplicationOptions {
@@ -47,8 +48,6 @@ export interface ReplicationOptions {
   readonly copiesRequired: typeof copiesRequired;
   /** Of the rounds that are written and sent: what all gateways of the site can read. */
   readonly roundVersion: () => RoundVersion;
-  /** False while the store is too far behind to take more. */
-  readonly mayTake: () => boolean;
   readonly partitionOf: (name: SeriesName) => Partition;
   /** A durable round's readings join the heads. Records come in the order of the log. */
   readonly store: (columns: ReadingColumns, sequence: number) => void;
@@ -56,7 +55,6 @@ export interface ReplicationOptions {
   readonly acknowledged: (round: ClosedRound) => void;
 }
 
-const ownerWindowMax = 4_096;
 const appendRetryMs = 50;
 
 interface Carried {
@@ -73,9 +71,7 @@ export class Replication {
   readonly #options: ReplicationOptions;
   readonly #context: GatewayContext;
   readonly #coordinator: Coordinator;
-  readonly #owner = new Owner({ windowMax: ownerWindowMax });
-  #lanes = new Map<string, Lane>();
-  #laneByPartition = new Map<WriteLevel, Lane[]>();
+  #lanes: LaneTable;
   readonly #rounds = new Map<number, Carried>();
   /** Since when an owner cannot be reached, monotonic. */
   readonly #unreachableMs = new Map<GatewayId, number>();
@@ -90,13 +86,12 @@ export class Replication {
   #timer: TimerHandle | undefined;
   #timerDueMs = 0;
   #stopped = false;
-  malformedRounds = 0;
-  refusedRounds = 0;
 
   constructor(options: ReplicationOptions) {
     this.#options = options;
     this.#context = options.context;
     this.#ring = options.ring;
+    this.#lanes = this.#lanesUnder(options.ring);
     this.#reservationDurableUs = options.stamper.reservedUs();
     this.#coordinator = new Coordinator({
       self: options.context.self,
@@ -109,7 +104,6 @@ export class Replication {
       lagAgeMaxMs: 10_000,
       holdAfterMs: options.context.tuning.holdAfterMs,
     });
-    options.router.handle(FrameKind.Replicate, (from, body) => this.#offered(from, body));
     options.router.handle(FrameKind.Replicated, (from, body) => this.#answered(from, body));
   }
 
@@ -148,8 +142,7 @@ export class Replication {
     for (const effect of effects) this.#carryOut(effect);
     const oldLanes = this.#lanes;
     this.#ring = ring;
-    this.#lanes = new Map();
-    this.#laneByPartition = new Map();
+    this.#lanes = this.#lanesUnder(ring);
     this.#context.diagnostics.info("ring-changed", { epoch: ring.table.epoch, rounds: rounds.length, filling: ring.filling.size });
     for (const round of rounds) {
       this.#closedReadings -= round.readings;
@@ -157,9 +150,9 @@ export class Replication {
       assert(decoded.ok, "a round that this gateway encoded can be decoded");
       this.#reroute({ ...round, level: round.lane.level, columns: decoded.value.columns });
     }
-    for (const lane of oldLanes.values()) lane.handOver((readings) => this.#reroute(readings), this.#context.clock.monotonicMs());
+    for (const lane of oldLanes.all()) lane.handOver((readings) => this.#reroute(readings), this.#context.clock.monotonicMs());
     this.#ingest?.lanesChanged();
-    for (const lane of this.#lanes.values()) this.#schedule(lane);
+    for (const lane of this.#lanes.all()) this.#schedule(lane);
     this.#armTimer();
   }
 
@@ -170,34 +163,20 @@ export class Replication {
       refOf: (name) => this.#requireIngest().refOf(name),
     });
     // Many old lanes may come together in one: none grows by more than one old round beyond the bound.
-    for (const lane of this.#lanes.values()) if (lane.builder.byteEstimate >= roundBytesMax) this.#flush(lane);
+    for (const lane of this.#lanes.all()) if (lane.builder.byteEstimate >= roundBytesMax) this.#flush(lane);
+  }
+
+  #lanesUnder(ring: RingState): LaneTable {
+    return new LaneTable(ring, (ref) => this.#requireIngest().nameOf(ref));
   }
 
   laneOf(at: Partition, level: WriteLevel): Lane {
-    let byPartition = this.#laneByPartition.get(level);
-    if (byPartition === undefined) {
-      byPartition = [];
-      this.#laneByPartition.set(level, byPartition);
-    }
-    let lane = byPartition[at];
-    if (lane === undefined) {
-      // Whoever comes first in the preference list: the same gateways get the same bytes.
-      const owners = ownersOf(this.#ring.table, at).toSorted();
-      const filling = (this.#ring.filling.get(at) ?? []).toSorted();
-      const leaving = this.#ring.moves.has(at) ? 1 : 0;
-      const key = `${level} ${owners.join(",")} ${filling.join(",")} ${leaving}`;
-      lane = this.#lanes.get(key) ?? new Lane({ owners, filling, leaving, level, nameOf: (ref) => this.#requireIngest().nameOf(ref) });
-      this.#lanes.set(key, lane);
-      byPartition[at] = lane;
-    }
-    return lane;
+    return this.#lanes.laneOf(at, level);
   }
 
   /** Readings of this gateway's clients that wait for their copies. */
   pendingReadings(): number {
-    let readings = this.#closedReadings;
-    for (const lane of this.#lanes.values()) readings += lane.builder.count;
-    return readings;
+    return this.#closedReadings + this.#lanes.openReadings();
   }
 
   /** Bytes of the payloads behind them. */
@@ -448,72 +427,6 @@ export class Replication {
     this.#pendingBytes -= round.payloadBytes;
   }
 
-  #offered(from: GatewayId, body: Uint8Array): void {
-    const decoded = decodeRound(body, roundVersionAt(this.#context.tuning.featureMax));
-    if (!decoded.ok || decoded.value.header.coordinator !== from) {
-      this.malformedRounds++;
-      this.#context.diagnostics.warn("round-malformed", {
-        from,
-        what: decoded.ok ? `it names ${decoded.value.header.coordinator} as coordinator` : decoded.message,
-      });
-      return;
-    }
-    const { header, columns } = decoded.value;
-    const { epoch } = this.#ring.table;
-    if (header.epoch === epoch && !this.#ownsAll(columns)) {
-      this.refusedRounds++;
-      this.#answer(from, { session: header.session, refused: [header.round], epoch });
-      return;
-    }
-    const offer: OfferedRound = { from, session: header.session, number: header.round, epoch: header.epoch };
-    const effects: OwnerEffect[] = [];
-    this.#owner.offered(offer, epoch, effects);
-    for (const effect of effects) this.#carryOutOwner(effect, { body, columns });
-  }
-
-  /** A lying or confused coordinator must not fill this disk with what it does not own. */
-  #ownsAll(columns: ReadingColumns): boolean {
-    for (const name of columns.seriesTable) {
-      const at = this.#options.partitionOf(name);
-      if (!ownersOf(this.#ring.table, at).includes(this.#context.self)) return false;
-    }
-    return true;
-  }
-
-  #carryOutOwner(effect: OwnerEffect, round: { readonly body: Uint8Array; readonly columns: ReadingColumns } | undefined): void {
-    switch (effect.type) {
-      case "append": {
-        assert(round !== undefined, "an offered round has bytes");
-        const { offer } = effect;
-        if (!this.#options.mayTake()) {
-          this.#owner.notTaken(offer);
-          break;
-        }
-        const sequence = this.#options.log.append(RecordKind.Round, round.body, () =>
-          this.#context.inbox.post(() => {
-            this.#options.store(round.columns, sequence as number);
-            const answers: OwnerEffect[] = [];
-            this.#owner.durable(offer, this.#ring.table.epoch, answers);
-            for (const answer of answers) this.#carryOutOwner(answer, undefined);
-          }),
-        );
-        if (sequence === undefined) this.#owner.notTaken(offer);
-        break;
-      }
-      case "acknowledge":
-        this.#answer(effect.to, { session: effect.session, durable: [effect.round] });
-        break;
-      case "refuse":
-        this.refusedRounds++;
-        this.#answer(effect.to, { session: effect.session, refused: [effect.round], epoch: effect.epoch });
-        break;
-    }
-  }
-
-  #answer(to: GatewayId, answer: RoundAnswer): void {
-    this.#options.router.send(to, "replica", FrameKind.Replicated, this.#context.packing.pack(answer));
-  }
-
   #answered(from: GatewayId, body: Uint8Array): void {
     const unpacked = this.#context.packing.unpack(body);
     if (!unpacked.ok || !isRoundAnswer(unpacked.value) || unpacked.value.session !== this.#context.session) return;
@@ -538,20 +451,4 @@ export class Replication {
       this.#context.inbox.post(() => this.#run((effects) => this.#coordinator.tick(this.#context.clock.monotonicMs(), effects)));
     });
   }
-}
-
-interface RoundAnswer {
-  /** Of the process that numbered the rounds. */
-  readonly session: SessionId;
-  readonly durable?: readonly number[];
-  readonly refused?: readonly number[];
-  readonly epoch?: number;
-}
-
-function isRoundAnswer(value: unknown): value is RoundAnswer {
-  if (typeof value !== "object" || value === null || !("session" in value) || typeof value.session !== "string") return false;
-  const { epoch } = value as { epoch?: unknown };
-  if (epoch !== undefined && typeof epoch !== "number") return false;
-  const lists = [(value as { durable?: unknown }).durable, (value as { refused?: unknown }).refused];
-  return lists.every((list) => list === undefined || (Array.isArray(list) && list.every((item) => typeof item === "number")));
 }

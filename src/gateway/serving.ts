@@ -5,35 +5,23 @@
 
 import { compileProfiles, type ProfileSet } from "../config/profile-set.ts";
 import type { SiteSettings } from "../config/settings.ts";
-import { answeredLevel, levelThatMeetsWrites } from "../config/survival.ts";
+import { answeredLevel } from "../config/survival.ts";
 import { raftPresets } from "../core/raft/options.ts";
 import { RaftNode } from "../core/raft/raft-node.ts";
 import type { ReplayedLog } from "../core/raft/replay.ts";
-import type { RaftRules } from "../core/raft/rules.ts";
 import { copiesRequired } from "../core/replica/rules.ts";
-import { type fillSources, foundRing, type RingState } from "../core/ring/owner-changes.ts";
-import { isOwner, type OwnerTable, partitionsOf } from "../core/ring/owner-table.ts";
+import { foundRing, type RingState } from "../core/ring/owner-changes.ts";
+import { partitionsOf } from "../core/ring/owner-table.ts";
 import { type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
 import type { ApplyResult } from "../core/site/apply-result.ts";
 import type { BootstrapCommand, SiteCommand } from "../core/site/commands.ts";
-import { gatewayOfMember, memberIdOf } from "../core/site/member-id.ts";
 import { SiteState } from "../core/site/site-state.ts";
 import { type Calendar, createCalendar } from "../lib/calendar.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
-import {
-  type DeviceId,
-  type GatewayId,
-  type Incarnation,
-  type MemberId,
-  type Partition,
-  partition,
-  partitionCount,
-  partitionOf,
-} from "../lib/ids.ts";
+import { type DeviceId, type GatewayId, type Incarnation, partitionOf } from "../lib/ids.ts";
 import type { ReadingColumns, SeriesName } from "../lib/reading-columns.ts";
 import type { Log } from "../ports/log.ts";
 import type { Store } from "../ports/store.ts";
-import { type Digest, sameDigest } from "../series/digest.ts";
 import { Backups } from "./backup/backup.ts";
 import { ReadingsWriter } from "./backup/readings-writer.ts";
 import { Restore } from "./backup/restore.ts";
@@ -44,59 +32,37 @@ import { Snapshotter } from "./consensus/snapshotter.ts";
 import type { GatewayContext } from "./context.ts";
 import { SpaceWatch } from "./disk-space.ts";
 import type { EventHub } from "./event-hub.ts";
-import { Filling, type OwnerFilled } from "./filling.ts";
+import type { OwnerFilled } from "./filling.ts";
+import { GivenAway } from "./given-away.ts";
 import { Hints, mayForgetKept } from "./hints/hints.ts";
 import type { OpenedKept } from "./hints/kept-disk.ts";
 import { Priming } from "./hints/priming.ts";
 import { IngestCounters } from "./ingest/counters.ts";
 import { Ingest } from "./ingest/ingest.ts";
 import { Stamper } from "./ingest/stamper.ts";
-import { AttemptKeeper, type AttemptRows } from "./jobs/attempt-rows.ts";
-import { JobRunner } from "./jobs/job-runner.ts";
-import { JobOpenWindows } from "./jobs/open-windows.ts";
-import { Results } from "./jobs/results.ts";
+import type { AttemptRows } from "./jobs/attempt-rows.ts";
+import { SiteJobs } from "./jobs/site-jobs.ts";
 import { type FsyncLimit, LogWatch } from "./log-watch.ts";
 import type { MeshRouter } from "./mesh-router.ts";
+import { OfferedRounds } from "./offered-rounds.ts";
 import { FanOut } from "./query/fan-out.ts";
 import { LocalReader } from "./query/local-reader.ts";
 import { Queries } from "./query/queries.ts";
 import type { ReadingsLog } from "./readings-log.ts";
 import { Registrar } from "./registrar.ts";
-import { ChunkRestorer } from "./repair/chunk-restorer.ts";
-import { ChunkStream } from "./repair/chunk-stream.ts";
-import { Comparison } from "./repair/comparison.ts";
-import { DigestServer } from "./repair/digest-wire.ts";
-import { PageFetcher } from "./repair/page-fetcher.ts";
-import { PartitionDigests } from "./repair/partition-digests.ts";
-import { ReadRepair } from "./repair/read-repair.ts";
+import { Healing } from "./repair/healing.ts";
 import { ReadingsKeeper } from "./repair/readings-keeper.ts";
-import { Repair } from "./repair/repair.ts";
-import { SiteRepair } from "./repair/site-repair.ts";
 import { Replication } from "./replication.ts";
 import type { Requests } from "./requests.ts";
 import { Retention } from "./retention/retention.ts";
 import { RingGate } from "./ring-gate.ts";
-import { RolledPages } from "./rolled-pages.ts";
+import { Roster } from "./roster.ts";
+import type { GatewayRules } from "./rules.ts";
 import { Rollups } from "./series/rollups.ts";
 import { SeriesReader } from "./series/series-reader.ts";
 import type { SeriesStore } from "./series/series-store.ts";
 import type { MemberAddress } from "./service.ts";
 import { agreementOf, SiteClock } from "./site-clock.ts";
-
-/** Rules that tests substitute to plant bugs. */
-export interface GatewayRules {
-  readonly raft?: Partial<RaftRules>;
-  readonly copiesRequired?: typeof copiesRequired;
-  /** What of a digest owners compare: all of it when absent. */
-  readonly comparableDigest?: (digest: Digest) => Digest;
-  /** Whether what an owner lacked, and lacks a moment later, is not on its way. */
-  readonly isSettled?: typeof sameDigest;
-  readonly clockAgreement?: typeof agreementOf;
-  readonly mayForgetKept?: typeof mayForgetKept;
-  readonly fillSources?: typeof fillSources;
-  /** How many clocks agree with the own one, of those that are heard. */
-  readonly clocksNear?: (near: number, gateways: number) => number;
-}
 
 export interface ServingOptions {
   readonly context: GatewayContext;
@@ -126,8 +92,6 @@ export interface ServingOptions {
   readonly featureMaxOf: (peer: GatewayId) => number | undefined;
 }
 
-/** From here on every gateway of the site answers what repair asks. */
-const repairLevel = 4;
 const ackTimeoutMsDefault = 20_000;
 const maintainMs = 1_000;
 /** The feature level from which gateways know `keep-readings`, stand-ins and what is asked of them. */
@@ -136,11 +100,8 @@ const keepingLevel = 4;
 const keptWaitBytes = 4 << 20;
 const ownerFilledTimeoutMs = 10_000;
 const ringPollMs = 20;
-/** The horizon of a partition that this gateway does not own. */
-const forEverUs = Number.POSITIVE_INFINITY;
 /** A gateway that does not know the time hears it from its peers, when they are there. */
 const timeWaitMs = 3_000;
-const proposeTimeoutMs = 10_000;
 /** A kv value of 1 MiB, its key and what the encoding adds. */
 const commandBytesMax = (1 << 20) + (64 << 10);
 
@@ -154,26 +115,19 @@ export class Serving {
   readonly clockJournal: ClockJournal;
   readonly consensus: Consensus;
   readonly membership: SiteMembership;
-  readonly selfMember: MemberId;
+  readonly roster: Roster;
   readonly ringGate: RingGate;
   readonly replication: Replication;
+  readonly offeredRounds: OfferedRounds;
   readonly ingest: Ingest;
   readonly keeper: ReadingsKeeper;
   readonly priming: Priming;
   readonly hints: Hints;
-  readonly filling: Filling;
-  readonly digests: PartitionDigests;
-  readonly repair: Repair;
-  readonly chunkStream: ChunkStream;
-  readonly siteRepair: SiteRepair;
-  readonly readRepair: ReadRepair;
+  readonly healing: Healing;
   readonly registrar: Registrar;
   readonly localReader: LocalReader;
-  readonly rolledPages: RolledPages;
   readonly queries: Queries;
-  readonly attempts: AttemptKeeper;
-  readonly results: Results;
-  readonly jobs: JobRunner;
+  readonly jobs: SiteJobs;
   readonly backups: Backups;
   readonly restore: Restore;
   readonly retention: Retention;
@@ -185,12 +139,7 @@ export class Serving {
   readonly bootstrap: BootstrapCommand;
   readonly labels: ReadonlyMap<DeviceId, Readonly<Record<string, string>>>;
   readonly #options: ServingOptions;
-  /** A 1 for each partition that other gateways keep under this table: what is left of it here is dropped. */
-  #elsewhere: { readonly table: OwnerTable | undefined; readonly bits: Uint8Array } = {
-    table: undefined,
-    bits: new Uint8Array(partitionCount),
-  };
-  readonly #leftAtEpoch = new Float64Array(partitionCount);
+  readonly #givenAway: GivenAway;
   #stopped = false;
   #storeBytes = 0;
 
@@ -203,7 +152,9 @@ export class Serving {
     this.seriesStore = options.seriesStore;
     const rawHorizonUs = (at: number) => this.state.horizonUs("raw", at);
     const rollupHorizonUs = (at: number) => this.state.horizonUs("rollup", at);
-    const keptFromUs = (horizonUs: (at: number) => number) => (at: number) => (this.#keptElsewhere()[at] === 1 ? forEverUs : horizonUs(at));
+    this.#givenAway = new GivenAway(context.self);
+    const keptFromUs = (horizonUs: (at: number) => number) => (at: number) =>
+      this.#givenAway.keptFromUs(this.replication.table(), at, horizonUs(at));
     this.seriesStore.retain(keptFromUs(rawHorizonUs), keptFromUs(rollupHorizonUs));
     this.readingsLog = options.readingsLog;
     this.raftLog = options.raftLog;
@@ -220,15 +171,16 @@ export class Serving {
     const mayTake = () => this.seriesStore.mayTake() && this.spaceWatch.mayTake();
     this.labels = new Map(settings.inventory.map((entry) => [entry.id, entry.labels]));
     const labelsOf = (device: DeviceId) => this.labels.get(device) ?? {};
-    this.selfMember = memberIdOf(context.self, context.incarnation, bootstrap);
-    const gateways = () => this.gateways();
+    const { self, incarnation } = context;
+    this.roster = new Roster({ self, incarnation, bootstrap, state: this.state, incarnationOf: options.incarnationOf });
+    const gateways = () => this.roster.gateways();
     this.calendar = createCalendar(settings.timeZone);
     this.profiles = compileProfiles(settings.profiles, settings.inventory);
     this.stamper = new Stamper({ slot: context.slot, floorUs: options.stampFloorUs });
     this.siteClock = new SiteClock({
       clock,
       peers: () => router.peerClocks(),
-      gateways: () => this.#membersThere(),
+      gateways: () => this.roster.count(),
       rule: options.rules.clockAgreement ?? agreementOf,
     });
     const node = this.#raftNode();
@@ -249,8 +201,8 @@ export class Serving {
           positionAt: (index) => node.positionAt(index),
           step,
         }),
-      memberOf: (gateway) => this.#memberOf(gateway),
-      gatewayOf: (member) => this.#gatewayOf(member),
+      memberOf: (gateway) => this.roster.memberOf(gateway),
+      gatewayOf: (member) => this.roster.gatewayOf(member),
       applied: (command, result) => this.#applied(command, result),
       restored: () => this.#restored(),
       roleChanged: (role, term, leader) => {
@@ -270,7 +222,7 @@ export class Serving {
       consensus: this.consensus,
       requests,
       state: this.state,
-      selfMember: this.selfMember,
+      selfMember: this.roster.selfMember,
       featureMaxOf: options.featureMaxOf,
       reachable: (gateway) => router.reachable(gateway),
       addressOf: (gateway) => addressInSettings(settings, gateway),
@@ -297,28 +249,13 @@ export class Serving {
       ...keeping,
       acknowledged: (round) => options.events.acknowledged(round),
     });
+    this.offeredRounds = new OfferedRounds({ context, router, ring: () => this.replication.ring(), ...keeping });
     this.keeper = new ReadingsKeeper({
       context,
       requests,
       ring: () => this.replication.ring(),
       roundNumber: () => this.replication.roundNumber(),
       ...keeping,
-    });
-    this.filling = new Filling({
-      context,
-      requests,
-      keeper: this.keeper,
-      ring: () => this.replication.ring(),
-      rawHorizonUs,
-      stream: (owner, asked) => this.chunkStream.fetchAll(owner, asked),
-      pull: (owner, asked) => this.repair.pull(owner, asked),
-      prepared: () => this.seriesStore.idle(),
-      canPull: () => this.state.featureLevel() >= repairLevel,
-      fetchRolled: (owner, asked) => this.rolledPages.fetchAll(owner, asked),
-      counted: () => this.seriesStore.counted(),
-      drained: (owner, epoch) => this.hints.standIn.drained(owner, epoch),
-      ...(options.rules.fillSources === undefined ? {} : { fillSources: options.rules.fillSources }),
-      propose: (filled) => this.#ownerFilled(filled),
     });
     this.registrar = new Registrar({ context, consensus: this.consensus, state: this.state });
     const refusal = () => (this.spaceWatch.mayTake() ? (this.seriesStore.mayTake() ? undefined : "store-behind") : "disk-full");
@@ -390,7 +327,7 @@ export class Serving {
       reader,
       calendar: this.calendar,
       ring: currentRing,
-      leftAtEpoch: (at) => this.#leftAtEpoch[at] as number,
+      leftAtEpoch: (at) => this.#givenAway.leftAtEpoch(at),
       labelsOf,
       clock,
       rollups: context.tuning.rollups ? rollups : undefined,
@@ -398,59 +335,24 @@ export class Serving {
       rawHorizonUs,
       rollupHorizonUs,
     });
-    this.rolledPages = new RolledPages({
-      index: this.seriesStore.index,
-      reader,
-      blocks: rollups,
-      requests,
-      hash64: ports.hash64,
-      horizonUs: (series) => this.seriesStore.horizonOf(series),
-      checked: (request) => this.localReader.checked(request),
-      adopt: (series, parts) => this.seriesStore.adoptBlocks(series, parts),
-    });
-    this.chunkStream = new ChunkStream({
+    this.healing = new Healing({
       context,
       requests,
-      index: this.seriesStore.index,
-      source: this.seriesStore.reading.source,
-      pins: this.seriesStore.reading.pins,
-      rawHorizonUs,
-      checked: (request) => this.#wholeIn(request),
-      mayTake,
-      adopt: (chunks) => this.seriesStore.adoptChunks(chunks),
-    });
-    const repairIsOn = () => this.state.featureLevel() >= repairLevel;
-    const repairing = { context, requests, ring: currentRing, rawHorizonUs, reachable: (peer: GatewayId) => router.reachable(peer) };
-    this.digests = this.#digests(reader, context.tuning.rollups ? rollups : undefined, rawHorizonUs);
-    const fetcher = new PageFetcher({
-      ...repairing,
-      keeper: this.keeper,
-      index: this.seriesStore.index,
-      reader,
-      pendingReadings: () => this.replication.pendingReadings(),
-    });
-    this.repair = new Repair({
-      ...repairing,
-      fetcher,
-      isOn: repairIsOn,
-      comparison: new Comparison({ ...repairing, digests: this.digests, fetcher, isSettled: options.rules.isSettled ?? sameDigest }),
-      restorer: new ChunkRestorer({
-        ...repairing,
-        quarantine: this.seriesStore.quarantine,
-        store: this.seriesStore,
-        fetcher,
-        drained: (owner, epoch) => this.hints.standIn.drained(owner, epoch),
-        // Profiles may write at less than the site.
-        writeLevel: levelThatMeetsWrites(settings) === "all" ? "one" : answeredLevel(settings.replication.write),
-      }),
-    });
-    this.siteRepair = new SiteRepair({ context, requests, repair: this.repair, gateways });
-    this.readRepair = new ReadRepair({
-      self: context.self,
-      hash64: ports.hash64,
-      keeper: this.keeper,
+      rules: options.rules,
       ring: currentRing,
-      isOn: repairIsOn,
+      featureLevel: () => this.state.featureLevel(),
+      reachable: (peer) => router.reachable(peer),
+      gateways,
+      seriesStore: this.seriesStore,
+      reader,
+      rollups,
+      localReader: this.localReader,
+      keeper: this.keeper,
+      mayTake,
+      rawHorizonUs,
+      pendingReadings: () => this.replication.pendingReadings(),
+      drained: (owner, epoch) => this.hints.standIn.drained(owner, epoch),
+      propose: (filled) => this.#ownerFilled(filled),
     });
     const fanOut = new FanOut({
       self: context.self,
@@ -470,49 +372,31 @@ export class Serving {
       calendar: this.calendar,
       labelsOf,
       rawHorizonUs,
-      readRepair: this.readRepair,
+      readRepair: this.healing.readRepair,
     });
-    this.attempts = new AttemptKeeper({
-      context,
-      log: options.readingsLog,
-      requests,
-      restored: options.restoredAttempts,
-      gateways,
-      useless: (rows) =>
-        (this.state.job(rows.job)?.windows.get(rows.fromMs)?.revision ?? 0) > rows.baseRevision && !this.results.needs(rows),
-    });
-    this.results = new Results({
-      context,
-      store: options.store,
-      requests,
-      router,
-      attempts: this.attempts,
-      state: this.state,
-      gateways,
-      stored: (row) => options.events.emit({ type: "result", row }),
-      proposeStored: (ordinal) => {
-        void this.consensus.propose({ t: "results-stored", gateway: context.self, ordinal }, proposeTimeoutMs);
-      },
-    });
-    const windows = new JobOpenWindows({ jobs: settings.jobs, state: this.state, calendar: this.calendar });
     const clocksWithin = (deviationMaxMs: number) => {
       const near = this.siteClock.isOwnSteady() ? router.clocksWithin(deviationMaxMs) : 0;
-      const all = this.#membersThere();
+      const all = this.roster.count();
       return { near: options.rules.clocksNear?.(near, all) ?? near, gateways: all };
     };
-    this.jobs = new JobRunner({
+    this.jobs = new SiteJobs({
       context,
+      router,
+      requests,
+      events: options.events,
       consensus: this.consensus,
       state: this.state,
+      log: options.readingsLog,
+      store: options.store,
+      restoredAttempts: options.restoredAttempts,
       queries: this.queries,
-      attempts: this.attempts,
-      results: this.results,
       calendar: this.calendar,
-      windows,
+      gateways,
       horizonMs: () => Math.ceil(this.retention.view().raw.highestMs),
       clocksWithin,
     });
-    const { consensus, state, results, queries, attempts } = this;
+    const { consensus, state, queries } = this;
+    const { attempts, results, windows } = this.jobs;
     this.backups = new Backups({
       context,
       consensus,
@@ -559,34 +443,6 @@ export class Serving {
     });
   }
 
-  /** Answers for this gateway as well. */
-  #digests(reader: SeriesReader, rollups: Rollups | undefined, rawHorizonUs: (partition: number) => number): PartitionDigests {
-    const { context, requests, rules } = this.#options;
-    const { clock } = context;
-    const digests = new PartitionDigests({
-      index: this.seriesStore.index,
-      quarantine: this.seriesStore.quarantine,
-      reader,
-      rollups,
-      clock,
-      rawHorizonUs,
-      ...(rules.comparableDigest === undefined ? {} : { comparable: rules.comparableDigest }),
-    });
-    this.seriesStore.watch((series, fromUs, toUs) => digests.changed(series, fromUs, toUs));
-    new DigestServer({ digests, requests, clock, rawHorizonUs, checked: (request) => this.#wholeIn(request) }).serve();
-    return digests;
-  }
-
-  /** Whether this gateway can say what all readings of these partitions are, under this epoch. */
-  #wholeIn(request: { readonly epoch: number; readonly partitions: readonly number[] }): Result<ReadonlySet<Partition>> {
-    const checked = this.localReader.checked(request);
-    if (!checked.ok) return checked;
-    const { self } = this.#options.context;
-    const { filling } = this.replication.ring();
-    const unfilled = request.partitions.find((at) => filling.get(at)?.includes(self) === true);
-    return unfilled === undefined ? checked : failure("not-ready", `${self} has not all readings of partition ${unfilled} yet`);
-  }
-
   /** Builds the parts and lets them begin. Fails with `store-damaged` or `data-damaged`. */
   static async begin(options: ServingOptions): Promise<Result<Serving>> {
     const founded = foundRing(options.bootstrap.owners);
@@ -598,13 +454,13 @@ export class Serving {
     if (!primed.ok) return primed;
     const restored = serving.#restoreState();
     if (!restored.ok) return restored;
-    const opened = await serving.results.open();
+    const opened = await serving.jobs.results.open();
     if (!opened.ok) return opened;
     serving.consensus.start();
     serving.membership.start();
-    serving.jobs.start();
+    serving.jobs.runner.start();
     serving.retention.start();
-    serving.repair.start();
+    serving.healing.repair.start();
     void serving.spaceWatch.look();
     serving.#maintain();
     void serving.#registerStart();
@@ -615,7 +471,7 @@ export class Serving {
   async timeConfirmed(): Promise<void> {
     const { clock } = this.#options.context;
     const untilMs = clock.monotonicMs() + timeWaitMs;
-    while (!this.#stopped && this.#membersThere() > 1 && !this.siteClock.synchronised() && clock.monotonicMs() < untilMs)
+    while (!this.#stopped && this.roster.count() > 1 && !this.siteClock.synchronised() && clock.monotonicMs() < untilMs)
       await new Promise<void>((resolve) => {
         clock.schedule(ringPollMs, resolve);
       });
@@ -623,40 +479,15 @@ export class Serving {
 
   peerAdmitted(peer: GatewayId): void {
     this.replication.peerUp(peer);
-    this.repair.peerAdmitted();
+    this.healing.repair.peerAdmitted();
     this.hints.look();
-    const member = this.#memberOf(peer);
+    const member = this.roster.memberOf(peer);
     if (member !== undefined) this.consensus.step({ type: "peer-up", peer: member });
   }
 
   peerDown(peer: GatewayId): void {
-    const member = this.#memberOf(peer);
+    const member = this.roster.memberOf(peer);
     if (member !== undefined) this.consensus.step({ type: "peer-down", peer: member });
-  }
-
-  /** Members that keep readings and are there: what jobs and results go to. */
-  gateways(): GatewayId[] {
-    const members = [...this.state.members().values()].filter((member) => member.role === "full" && member.memberId !== undefined);
-    return members.length > 0 ? members.map((member) => member.id) : this.bootstrap.gateways.map((gateway) => gateway.id);
-  }
-
-  /** Witnesses too: they have clocks. */
-  #membersThere(): number {
-    const members = [...this.state.members().values()].filter((member) => member.memberId !== undefined);
-    return members.length > 0 ? members.length : this.bootstrap.gateways.length;
-  }
-
-  /** By the folder that the peer is admitted with: a member's name never stands for another folder of its gateway. */
-  #memberOf(gateway: GatewayId): MemberId | undefined {
-    const { incarnationOf, bootstrap } = this.#options;
-    const incarnation = incarnationOf(gateway);
-    return incarnation === undefined ? undefined : memberIdOf(gateway, incarnation, bootstrap);
-  }
-
-  #gatewayOf(member: MemberId): GatewayId | undefined {
-    if (member === this.selfMember) return this.#options.context.self;
-    const gateway = gatewayOfMember(member);
-    return this.#memberOf(gateway) === member ? gateway : undefined;
   }
 
   /** Bytes of the store on disk, as of the last look. */
@@ -665,17 +496,16 @@ export class Serving {
   }
 
   async stop(): Promise<void> {
-    this.jobs.stop();
+    this.jobs.runner.stop();
     this.retention.stop();
     await this.consensus.handOver();
     this.#stopped = true;
     this.membership.stop();
-    this.filling.stop();
-    this.repair.stop();
+    this.healing.stop();
     this.hints.stop();
     this.replication.stop();
     this.consensus.stop();
-    await this.results.stop();
+    await this.jobs.results.stop();
   }
 
   #roundVersion(): RoundVersion {
@@ -685,7 +515,7 @@ export class Serving {
   #raftNode(): RaftNode {
     const { context, restoredRaft, rules } = this.#options;
     return new RaftNode({
-      self: this.selfMember,
+      self: this.roster.selfMember,
       timings: context.settings.raft.preset,
       random: context.random.fork(),
       restored: restoredRaft,
@@ -705,25 +535,11 @@ export class Serving {
     return success(undefined);
   }
 
-  #keptElsewhere(): Uint8Array {
-    const { table } = this.replication.ring();
-    if (this.#elsewhere.table === table) return this.#elsewhere.bits;
-    const { self } = this.#options.context;
-    // Before it acts under a table nobody has told this gateway to give anything up.
-    const isElsewhere = (at: number): boolean => table.epoch > 0 && !isOwner(table, partition(at), self);
-    this.#elsewhere = { table, bits: Uint8Array.from({ length: partitionCount }, (_, at) => (isElsewhere(at) ? 1 : 0)) };
-    return this.#elsewhere.bits;
-  }
-
   #ringPassed(ring: RingState): void {
-    const before = this.#keptElsewhere();
+    const before = this.replication.table();
     this.replication.ringChanged(ring);
-    for (const [at, isElsewhere] of this.#keptElsewhere().entries()) {
-      if (isElsewhere === 1) this.#leftAtEpoch[at] = ring.table.epoch;
-      // Also where it comes back: a pass that was under way may have asked for it meanwhile, when nothing of it counted.
-      if (isElsewhere === 1 || before[at] === 1) this.digests.forget(partition(at));
-    }
-    this.filling.look();
+    for (const at of this.#givenAway.passed(before, ring)) this.healing.digests.forget(at);
+    this.healing.filling.look();
     this.hints.look();
   }
 
@@ -742,12 +558,12 @@ export class Serving {
 
   #restored(): void {
     this.ringGate.changed();
-    this.results.restored();
+    this.jobs.results.restored();
     this.#options.restored();
   }
 
   #applied(command: SiteCommand | undefined, result: ApplyResult): void {
-    if (result.t === "commit") this.results.committed(result.runs);
+    if (result.t === "commit") this.jobs.results.committed(result.runs);
     if (result.t === "member" || command?.t === "bootstrap") this.ringGate.changed();
     this.#options.applied(command);
   }

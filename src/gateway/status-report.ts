@@ -194,14 +194,14 @@ function storeStatus(serving: Serving | undefined): GatewayStatus["store"] {
 }
 
 function repairStatus(serving: Serving | undefined): GatewayStatus["repair"] {
-  const view = serving?.repair.view();
+  const view = serving?.healing.repair.view();
   return {
     lastPassMs: view?.lastPassMs,
     partitionsCompared: view?.partitionsCompared ?? 0,
     partitionsEqual: view?.partitionsEqual ?? 0,
     hoursDiffering: view?.hoursDiffering ?? 0,
     readingsFetched: view?.readingsFetched ?? 0,
-    readingsWritten: serving?.readRepair.readings ?? 0,
+    readingsWritten: serving?.healing.readRepair.readings ?? 0,
     chunksRestored: view?.chunksRestored ?? 0,
     equal: view?.equal ?? false,
   };

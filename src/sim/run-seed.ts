@@ -4,8 +4,9 @@
  */
 
 import { isOwner } from "../core/ring/owner-table.ts";
+import type { GatewayRules } from "../gateway/rules.ts";
 import type { GatewayService, ResultRow } from "../gateway/service.ts";
-import type { GatewayRules, Serving } from "../gateway/serving.ts";
+import type { Serving } from "../gateway/serving.ts";
 import { deviceId, partitionOf } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { readBackup } from "./backup-check.ts";
@@ -243,7 +244,7 @@ class SeedRun {
         const ring = serving.replication.ring();
         if (!isOwner(ring.table, at, gateway.id)) continue;
         if (ring.filling.get(at)?.includes(gateway.id) === true) return `${gateway.id} is still filling partition ${at}`;
-        const root = await site.answer(serving.digests.root(at, horizons[at] ?? 0));
+        const root = await site.answer(serving.healing.digests.root(at, horizons[at] ?? 0));
         if (!root.ok) return `${gateway.id} has no digest of partition ${at}: ${root.message}`;
         if (root.value.digest === undefined) return `${gateway.id} has a damaged chunk in partition ${at}`;
         const text = JSON.stringify(root.value.digest);

@@ -4,7 +4,7 @@
 
 import type { SiteSettings, WriteLevel } from "../config/settings.ts";
 import { defaultTuning, type GatewayTuning } from "../gateway/context.ts";
-import type { GatewayRules } from "../gateway/serving.ts";
+import type { GatewayRules } from "../gateway/rules.ts";
 import { InvariantError } from "../lib/assert.ts";
 import { type GatewayId, gatewayId, type Hash64 } from "../lib/ids.ts";
 import { type Random, SeededRandom } from "../lib/random.ts";

@@ -83,7 +83,7 @@ function fillingOf(site: SimulatedSite, commands: OwnerFilled[], changes: Partia
     counted: () => serving.seriesStore.counted(),
     stream: () => Promise.resolve(success(undefined)),
     pull: () => Promise.resolve(success(undefined)),
-    fetchRolled: (owner, asked) => serving.rolledPages.fetchAll(owner, asked),
+    fetchRolled: (owner, asked) => serving.healing.rolledPages.fetchAll(owner, asked),
     propose: async (command) => {
       if (command.epoch !== ringOf(site).table.epoch) return failure("ring-changed", "the owners are others by now");
       commands.push(command);

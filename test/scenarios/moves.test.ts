@@ -108,7 +108,7 @@ test("digests that were asked for while a partition was elsewhere are not those 
   const before = partitionsOf(servingOf(site, "gw-a").replication.table(), gatewayId("gw-d"));
   await setWeight(site, "gw-b", "gw-d", 0);
   await site.until(() => owned(site, "gw-d", "gw-d") === 0 && isSettled(site, "gw-d"), { withinMs: 60_000, what: "gw-d owns nothing" });
-  const rootOf = (id: string, at: Partition) => site.answer(servingOf(site, id).digests.root(at, Number.MIN_SAFE_INTEGER));
+  const rootOf = (id: string, at: Partition) => site.answer(servingOf(site, id).healing.digests.root(at, Number.MIN_SAFE_INTEGER));
   await setWeight(site, "gw-b", "gw-d", 100);
   for (let turn = 0; owned(site, "gw-d", "gw-d") <= 1_024 / 1.15 || !isSettled(site, "gw-d"); turn++) {
     assert.ok(turn < 1_000, "gw-d has most");

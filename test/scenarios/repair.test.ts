@@ -24,13 +24,14 @@ function servingOf(gateway: SimulatedGateway) {
 }
 
 const areEqual = (site: SimulatedSite): boolean =>
-  site.gateways.every((gateway) => isServing(gateway) && servingOf(gateway).repair.view().equal);
+  site.gateways.every((gateway) => isServing(gateway) && servingOf(gateway).healing.repair.view().equal);
 
 /** Everybody's newest pass began after this moment. */
 async function untilEqual(site: SimulatedSite, withinMs: number): Promise<void> {
-  const passes = site.gateways.map((gateway) => servingOf(gateway).repair.view().passes);
+  const passes = site.gateways.map((gateway) => servingOf(gateway).healing.repair.view().passes);
   await site.until(
-    () => areEqual(site) && site.gateways.every((gateway, at) => servingOf(gateway).repair.view().passes >= (passes[at] as number) + 2),
+    () =>
+      areEqual(site) && site.gateways.every((gateway, at) => servingOf(gateway).healing.repair.view().passes >= (passes[at] as number) + 2),
     { withinMs, what: "all owners hold the same" },
   );
 }
@@ -57,9 +58,9 @@ test("an owner that was away for long gets all that it missed, and says so", asy
   await untilEqual(site, 60_000);
   const all = published * devices.length;
   assert.equal(await ownCounts(site), [all, all, all]);
-  const view = servingOf(away).repair.view();
+  const view = servingOf(away).healing.repair.view();
   assert.ok(view.readingsFetched > 400, `it fetched ${view.readingsFetched}`);
-  assert.is(servingOf(home).repair.view().readingsFetched, 0, "nobody else lacked anything");
+  assert.is(servingOf(home).healing.repair.view().readingsFetched, 0, "nobody else lacked anything");
 });
 
 test("asked to, every gateway compares all that it holds, and says what came of it", async () => {
@@ -117,7 +118,7 @@ test("live traffic is not fetched again", async () => {
     await site.runFor(100);
   }
   await untilEqual(site, 30_000);
-  const fetched = site.gateways.map((gateway) => servingOf(gateway).repair.view().readingsFetched);
+  const fetched = site.gateways.map((gateway) => servingOf(gateway).healing.repair.view().readingsFetched);
   assert.equal(fetched, [0, 0, 0]);
 });
 
@@ -140,7 +141,7 @@ test("a damaged chunk is restored from the other owners, across a crash, and whi
   victim.start();
   await site.until(() => isServing(victim), { withinMs: 30_000, what: "it serves again" });
   await site.until(
-    () => servingOf(victim).seriesStore.stats().damagedChunks === 0 && servingOf(victim).repair.view().chunksRestored === 1,
+    () => servingOf(victim).seriesStore.stats().damagedChunks === 0 && servingOf(victim).healing.repair.view().chunksRestored === 1,
     {
       withinMs: 60_000,
       what: "the chunk is restored",

@@ -52,7 +52,7 @@ async function replaced(site: SimulatedSite, gateway: SimulatedGateway, by: Simu
   await isServing(site, gateway);
 }
 
-const isWhole = (gateway: SimulatedGateway) => servingOf(gateway).filling.partitionsLeft() === 0;
+const isWhole = (gateway: SimulatedGateway) => servingOf(gateway).healing.filling.partitionsLeft() === 0;
 
 /** Readings 1 to 3 are everywhere, 4 to 8 were acknowledged by gw-a and the witness, while gw-b was away. */
 async function withoutB(seed: number): Promise<Story> {

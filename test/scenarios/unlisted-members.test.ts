@@ -55,7 +55,7 @@ async function siteOfThree(seed: number, tuning: GatewayTuning = defaultTuning) 
 const featureLevel = (site: SimulatedSite): number => Math.min(...site.gateways.map((gateway) => servingOf(gateway).state.featureLevel()));
 
 const isVoter = (gateway: SimulatedGateway, other: SimulatedGateway): boolean =>
-  servingOf(gateway).consensus.view().configuration.voters.includes(servingOf(other).selfMember);
+  servingOf(gateway).consensus.view().configuration.voters.includes(servingOf(other).roster.selfMember);
 
 async function add(
   site: SimulatedSite,
