@@ -15,6 +15,8 @@ export interface LoadOptions {
   readonly everyMs?: number;
   /** JSON of a message at this time (epoch ms); one number `v` when absent. */
   readonly payloadOf?: (ts: number) => string;
+  /** The time of each connection's first message, epoch ms; an hour ago when absent. Each next one is a millisecond later. */
+  readonly fromMs?: number;
   /** Called when the warm-up is over, and with each second of the run. */
   readonly onSecond?: (second: number) => void;
 }
@@ -67,6 +69,7 @@ class Publisher {
     inFlight: number;
     everyMs: number | undefined;
     payloadOf: ((ts: number) => string) | undefined;
+    fromMs: number | undefined;
     onAck: (latencyMs: number) => void;
     onBroken: () => void;
   }) {
@@ -76,7 +79,7 @@ class Publisher {
     this.#payloadOf = options.payloadOf ?? onePayload;
     this.#onAck = options.onAck;
     // A history of its own per connection, so that no reading is said twice.
-    this.#timestampMs = Date.now() - 3_600_000;
+    this.#timestampMs = options.fromMs ?? Date.now() - 3_600_000;
     this.#socket = connect({ port: options.port, host: "127.0.0.1", noDelay: true });
     this.#socket.on("connect", () => this.#socket.write(connectPacket(options.clientId)));
     this.#socket.on("data", (chunk) => this.#data(chunk));
@@ -163,6 +166,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
         inFlight: options.inFlight,
         everyMs: options.everyMs,
         payloadOf: options.payloadOf,
+        fromMs: options.fromMs,
         onAck: (ms) => latencies.add(ms),
         onBroken: () => broken++,
       }),

@@ -2,7 +2,7 @@
 //
 // A fourth gateway joins a site of three that holds so many readings, under load: how long until it has its share, the bytes that
 // reach it against the fewest that could (its share of the other gateways' stores), and the acknowledged readings per second while
-// it fills against those before.
+// it fills against those before, and afterwards: a fourth process on the same cores costs something also when it has its share.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,9 +16,15 @@ const { values } = parseArgs({ options: { readings: text, seconds: text } });
 const wanted = Number(values.readings ?? "50000000");
 const seconds = Number(values.seconds ?? "10");
 const root = join(import.meta.dirname, "../..");
-const devices = 100;
+const connections = 100;
+/** Of the history: many, so that every partition has some. Each publishes in one of the rounds of the fill, over and over. */
+const deviceGroups = 10;
+const dayMs = 86_400_000;
 const metrics = 64;
 const portBase = 24_500;
+
+/** Of the readings that are published meanwhile: an hour of it for each measurement, so that none is said twice. */
+const liveFromMs = Date.now() - 10 * dayMs;
 
 const wide = (ts: number): string => {
   const fields = Array.from({ length: metrics }, (_, i) => `"m${i}":${(20 + ((ts * (i + 1)) % 1_000) / 100).toFixed(2)}`);
@@ -28,16 +34,19 @@ const wide = (ts: number): string => {
 /** Publishes until the site holds as many readings as wanted. */
 async function fill(servers: FogbankServers): Promise<number> {
   const beganMs = performance.now();
+  const historyFromMs = Date.now() - 1_000 * dayMs;
   let readings = 0;
-  while (readings < wanted) {
+  for (let turn = 0; readings < wanted; turn++) {
     const { acknowledged } = await runLoad({
       ports: servers.mqttPorts,
-      connections: devices,
+      connections,
       inFlight: 4,
-      seconds: 20,
+      seconds: 10,
       warmUpSeconds: 0,
-      topicOf: (connection) => `bench/wide-${connection}-${readings}`,
+      topicOf: (connection) => `bench/wide-${turn % deviceGroups}-${connection}`,
       payloadOf: wide,
+      // A day for each turn: what a device says in one is later than all that it said before.
+      fromMs: historyFromMs + turn * dayMs,
     });
     readings += acknowledged * metrics;
     console.log(`${(readings / 1e6).toFixed(1)} million readings after ${((performance.now() - beganMs) / 1_000).toFixed(0)} s`);
@@ -45,14 +54,16 @@ async function fill(servers: FogbankServers): Promise<number> {
   return readings;
 }
 
+let turns = 0;
 const ingest = (servers: FogbankServers, forSeconds: number) =>
   runLoad({
     ports: servers.mqttPorts,
-    connections: devices,
+    connections,
     inFlight: 20,
     seconds: forSeconds,
     warmUpSeconds: 2,
     topicOf: (connection) => `bench/live-${connection}`,
+    fromMs: liveFromMs + turns++ * 3_600_000,
   });
 
 const folder = mkdtempSync(join(tmpdir(), "fogbank-rebalance-"));
@@ -80,6 +91,7 @@ try {
   while (!isOver) during.push((await ingest(servers, 5)).perSecond);
   await filled;
   const tookS = (performance.now() - beganMs) / 1_000;
+  const after = await ingest(servers, seconds);
   const listed = await gatewaysOf(servers.httpPorts[0] as number);
   const share = (listed.find(({ id }) => id === "gw-d")?.partitions ?? 0) / 1_024;
   const newcomer = servers.httpPorts[3] as number;
@@ -96,7 +108,7 @@ try {
     `moved as chunks: ${chunks} of ${(chunkBytes / 1e6).toFixed(1)} MB; received in all, live rounds included: ${(received / 1e6).toFixed(1)} MB; its share of a store: ${(least / 1e6).toFixed(1)} MB`,
   );
   console.log(
-    `ingest: ${before.perSecond.toFixed(0)}/s before, ${median.toFixed(0)}/s meanwhile (median of ${during.length}): ${(median / before.perSecond).toFixed(2)} ×`,
+    `ingest: ${before.perSecond.toFixed(0)}/s before, ${median.toFixed(0)}/s meanwhile (median of ${during.length}): ${(median / before.perSecond).toFixed(2)} ×, ${after.perSecond.toFixed(0)}/s with four: ${(after.perSecond / before.perSecond).toFixed(2)} ×`,
   );
 } finally {
   await servers.stop();
