@@ -15,6 +15,7 @@ import { type FillSources, fillSources, type RingState } from "../core/ring/owne
 import { type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
 import { type GatewayId, type Incarnation, type Partition, partition, partitionOf } from "../lib/ids.ts";
 import type { GatewayContext } from "./context.ts";
+import { pause } from "./pause.ts";
 import { comparePositions } from "./query/queries.ts";
 import { type Page, type PagePosition, type PageRequest, unpackPage } from "./query/wire.ts";
 import type { ReadingsKeeper } from "./repair/readings-keeper.ts";
@@ -251,9 +252,7 @@ export class Filling {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#context.clock.schedule(Math.max(1, Math.ceil(ms)), resolve);
-    });
+    return pause(this.#context.clock, Math.max(1, ms));
   }
 }
 

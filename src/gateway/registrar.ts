@@ -7,6 +7,7 @@ import type { SiteState } from "../core/site/site-state.ts";
 import type { DeviceId } from "../lib/ids.ts";
 import type { Consensus } from "./consensus/consensus.ts";
 import type { GatewayContext } from "./context.ts";
+import { pause } from "./pause.ts";
 
 interface SeenDevice {
   readonly profile: string;
@@ -56,9 +57,7 @@ export class Registrar {
       if (!result.ok) {
         // An unknown outcome is simply tried again: registering twice is registering once. After a pause: a refusal comes at once.
         this.#context.diagnostics.debug("register-devices-later", { devices: batch.length, why: result.message });
-        await new Promise<void>((resolve) => {
-          this.#context.clock.schedule(retryMs, resolve);
-        });
+        await pause(this.#context.clock, retryMs);
         continue;
       }
       // A metric that was seen meanwhile, or did not fit, keeps its device waiting for the next batch.

@@ -45,6 +45,7 @@ import { SiteJobs } from "./jobs/site-jobs.ts";
 import { type FsyncLimit, LogWatch } from "./log-watch.ts";
 import type { MeshRouter } from "./mesh-router.ts";
 import { OfferedRounds } from "./offered-rounds.ts";
+import { pause } from "./pause.ts";
 import { FanOut } from "./query/fan-out.ts";
 import { LocalReader } from "./query/local-reader.ts";
 import { Queries } from "./query/queries.ts";
@@ -472,9 +473,7 @@ export class Serving {
     const { clock } = this.#options.context;
     const untilMs = clock.monotonicMs() + timeWaitMs;
     while (!this.#stopped && this.roster.count() > 1 && !this.siteClock.synchronised() && clock.monotonicMs() < untilMs)
-      await new Promise<void>((resolve) => {
-        clock.schedule(ringPollMs, resolve);
-      });
+      await pause(clock, ringPollMs);
   }
 
   peerAdmitted(peer: GatewayId): void {
@@ -549,9 +548,7 @@ export class Serving {
     if (!result.ok) return result;
     if (result.value.t !== "member" || !result.value.ok) return failure("ring-changed", "the owners changed meanwhile");
     while (!this.#stopped && this.replication.ring().table.epoch <= filled.epoch) {
-      await new Promise<void>((resolve) => {
-        this.#options.context.clock.schedule(ringPollMs, resolve);
-      });
+      await pause(this.#options.context.clock, ringPollMs);
     }
     return success(undefined);
   }

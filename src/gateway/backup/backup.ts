@@ -27,6 +27,7 @@ import { sliceRows } from "../../series/run.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { GatewayContext } from "../context.ts";
 import type { Results } from "../jobs/results.ts";
+import { pause } from "../pause.ts";
 import type { PageAnswer, Queries } from "../query/queries.ts";
 import type { PagePosition, PageSeries } from "../query/wire.ts";
 import { parseResultKey } from "../series/store-keys.ts";
@@ -336,9 +337,7 @@ class BackupRun {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#source.context.clock.schedule(Math.max(0, Math.ceil(ms)), resolve);
-    });
+    return pause(this.#source.context.clock, Math.max(0, ms));
   }
 }
 

@@ -17,6 +17,7 @@ import type { SiteState } from "../../core/site/site-state.ts";
 import { type ErrorCode, type Failure, failure, type Result, success } from "../../lib/errors.ts";
 import { type GatewayId, gatewayId, type Incarnation, type MemberId, partition, partitionCount } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
+import { pause } from "../pause.ts";
 import type { Requests } from "../requests.ts";
 import type { ForceOption, GatewayMemberRequest, MemberAddress, MemberChange, MemberState, MembershipOperations } from "../service.ts";
 import type { Consensus } from "./consensus.ts";
@@ -152,9 +153,7 @@ export class SiteMembership implements MembershipOperations {
       if (leader !== undefined && leader !== before && (to === undefined || leader === to)) return success({ leader });
       if (this.#context.inbox.closed() || this.#context.clock.monotonicMs() >= deadlineMs)
         return failure("not-applied", `${leader ?? "nobody"} leads: ${to ?? "no other voter"} did not take over in time`);
-      await new Promise<void>((resolve) => {
-        this.#context.clock.schedule(pollMs, resolve);
-      });
+      await pause(this.#context.clock, pollMs);
     }
   }
 

@@ -15,6 +15,7 @@ import { failure, type Result, success } from "../../lib/errors.ts";
 import type { GatewayId, MemberId } from "../../lib/ids.ts";
 import type { SnapshotFiles } from "../../ports/snapshot-files.ts";
 import type { GatewayContext } from "../context.ts";
+import { pause } from "../pause.ts";
 import type { Requests } from "../requests.ts";
 
 export interface SnapshotterOptions {
@@ -241,9 +242,7 @@ export class Snapshotter {
       }
       if (!piece.ok && piece.code === "not-found") return piece;
       if (++failures >= failuresMax) return piece.ok ? failure("data-damaged", `${gateway}'s snapshot changed its size`) : piece;
-      await new Promise<void>((resolve) => {
-        this.#context.clock.schedule(retryMs, resolve);
-      });
+      await pause(this.#context.clock, retryMs);
     }
     return success(whole);
   }

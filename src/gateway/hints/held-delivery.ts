@@ -7,12 +7,12 @@
 import { decodeRound, roundVersionAt } from "../../core/round/round-codec.ts";
 import type { DecodedRound } from "../../core/round/round-format.ts";
 import type { Partition } from "../../lib/ids.ts";
-import { ValueType } from "../../lib/reading.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { GatewayContext } from "../context.ts";
 import { ClientSession } from "../ingest/client-session.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { Lane } from "../ingest/lane.ts";
+import { appendRows } from "../ingest/reroute.ts";
 import { everyOwner, type KeptRound, type KeptRounds } from "./kept-rounds.ts";
 
 export interface HeldDeliveryOptions {
@@ -128,13 +128,7 @@ export class HeldDelivery {
     const partitions = columns.seriesTable.map(partitionOf);
     const lanes = partitions.map(laneOf);
     const refs = columns.seriesTable.map(obtainRef);
-    for (let row = 0; row < columns.count; row++) {
-      const series = columns.series[row] as number;
-      const type = columns.types[row] as ValueType;
-      const number = columns.numbers[row] as number;
-      const text = type === ValueType.Text ? columns.texts[number] : undefined;
-      (lanes[series] as Lane).builder.append(refs[series] as number, columns.times[row] as number, type, number, text);
-    }
+    appendRows(columns, { lanes, refs });
     // A partition's readings wait together: its owners may part from those of another.
     const waiting = new Set(partitions);
     let open = waiting.size;

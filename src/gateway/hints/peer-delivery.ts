@@ -10,6 +10,7 @@ import { failure, type Result } from "../../lib/errors.ts";
 import type { GatewayId, Partition } from "../../lib/ids.ts";
 import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { GatewayContext } from "../context.ts";
+import { pause } from "../pause.ts";
 import { everyOwner, type KeptRound, type KeptRounds } from "./kept-rounds.ts";
 import { type Lot, makeLot } from "./lot.ts";
 
@@ -169,8 +170,6 @@ export class PeerDelivery {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#options.context.clock.schedule(Math.max(1, Math.ceil(ms)), resolve);
-    });
+    return pause(this.#options.context.clock, Math.max(1, ms));
   }
 }

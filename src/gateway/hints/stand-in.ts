@@ -26,6 +26,7 @@ import type { SeriesName } from "../../lib/reading-columns.ts";
 import type { GatewayContext } from "../context.ts";
 import { FrameKind } from "../frames.ts";
 import type { MeshRouter } from "../mesh-router.ts";
+import { pause } from "../pause.ts";
 import type { Requests } from "../requests.ts";
 import { KeptKind } from "./kept-record.ts";
 import type { KeptRound, KeptRounds } from "./kept-rounds.ts";
@@ -170,9 +171,7 @@ export class StandIn {
       if (waiting.length === 0) break;
       if (inbox.closed() || clock.monotonicMs() >= endMs)
         return failure("not-ready", `${self} still keeps ${waiting.length} rounds for ${owner}`);
-      await new Promise<void>((resolve) => {
-        clock.schedule(drainPollMs, resolve);
-      });
+      await pause(clock, drainPollMs);
     }
     return this.#isAt(epoch) ? success(undefined) : this.#elsewhere(epoch);
   }

@@ -2,7 +2,7 @@
 
 import type { Partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
-import type { SeriesName } from "../../lib/reading-columns.ts";
+import type { ReadingColumns, SeriesName } from "../../lib/reading-columns.ts";
 import type { Lane, Readings } from "./lane.ts";
 
 export interface Rerouting {
@@ -19,13 +19,7 @@ export function reroute(readings: Readings, { laneOf, partitionOf, refOf }: Rero
   const { columns, waiting } = readings;
   const lanes = columns.seriesTable.map((name) => laneOf(partitionOf(name)));
   const refs = columns.seriesTable.map(refOf);
-  for (let row = 0; row < columns.count; row++) {
-    const series = columns.series[row] as number;
-    const type = columns.types[row] as ValueType;
-    const number = columns.numbers[row] as number;
-    const text = type === ValueType.Text ? columns.texts[number] : undefined;
-    (lanes[series] as Lane).builder.append(refs[series] as number, columns.times[row] as number, type, number, text);
-  }
+  appendRows(columns, { lanes, refs });
   for (let i = 0; i < waiting.sessions.length; i++) {
     const session = waiting.sessions[i];
     const done = waiting.callbacks[i];
@@ -39,5 +33,19 @@ export function reroute(readings: Readings, { laneOf, partitionOf, refOf }: Rero
     lane.took(payloadBytes, readings.sinceMs);
     lane.stamped(readings.stampedUpToUs);
     payloadBytes = 0;
+  }
+}
+
+/** Each reading joins the round under construction in the lane of its series. `lanes` and `refs`: by the columns' own series. */
+export function appendRows(
+  columns: ReadingColumns,
+  { lanes, refs }: { readonly lanes: readonly Lane[]; readonly refs: readonly number[] },
+): void {
+  for (let row = 0; row < columns.count; row++) {
+    const series = columns.series[row] as number;
+    const type = columns.types[row] as ValueType;
+    const number = columns.numbers[row] as number;
+    const text = type === ValueType.Text ? columns.texts[number] : undefined;
+    (lanes[series] as Lane).builder.append(refs[series] as number, columns.times[row] as number, type, number, text);
   }
 }

@@ -12,6 +12,7 @@ import type { GatewayId } from "../../lib/ids.ts";
 import type { Store } from "../../ports/store.ts";
 import type { GatewayContext } from "../context.ts";
 import type { MeshRouter } from "../mesh-router.ts";
+import { pause } from "../pause.ts";
 import type { Requests } from "../requests.ts";
 import { prefixRange, resultKey, resultPrefix } from "../series/store-keys.ts";
 import type { ResultRow } from "../service.ts";
@@ -137,9 +138,7 @@ export class Results {
     while (this.#next < target) {
       if (this.#stopped || this.#context.clock.monotonicMs() >= deadline)
         return failure("not-ready", `${target - this.#next} committed runs have not reached this gateway yet`);
-      await new Promise<void>((resolve) => {
-        this.#context.clock.schedule(catchUpPollMs, resolve);
-      });
+      await pause(this.#context.clock, catchUpPollMs);
     }
     return success(undefined);
   }

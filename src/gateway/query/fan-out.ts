@@ -14,6 +14,7 @@ import type { Failure, Result } from "../../lib/errors.ts";
 import { type GatewayId, type Partition, partition, partitionCount } from "../../lib/ids.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { StandIn } from "../hints/stand-in.ts";
+import { pause } from "../pause.ts";
 
 export interface FanOutOptions {
   readonly self: GatewayId;
@@ -103,9 +104,7 @@ export class FanOut {
       const mayStandIn = isFirst && level === "quorum" && this.#options.standIn?.witness() !== undefined;
       if (mayStandIn && !isRefusedByRing && !answers.complete && answers.refused === undefined) continue;
       if (!isRefusedByRing || answers.complete || answers.refused !== undefined || clock.monotonicMs() >= giveUpMs) return answers;
-      await new Promise<void>((resolve) => {
-        clock.schedule(ringWaitMs, resolve);
-      });
+      await pause(clock, ringWaitMs);
     }
   }
 

@@ -1,6 +1,7 @@
 /** Lets the event loop run in the course of a long question: frames, acknowledgements and elections do not wait for it. */
 
 import type { Clock } from "../../ports/clock.ts";
+import { pause } from "../pause.ts";
 
 /** Readings that are aggregated in one go: a few milliseconds of a small board's processor. */
 const readingsMax = 400_000;
@@ -25,8 +26,6 @@ export class LoopTurns {
 
   async end(): Promise<void> {
     this.#readings = 0;
-    await new Promise<void>((resolve) => {
-      this.#clock.schedule(0, resolve);
-    });
+    await pause(this.#clock, 0);
   }
 }

@@ -12,6 +12,7 @@ import { decodeChunk, decodeChunkStats } from "../../series/chunk.ts";
 import { type SeriesHash, seriesHashOf } from "../../series/digest.ts";
 import type { SeriesRun } from "../../series/run.ts";
 import type { GatewayContext } from "../context.ts";
+import { pause } from "../pause.ts";
 import type { Requests } from "../requests.ts";
 import type { ChunkSource } from "../series/chunk-source.ts";
 import { BytePacer, Slicer } from "../series/pacing.ts";
@@ -238,9 +239,7 @@ export class ChunkStream {
   }
 
   #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#options.context.clock.schedule(pauseMs, resolve);
-    });
+    return pause(this.#options.context.clock, pauseMs);
   }
 }
 

@@ -14,6 +14,7 @@ import { type Failure, failure, type Result, success } from "../../lib/errors.ts
 import type { GatewayId, Hash64, Partition } from "../../lib/ids.ts";
 import { type Digest, sameDigest, subtractDigests } from "../../series/digest.ts";
 import type { GatewayContext } from "../context.ts";
+import { pause } from "../pause.ts";
 import type { Requests } from "../requests.ts";
 import { withRanges } from "../retention/horizons.ts";
 import {
@@ -408,9 +409,7 @@ export class Comparison {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#context.clock.schedule(Math.max(1, Math.ceil(ms)), resolve);
-    });
+    return pause(this.#context.clock, Math.max(1, ms));
   }
 }
 

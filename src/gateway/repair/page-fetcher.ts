@@ -11,6 +11,7 @@ import { type GatewayId, type Partition, partitionOf } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { SeriesRun } from "../../series/run.ts";
 import type { GatewayContext } from "../context.ts";
+import { pause } from "../pause.ts";
 import { comparePositions } from "../query/queries.ts";
 import { type Page, type PagePosition, type PageRequest, type PageSeries, unpackPage } from "../query/wire.ts";
 import type { Requests } from "../requests.ts";
@@ -187,9 +188,7 @@ export class PageFetcher {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#context.clock.schedule(Math.max(1, Math.ceil(ms)), resolve);
-    });
+    return pause(this.#context.clock, Math.max(1, ms));
   }
 }
 

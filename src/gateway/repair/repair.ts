@@ -11,6 +11,7 @@ import { partitionsOf } from "../../core/ring/owner-table.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
 import type { GatewayId, Partition } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
+import { pause } from "../pause.ts";
 import type { ChunkRestorer } from "./chunk-restorer.ts";
 import type { Compared, CompareRequest, Comparison } from "./comparison.ts";
 import type { PageFetcher } from "./page-fetcher.ts";
@@ -232,8 +233,6 @@ export class Repair {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#context.clock.schedule(Math.max(1, Math.ceil(ms)), resolve);
-    });
+    return pause(this.#context.clock, Math.max(1, ms));
   }
 }

@@ -7,6 +7,7 @@
 import { failure, type Result, success } from "../../lib/errors.ts";
 import type { GatewayId } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
+import { pause } from "../pause.ts";
 import type { Requests } from "../requests.ts";
 import type { Repair, RepairReport } from "./repair.ts";
 
@@ -98,9 +99,7 @@ export class SiteRepair {
       } else if ((reply.code !== "outcome-unknown" && reply.code !== "busy") || clock.monotonicMs() - heardMs > silenceMaxMs) {
         return reply;
       }
-      await new Promise<void>((resolve) => {
-        clock.schedule(pollMs, resolve);
-      });
+      await pause(clock, pollMs);
     }
   }
 

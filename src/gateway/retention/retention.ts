@@ -15,6 +15,7 @@ import { majorityOf } from "../../lib/voters.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { GatewayContext } from "../context.ts";
 import { resumeFactor, type SpaceWatch } from "../disk-space.ts";
+import { pause } from "../pause.ts";
 import { ageHorizonUs, type DiskState, heldHorizon, type OpenWindow, SpacePressure, type Stock, spaceHorizonUs } from "./policy.ts";
 
 /** The readings of this gateway, as far as dropping goes. */
@@ -223,9 +224,7 @@ export class Retention {
   }
 
   #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#context.clock.schedule(stepPauseMs, resolve);
-    });
+    return pause(this.#context.clock, stepPauseMs);
   }
 
   #due(): RetentionAdvanceCommand[] {

@@ -1,6 +1,7 @@
 /** What keeps background work in the background: bytes per second, and slices between which the event loop runs. */
 
 import type { Clock } from "../../ports/clock.ts";
+import { pause } from "../pause.ts";
 
 /** Readings that are encoded or merged in one go: a few milliseconds of a small board's processor. */
 const sliceReadingsMax = 8_192;
@@ -51,8 +52,6 @@ export class Slicer {
   async pause(): Promise<void> {
     this.#readings = 0;
     this.#series = 0;
-    await new Promise<void>((resolve) => {
-      this.#clock.schedule(0, resolve);
-    });
+    await pause(this.#clock, 0);
   }
 }

@@ -8,6 +8,7 @@ import type { Chunk, ChunkStats } from "../../series/chunk-stats.ts";
 import type { Head } from "../../series/head.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRange } from "../../series/run.ts";
+import { pause } from "../pause.ts";
 import type { ChunkSource } from "./chunk-source.ts";
 import { spansOf } from "./chunk-spans.ts";
 import { chunksBetween, type Series } from "./series-index.ts";
@@ -96,9 +97,7 @@ export class SeriesReader {
         if (!read.value) return success(undefined);
         if (handedOut < sliceReadingsMax) continue;
         handedOut = 0;
-        await new Promise<void>((resolve) => {
-          clock.schedule(0, resolve);
-        });
+        await pause(clock, 0);
       }
       return success(undefined);
     } finally {
