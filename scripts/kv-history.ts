@@ -5,7 +5,8 @@
 import { parseArgs } from "node:util";
 import { SeededRandom } from "../src/lib/random.ts";
 import { judgeHistories, KvClients } from "../test/e2e/support/kv-clients.ts";
-import { befall, faultKinds, startFaultySite } from "../test/e2e/support/kv-faults.ts";
+import { befall, faultKinds } from "../test/e2e/support/kv-faults.ts";
+import { startLinkedSite } from "../test/e2e/support/linked-site.ts";
 
 const { values } = parseArgs({
   options: {
@@ -33,7 +34,7 @@ const operationsBetween = 20 * clientCount;
 
 const random = new SeededRandom(seed);
 process.env["FOGBANK_LOG"] ??= "warn";
-const faulty = await startFaultySite(gateways);
+const faulty = await startLinkedSite({ gateways, files: {} });
 const clients = new KvClients({ gateways: faulty.site.gateways, clients: clientCount, random: random.fork() });
 const beganMs = performance.now();
 const passedSeconds = (): number => (performance.now() - beganMs) / 1_000;

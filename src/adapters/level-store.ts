@@ -8,6 +8,7 @@ import * as path from "node:path";
 import { ClassicLevel } from "classic-level";
 import { type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
 import type { Store, StoreDirectory, StoreEntry, StoreOperation, StoreRange } from "../ports/store.ts";
+import { findTableDamage } from "./level-tables.ts";
 import { createFolder } from "./log/node-files.ts";
 import { foreignStore } from "./store-engine.ts";
 
@@ -36,6 +37,8 @@ export class LevelStoreDirectory implements StoreDirectory {
       if (await hasLostItsRoot(folder)) {
         return failure("store-damaged", `The store ${folder} is damaged: its file CURRENT is missing. ${advice}`);
       }
+      const problem = await findTableDamage(folder);
+      if (problem !== undefined) return failure("store-damaged", `The store ${folder} is damaged: ${problem}. ${advice}`);
       const database: Database = new ClassicLevel(folder, {
         keyEncoding: "view",
         valueEncoding: "view",
@@ -62,11 +65,15 @@ async function hasLostItsRoot(folder: string): Promise<boolean> {
 function openFailure(folder: string, error: unknown): Failure {
   const { code, text } = describe(error);
   if (code === "LEVEL_LOCKED") return failure("data-in-use", `The store ${folder} is in use by another process. Stop that one first.`);
-  // A file that LevelDB's own books name is missing: that is damage as well.
-  if (code === "LEVEL_CORRUPTION" || (code === "LEVEL_IO_ERROR" && text.includes("No such file"))) {
+  if (code === "LEVEL_CORRUPTION" || (code === "LEVEL_IO_ERROR" && isAstray(text))) {
     return failure("store-damaged", `The store ${folder} is damaged: ${text}. ${advice}`);
   }
   return ioFailure(`The store ${folder} cannot be opened`, text);
+}
+
+/** A file that LevelDB's own books name is missing, or a place of a file that cannot be: that is damage as well. */
+function isAstray(text: string): boolean {
+  return /No such file|Invalid argument/.test(text);
 }
 
 function ioFailure(what: string, text: string): Failure {
@@ -169,7 +176,7 @@ class LevelStore implements Store {
         if (wasClosed(error) && (this.#reopening !== undefined || this.#generation !== generation)) continue;
         if (isBug(error)) throw error;
         const { code, text } = describe(error);
-        if (code === "LEVEL_CORRUPTION")
+        if (code === "LEVEL_CORRUPTION" || (code === "LEVEL_IO_ERROR" && isAstray(text)))
           throw new FailureError(failure("store-damaged", `The store ${this.#folder} is damaged: ${text}. ${advice}`));
         throw new FailureError(ioFailure(`The store ${this.#folder} cannot be read`, text));
       }

@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { LevelStoreDirectory } from "../../src/adapters/level-store.ts";
+import { findTableDamage } from "../../src/adapters/level-tables.ts";
 import { FailureError } from "../../src/lib/errors.ts";
 import { storeContract } from "../contracts/store.ts";
 
@@ -57,6 +58,61 @@ test("a lost CURRENT (LevelDB would begin anew) and a lost MANIFEST are damage",
     fs.rmSync(folder, { recursive: true });
   }
 });
+
+test("a bit that turned in the index or the footer of a table is damage, found before LevelDB believes it", async () => {
+  const opened = await new LevelStoreDirectory({ folder: root }).open("series");
+  assert.ok(opened.ok);
+  const value = (at: number) => Uint8Array.from({ length: 5_000 }, (_, i) => (at * 31 + i * i * 7 + (i >> 3) * 13) & 255);
+  for (let at = 0; at < 20; at++) await opened.value.write([{ type: "put", key: Uint8Array.of(1, at), value: value(at) }], { sync: false });
+  await opened.value.close();
+  // Opened again, LevelDB makes a table of its journal.
+  const again = await new LevelStoreDirectory({ folder: root }).open("series");
+  assert.ok(again.ok);
+  await again.value.close();
+  const folder = path.join(root, "series");
+  const name = fs.readdirSync(folder).find((each) => each.endsWith(".ldb")) as string;
+  const table = path.join(folder, name);
+  const whole = fs.readFileSync(table);
+  assert.is(await findTableDamage(folder), undefined);
+  const flipped = async (at: number, bit: number): Promise<string | undefined> => {
+    const bytes = Buffer.from(whole);
+    bytes[at] = (bytes[at] as number) ^ (1 << bit);
+    fs.writeFileSync(table, bytes);
+    return await findTableDamage(folder);
+  };
+  const indexFrom = indexOffset(whole);
+  for (let at = indexFrom; at < whole.length; at++) {
+    // Between the two places and the mark at its end a footer has room that nothing reads.
+    if (at >= whole.length - 40 && at < whole.length - 8) continue;
+    assert.match((await flipped(at, at % 8)) ?? "", name, `byte ${at}, bit ${at % 8}`);
+  }
+  const damaged = await new LevelStoreDirectory({ folder: root }).open("series");
+  assert.is(!damaged.ok && damaged.code, "store-damaged");
+  assert.match(damaged.ok ? "" : damaged.message, /000\d+\.ldb.*gateway replace/);
+  // Half a table that no version names is what a power cut leaves.
+  fs.writeFileSync(table, whole);
+  fs.writeFileSync(path.join(folder, "009999.ldb"), whole.subarray(0, 3_000));
+  const third = await new LevelStoreDirectory({ folder: root }).open("series");
+  assert.ok(third.ok, third.ok ? "" : third.message);
+  assert.equal(await third.value.get(Uint8Array.of(1, 7)), value(7));
+  await third.value.close();
+});
+
+/** The second of the two places that a footer names. */
+function indexOffset(table: Uint8Array): number {
+  let at = table.length - 48;
+  const next = (): number => {
+    let value = 0;
+    for (let factor = 1; ; factor *= 128) {
+      const byte = table[at++] as number;
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+    }
+  };
+  next();
+  next();
+  return next();
+}
 
 test("a folder that cannot be made is store-failed, with the path", async () => {
   fs.writeFileSync(path.join(root, "file"), "");

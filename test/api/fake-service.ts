@@ -343,6 +343,14 @@ export const fakeStatus: GatewayStatus = {
     closed: {},
     unmatched: [],
   },
+  hints: {
+    waiting: [{ target: "gw-c", rounds: 2, bytes: 2_000, oldestMs: 3_000 }],
+    bytes: 3_024,
+    delivered: 1,
+    dropped: { bytes: 18, age: 1 },
+    held: { rounds: 0, readings: 0, bytes: 0, oldestMs: 0, delivered: 0 },
+    copies: [],
+  },
   sync: [],
   process: { memoryBytes: 1_000_000 },
 };

@@ -118,6 +118,7 @@ remote("each prints a table, and with -o json what the API answers", async () =>
     [["job", "run", "hourly", "--from", "-1h"], /hourly: 1 windows computed, 1 new or changed/, "rows"],
     [["job", "results", "hourly"], /1970-01-01T00:00:00.000Z +1h +device=room-1 +20.5/, "results"],
     [["status"], /repair +1023 of 1024 partitions equal, 2 hours differ, 4.*ago; 5 readings fetched, 6 written/, "repair"],
+    [["status"], /hints +2 rounds \(2.0 kB\) for gw-c; given up: 18 rounds \(bytes\), 1 round \(age\)\n/, "hints"],
     [["repair"], /gw-b +1024 +3 +40 +1 +equal/, "gateways"],
     [["sync", "status"], /archive +file +gw-a +1 +0 +1/, "sinks"],
   ];

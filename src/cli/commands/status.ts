@@ -73,7 +73,9 @@ function hintLines({ hints }: Status): (readonly [string, string])[] {
     what
       .map(({ target, rounds, bytes }) => `${rounds} ${rounds === 1 ? "round" : "rounds"} (${formatBytes(bytes)}) for ${plain(target)}`)
       .join(", ");
-  const dropped = Object.entries(hints.dropped).map(([reason, rounds]) => `${rounds} ${plain(reason)}`);
+  const dropped = Object.entries(hints.dropped).map(
+    ([reason, rounds]) => `${rounds} ${rounds === 1 ? "round" : "rounds"} (${plain(reason)})`,
+  );
   const lines: (readonly [string, string])[] = [];
   if (hints.waiting.length > 0 || dropped.length > 0)
     lines.push(["hints", `${kept(hints.waiting) || "none wait"}${dropped.length === 0 ? "" : `; given up: ${dropped.join(", ")}`}`]);

@@ -5,7 +5,7 @@
 import type { RingState } from "../../core/ring/owner-changes.ts";
 import { isOwner } from "../../core/ring/owner-table.ts";
 import type { Calendar } from "../../lib/calendar.ts";
-import { type Failure, failure, type Result, success } from "../../lib/errors.ts";
+import { type Failure, FailureError, failure, type Result, success } from "../../lib/errors.ts";
 import { isLiteralGlob, matchesGlob } from "../../lib/glob.ts";
 import { type DeviceId, deviceId, type GatewayId, type Partition, partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
@@ -178,7 +178,7 @@ export class LocalReader {
     for (let left = horizonTriesMax; ; left--) {
       const horizonUs = withRanges(this.#options.rawHorizonUs, request.horizons);
       const horizons = new Map(request.partitions.map((at) => [at, horizonUs(at)]));
-      const reply = await this.#tables(request, (at) => horizons.get(at) as number);
+      const reply = await this.#tables(request, (at) => horizons.get(at) as number).catch(failureOf);
       // A horizon that has moved meanwhile was in the way of readings on one side, and of their rollups on the other.
       if (!reply.ok || left === 0 || request.partitions.every((at) => horizonUs(at) === horizons.get(at))) return reply;
     }
@@ -462,6 +462,12 @@ function rowsWithin(run: SeriesRun, bytesMax: number): number {
 
 function textBytesAt(run: SeriesRun, row: number): number {
   return run.types?.[row] === ValueType.Text ? (run.texts[run.numbers[row] as number]?.length ?? 0) * 3 : 0;
+}
+
+/** A store that cannot read rollups is a reason to ask another owner, like one that cannot read chunks. */
+function failureOf(error: unknown): Failure {
+  if (error instanceof FailureError) return error.failure;
+  throw error;
 }
 
 function startOf(series: Series, request: PageRequest): number {

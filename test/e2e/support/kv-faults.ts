@@ -1,45 +1,13 @@
 // What befalls the gateways of a kv history: SIGKILL, SIGSTOP and cut links, of the leader by preference, one fault after the other
 // and never more gateways at a time than the site can do without.
-import { MeshLinks } from "../../../src/adapters/host/mesh-proxy.ts";
+import type { MeshLinks } from "../../../src/adapters/host/mesh-proxy.ts";
 import type { Random } from "../../../src/lib/random.ts";
-import { must, siteYaml, type TestGateway, TestSite } from "./site.ts";
+import type { LinkedSite } from "./linked-site.ts";
+import type { TestGateway } from "./site.ts";
 import { pause } from "./until.ts";
 
 export const faultKinds = ["kill", "freeze", "isolate", "cut-one-way"] as const;
 export type FaultKind = (typeof faultKinds)[number];
-
-/** A running site whose links can be cut. */
-export interface FaultySite {
-  readonly site: TestSite;
-  readonly links: MeshLinks;
-  end(): Promise<void>;
-}
-
-/** Where gateways listen themselves; their address in the YAML is their proxy's. All of 127/8 is loopback on Linux. */
-const behindHost = "127.0.0.2";
-
-export async function startFaultySite(gateways: number): Promise<FaultySite> {
-  const site = await TestSite.create({ gateways, files: {} });
-  const links = new MeshLinks();
-  const end = async (): Promise<void> => {
-    await site.end();
-    await links.close();
-  };
-  try {
-    let yaml = siteYaml("e2e", site.portsById);
-    for (const { id, ports } of site.gateways) {
-      yaml = yaml.replace(`mesh: "127.0.0.1:${ports.mesh}"`, `mesh: "${behindHost}:${ports.mesh}"`);
-      must(await links.add({ to: id, host: "127.0.0.1", port: ports.mesh, behind: { host: behindHost, port: ports.mesh } }));
-    }
-    site.write("site.yaml", yaml);
-    for (const gateway of site.gateways) gateway.start();
-    await Promise.all(site.gateways.map((gateway) => gateway.ready()));
-    return { site, links, end };
-  } catch (error) {
-    await end();
-    throw error;
-  }
-}
 
 /** Longer than the preset's election timeout, so that the others have another leader when it is over. */
 const awayMsMin = 1_800;
@@ -47,7 +15,7 @@ const awayMsMax = 2_600;
 const downMsMax = 500;
 
 /** Carries out one fault and mends it: when this resolves, all gateways run, linked, and the fault's victims are ready. */
-export async function befall({ site, links }: FaultySite, kind: FaultKind, random: Random): Promise<string> {
+export async function befall({ site, links }: LinkedSite, kind: FaultKind, random: Random): Promise<string> {
   const leader = await site.leader();
   const mayLose = Math.floor((site.gateways.length - 1) / 2);
   const others = shuffled(

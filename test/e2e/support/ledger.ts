@@ -1,4 +1,5 @@
 // What devices of a test published and were acknowledged, to be compared with what the gateways answer.
+import type { ReadingsRequest } from "../../../src/client/fogbank-client.ts";
 import { Device } from "./device.ts";
 import { assertSameReadings, readAll } from "./readings.ts";
 import type { TestGateway } from "./site.ts";
@@ -55,10 +56,10 @@ export class Ledger {
   }
 
   /** Everything that was acknowledged is there, and nothing else, at each of these gateways. */
-  async check(gateways: readonly TestGateway[]): Promise<void> {
+  async check(gateways: readonly TestGateway[], request: Pick<ReadingsRequest, "consistency"> = {}): Promise<void> {
     const expected = new Map([...this.#acknowledged].map(([device, points]) => [device, [...points].sort((a, b) => a[0] - b[0])] as const));
     for (const gateway of gateways) {
-      assertSameReadings(gateway.id, await readAll(gateway.client, { metric: "v" }), expected);
+      assertSameReadings(gateway.id, await readAll(gateway.client, { metric: "v", ...request }), expected);
     }
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { FogbankClient } from "../../../src/client/fogbank-client.ts";
 import type { Result } from "../../../src/lib/errors.ts";
-import { buildIfStale, type Exit, FogbankProcess } from "./fogbank.ts";
+import { buildIfStale, type Exit, FogbankProcess, runFogbank } from "./fogbank.ts";
 import { stablePorts } from "./ports.ts";
 import { until } from "./until.ts";
 
@@ -17,6 +17,10 @@ export interface Ports {
 export interface SiteOptions {
   readonly site?: string;
   readonly gateways?: number;
+  /** Those of the gateways that only vote. */
+  readonly witnesses?: readonly string[];
+  /** Lines of the site.yaml besides gateways, devices, jobs and sinks. */
+  readonly settings?: string;
   /** Path below the site's folder -> text; `devices/` and `jobs/` belong here. */
   readonly files: Readonly<Record<string, string>>;
 }
@@ -31,12 +35,16 @@ export function must<T>(result: Result<T>): T {
 }
 
 /** The text of a site.yaml with these gateways, all on loopback. */
-export function siteYaml(site: string, gateways: ReadonlyMap<string, Ports>, secretFile = "./secret"): string {
-  const entries = [...gateways].map(
-    ([id, { mqtt, mesh, http }]) =>
-      `  ${id}: { host: 127.0.0.1, listen: { mqtt: "127.0.0.1:${mqtt}", mesh: "127.0.0.1:${mesh}", http: "127.0.0.1:${http}" } }\n`,
-  );
-  return `site: ${site}\nsecret: \${file:${secretFile}}\ngateways:\n${entries.join("")}devices: ./devices\njobs: ./jobs\nsinks:\n  archive: { type: file }\n`;
+export function siteYaml(
+  site: string,
+  gateways: ReadonlyMap<string, Ports>,
+  { witnesses = [], settings = "" }: Pick<SiteOptions, "witnesses" | "settings"> = {},
+): string {
+  const entries = [...gateways].map(([id, { mqtt, mesh, http }]) => {
+    const role = witnesses.includes(id) ? "role: witness, " : "";
+    return `  ${id}: { host: 127.0.0.1, ${role}listen: { mqtt: "127.0.0.1:${mqtt}", mesh: "127.0.0.1:${mesh}", http: "127.0.0.1:${http}" } }\n`;
+  });
+  return `site: ${site}\nsecret: \${file:./secret}\ngateways:\n${entries.join("")}devices: ./devices\njobs: ./jobs\nsinks:\n  archive: { type: file }\n${settings}`;
 }
 
 export class TestGateway {
@@ -94,6 +102,21 @@ export class TestGateway {
     );
   }
 
+  /** A figure of /metrics, all labels but the named ones added up; 0 when there is none. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    const text = await (await fetch(`${this.url}/metrics`)).text();
+    const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+    return text
+      .split("\n")
+      .filter((line) => /^[a-z0-9_]+/.exec(line)?.[0] === name && wanted.every((label) => line.includes(label)))
+      .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0);
+  }
+
+  /** What `fogbank status` prints. */
+  async statusText(): Promise<string> {
+    return (await runFogbank(["status", "--url", this.url], { cwd: this.#folder })).stdout;
+  }
+
   /** SIGKILL, and the process is gone when this resolves. */
   async kill(): Promise<void> {
     this.process.signal("SIGKILL");
@@ -131,7 +154,7 @@ export class TestSite {
       folder,
       [...portsById].map(([id, own]) => new TestGateway(id, own, folder)),
     );
-    site.write("site.yaml", siteYaml(options.site ?? "e2e", portsById));
+    site.write("site.yaml", siteYaml(options.site ?? "e2e", portsById, options));
     site.write("secret", "a secret of the end-to-end tests\n");
     site.write("devices/inventory.yaml", "devices: {}\n");
     mkdirSync(join(folder, "jobs"), { recursive: true });

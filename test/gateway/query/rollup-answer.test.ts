@@ -13,6 +13,7 @@ import { SeriesReader } from "../../../src/gateway/series/series-reader.ts";
 import { type AggregateFunction, parseAggregateFunction } from "../../../src/lib/aggregate-function.ts";
 import { createCalendar } from "../../../src/lib/calendar.ts";
 import { crc32c } from "../../../src/lib/crc32c.ts";
+import { FailureError, failure } from "../../../src/lib/errors.ts";
 import { deviceId, gatewayId, partitionCount } from "../../../src/lib/ids.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import type { Clock } from "../../../src/ports/clock.ts";
@@ -266,6 +267,16 @@ test("rollups that are missing or damaged mean the readings; a damaged one is re
   const asker = new Asker(site, open);
   assert.is(await asker.compare({ windowMs: 0 }), 4_096);
   assert.is(asker.damaged.length, 1);
+});
+
+test("rollups that the store cannot read are the owner's failure, so that another one is asked, and no error of the question", async () => {
+  const site = new SeriesSite(8);
+  const open = await opened(site);
+  await sealed(site, open, regular("d1", startMs, 9_000, 2_000));
+  const asker = new Asker(site, open);
+  open.raw.getMany = () => Promise.reject(new FailureError(failure("store-failed", "the disk does not read")));
+  await asker.ask({ windowMs: hourMs }, "UTC", { rollups: true }).catch(() => undefined);
+  assert.is(asker.refused, "store-failed");
 });
 
 test("a checkpoint that was cut short leaves no rollup behind", async () => {

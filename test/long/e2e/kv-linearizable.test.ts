@@ -6,7 +6,8 @@ import * as assert from "uvu/assert";
 import { SeededRandom } from "../../../src/lib/random.ts";
 import type { HistoryEntry } from "../../../src/sim/linearizability.ts";
 import { judgeHistories, KvClients } from "../../e2e/support/kv-clients.ts";
-import { befall, startFaultySite } from "../../e2e/support/kv-faults.ts";
+import { befall } from "../../e2e/support/kv-faults.ts";
+import { startLinkedSite } from "../../e2e/support/linked-site.ts";
 
 const test = suite("kv histories of real processes");
 
@@ -32,7 +33,7 @@ function withStaleRead(histories: ReadonlyMap<string, readonly HistoryEntry[]>):
 
 test("put, compare and set, get and delete at three processes, with SIGKILL, SIGSTOP and cut links, are linearizable", async () => {
   const random = new SeededRandom(Date.now());
-  const faulty = await startFaultySite(3);
+  const faulty = await startLinkedSite({ gateways: 3, files: {} });
   const clients = new KvClients({ gateways: faulty.site.gateways, clients: clientCount, random: random.fork() });
   const faults: string[] = [];
   try {

@@ -7,77 +7,18 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Gateway } from "../../../src/client/schema.ts";
 import { SeededRandom } from "../../../src/lib/random.ts";
-import { Device } from "../../e2e/support/device.ts";
 import { type CommandResult, runFogbank } from "../../e2e/support/fogbank.ts";
 import { judgeHistories, KvClients } from "../../e2e/support/kv-clients.ts";
 import { Ledger, ledgerProfile } from "../../e2e/support/ledger.ts";
+import { Load } from "../../e2e/support/load.ts";
 import { readAll } from "../../e2e/support/readings.ts";
 import { must, siteYaml, type TestGateway, TestSite } from "../../e2e/support/site.ts";
-import { pause, until } from "../../e2e/support/until.ts";
+import { until } from "../../e2e/support/until.ts";
 
 const test = suite("members come and go under load");
 
-const devices = 4;
-const windowMax = 5;
-const queueMax = 50;
-const publishEveryMs = 5;
 const kvClients = 3;
 const settleMs = 30_000;
-
-/** Devices that publish without a pause, each to whichever gateway of the list takes it. */
-class Load {
-  acknowledged = 0;
-  readonly #devices: Device[] = [];
-  readonly #loops: Promise<void>[] = [];
-  #ended = false;
-
-  constructor(ledger: Ledger, gateways: readonly TestGateway[]) {
-    for (let index = 0; index < devices; index++) {
-      const name = `load-${index}`;
-      const published: { acknowledged(): void }[] = [];
-      const ports = gateways.map((_, at) => gateways[(at + index) % gateways.length]?.ports.mqtt ?? 0);
-      const onAcknowledged = (at: number): void => {
-        published[at]?.acknowledged();
-        this.acknowledged++;
-      };
-      const device = new Device({ clientId: name, ports, windowMax, onAcknowledged });
-      this.#devices.push(device);
-      this.#loops.push(this.#publish(ledger, device, { name, published }));
-    }
-  }
-
-  async #publish(
-    ledger: Ledger,
-    device: Device,
-    { name, published }: { name: string; published: { acknowledged(): void }[] },
-  ): Promise<void> {
-    while (!this.#ended) {
-      if (published.length - device.acknowledgedCount < queueMax) {
-        const message = ledger.next(name);
-        published.push(message);
-        device.publish([message]);
-      }
-      await pause(publishEveryMs);
-    }
-  }
-
-  /** Resolves when so many more were acknowledged: the load goes on. */
-  async more(count: number): Promise<void> {
-    const goal = this.acknowledged + count;
-    await until(`${count} more readings are acknowledged`, () => this.acknowledged >= goal || undefined, { withinMs: settleMs });
-  }
-
-  async drain(): Promise<void> {
-    this.#ended = true;
-    await Promise.all(this.#loops);
-    await Promise.all(this.#devices.map((device) => device.drained(settleMs)));
-  }
-
-  async close(): Promise<void> {
-    this.#ended = true;
-    await Promise.all(this.#devices.map((device) => device.close()));
-  }
-}
 
 function command(site: TestSite, via: TestGateway, ...args: readonly string[]): Promise<CommandResult> {
   return runFogbank(["gateway", ...args, "--url", via.url], { cwd: site.folder });
