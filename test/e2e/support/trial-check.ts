@@ -8,17 +8,27 @@ import type { Journal, SentSeries } from "./trial-journal.ts";
 /** One: a gateway answers from its own store for the partitions that it owns, so that all copies are looked at. It mends nothing. */
 export const trialLevels = ["one", "quorum", "all"] as const;
 
+/** A fault from its beginning until the site was well again, in milliseconds of `performance.now()`. */
+export interface Befallen {
+  readonly what: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 const pagesMax = 100_000;
 const describedMax = 10;
+const aroundMs = 5_000;
 
 export class TrialCheck {
   readonly #journal: Journal;
   readonly #gateways: readonly TestGateway[];
+  readonly #befallen: readonly Befallen[];
   readonly #comparisons = new Map<string, SeriesComparison>();
 
-  constructor(journal: Journal, gateways: readonly TestGateway[]) {
-    this.#journal = journal;
-    this.#gateways = gateways;
+  constructor(options: { readonly journal: Journal; readonly gateways: readonly TestGateway[]; readonly befallen: readonly Befallen[] }) {
+    this.#journal = options.journal;
+    this.#gateways = options.gateways;
+    this.#befallen = options.befallen;
   }
 
   /** What is wrong with a gateway's answers at one level; `readings`: how many there were. */
@@ -69,7 +79,17 @@ export class TrialCheck {
     const where = `partition ${ring?.partition}, owners ${ring?.owners.join()}`;
     const time = index === undefined ? Number.NaN : (series.times[index] as number);
     const copies = Number.isNaN(time) ? "" : `; own copies at its time: ${await this.#copies(series, time, ring?.owners ?? [])}`;
-    return `${what.toUpperCase()} ${said}; ${detail}; ${where}${copies}`;
+    const around = index === undefined ? "" : this.#around(series, index);
+    return `${what.toUpperCase()} ${said}; ${detail}; ${where}${copies}${around}`;
+  }
+
+  /** The faults while it was on its way, and a little before and after. */
+  #around({ sentMs, acknowledgedMs }: SentSeries, index: number): string {
+    const fromMs = (sentMs[index] as number) - aroundMs;
+    const toMs = Math.max(sentMs[index] as number, acknowledgedMs[index] || 0) + aroundMs;
+    const near = this.#befallen.filter((fault) => fault.fromMs <= toMs && fault.toMs >= fromMs);
+    const at = (ms: number): string => ((ms - this.#journal.beganMs) / 1_000).toFixed(1);
+    return `; faults around: ${near.map((fault) => `${fault.what} ${at(fault.fromMs)}–${at(fault.toMs)} s`).join(", ") || "none"}`;
   }
 
   /** What each owner has at that time in its own store. */

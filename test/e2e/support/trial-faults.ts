@@ -1,5 +1,6 @@
-// What befalls the site of a trial, one thing after the other. Each is over when the site is whole again, so that never more than one
-// gateway's copies are missing; only cut links, which destroy nothing, go along with a change of the members.
+// What befalls the site of a trial, one thing after the other. What takes copies away is over when the site is whole again, so that never
+// more than one gateway's copies are missing. While a change of the members is under way, what destroys nothing may come on top of it: a
+// link is cut, or a gateway is killed and started again (where copies are missing only the one that lacks them).
 import type { Random } from "../../../src/lib/random.ts";
 import type { TestGateway } from "./site.ts";
 import type { TrialSite } from "./trial-site.ts";
@@ -16,7 +17,6 @@ export const trialFaultKinds = [
   "weight",
   "cut-one-way",
   "cut-both-ways",
-  "weight-and-cut",
 ] as const;
 export type TrialFaultKind = (typeof trialFaultKinds)[number];
 
@@ -28,6 +28,9 @@ export interface TrialFaultsOptions {
   readonly tell: (what: string) => void;
 }
 
+/** These leave all copies where they are: the next thing may come at once. */
+const harmless: ReadonlySet<TrialFaultKind> = new Set(["kill", "freeze", "cut-one-way", "cut-both-ways"]);
+
 /** The factor: with fewer gateways there are fewer copies. */
 const membersMin = 3;
 const downMsMax = 3_000;
@@ -36,6 +39,7 @@ const frozenMsMax = 7_000;
 const cutMsMin = 1_500;
 const cutMsMax = 8_000;
 const weightMax = 3;
+const laterMsMax = 6_000;
 
 export class TrialFaults {
   readonly #options: TrialFaultsOptions;
@@ -60,7 +64,7 @@ export class TrialFaults {
     const { trial } = this.#options;
     await this.#strike(kind);
     await Promise.all(trial.members.map((gateway) => gateway.ready()));
-    await trial.whole();
+    if (!harmless.has(kind)) await trial.whole();
   }
 
   #isPossible(kind: TrialFaultKind): boolean {
@@ -75,7 +79,7 @@ export class TrialFaults {
     const victim = random.pick(trial.members);
     switch (kind) {
       case "kill":
-        return await this.#kill(victim);
+        return await this.#kill(victim, random.below(downMsMax));
       case "freeze":
         return await this.#freeze(victim);
       case "wipe":
@@ -91,20 +95,35 @@ export class TrialFaults {
       case "remove-now":
         return await this.#remove(victim, ["--now"]);
       case "weight":
-        return await this.#setWeight(victim);
+        await Promise.all([this.#setWeight(victim), this.#onTop()]);
+        return;
       case "cut-one-way":
         return await this.#cut("one way");
       case "cut-both-ways":
         return await this.#cut("both ways");
-      case "weight-and-cut":
-        await Promise.all([this.#setWeight(victim), this.#cut(random.chance(0.5) ? "one way" : "both ways")]);
-        return;
     }
   }
 
-  async #kill(victim: TestGateway): Promise<void> {
-    const { trial, random, tell } = this.#options;
-    const downMs = random.below(downMsMax);
+  /** While copies move, a while after it was asked for: nothing, a cut link, or a gateway that dies and comes back. */
+  async #onTop(): Promise<void> {
+    const { trial, random } = this.#options;
+    const dice = random.below(4);
+    if (dice === 0) return;
+    await pause(random.below(laterMsMax));
+    if (dice === 1) return await this.#cut(random.chance(0.5) ? "one way" : "both ways");
+    await this.#kill(random.pick(trial.members), random.below(downMsMax));
+  }
+
+  /** Who is to fill all of its partitions dies once more on the way, half the time. */
+  async #dieFilling(victim: TestGateway): Promise<void> {
+    const { random } = this.#options;
+    if (random.chance(0.5)) return;
+    await pause(random.below(laterMsMax));
+    await this.#kill(victim, random.below(downMsMax));
+  }
+
+  async #kill(victim: TestGateway, downMs: number): Promise<void> {
+    const { trial, tell } = this.#options;
     tell(`SIGKILL ${victim.id}, started again after ${downMs} ms`);
     await victim.kill();
     await pause(downMs);
@@ -128,6 +147,7 @@ export class TrialFaults {
     await this.#endedByItself(victim);
     trial.wipe(victim);
     trial.start(victim);
+    await this.#dieFilling(victim);
   }
 
   async #endedByItself(victim: TestGateway): Promise<void> {
@@ -147,6 +167,7 @@ export class TrialFaults {
     await trial.insist(via, ["gateway", "add", spare.id, "--host", "127.0.0.1", ...ports]);
     trial.members.push(spare);
     trial.start(spare);
+    await this.#onTop();
   }
 
   async #remove(victim: TestGateway, how: readonly string[]): Promise<void> {

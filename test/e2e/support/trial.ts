@@ -2,7 +2,7 @@
 // must soon be equal, and every acknowledged reading must be at every gateway, once and exact.
 import { SeededRandom } from "../../../src/lib/random.ts";
 import { must, type TestGateway } from "./site.ts";
-import { TrialCheck, trialLevels } from "./trial-check.ts";
+import { type Befallen, TrialCheck, trialLevels } from "./trial-check.ts";
 import { type TrialFaultKind, TrialFaults, trialFaultKinds } from "./trial-faults.ts";
 import { TrialLoad, trialProfiles } from "./trial-load.ts";
 import { TrialSite } from "./trial-site.ts";
@@ -59,7 +59,7 @@ class Trial {
   readonly #load: TrialLoad;
   readonly #options: TrialOptions;
   readonly #beganMs: number;
-  #faults = 0;
+  readonly #befallen: Befallen[] = [];
 
   constructor(trial: TrialSite, load: TrialLoad, options: TrialOptions) {
     this.#trial = trial;
@@ -81,7 +81,7 @@ class Trial {
     else problems.push(unequal);
     problems.push(...(await this.#checkAll()));
     problems.push(...(await this.#repairFindsNothing()));
-    return { acknowledged: this.#load.acknowledged, faults: this.#faults, seconds, equalAfterMs, problems };
+    return { acknowledged: this.#load.acknowledged, faults: this.#befallen.length, seconds, equalAfterMs, problems };
   }
 
   async #befallAll(): Promise<void> {
@@ -101,8 +101,9 @@ class Trial {
       this.#load.takeLongestGapMs();
       await faults.befall(kind);
       missing.delete(kind);
-      this.#faults++;
-      const took = performance.now() - beganMs;
+      const toMs = performance.now();
+      this.#befallen.push({ what: kind, fromMs: beganMs, toMs });
+      const took = toMs - beganMs;
       const rate = Math.round((1_000 * (this.#load.acknowledged - before)) / took);
       this.#say(
         `  ${kind} is over after ${(took / 1_000).toFixed(1)} s, ${rate} readings/s, longest gap ${Math.round(this.#load.takeLongestGapMs())} ms`,
@@ -133,7 +134,7 @@ class Trial {
   }
 
   async #checkAll(): Promise<string[]> {
-    const check = new TrialCheck(this.#load.journal, this.#trial.members);
+    const check = new TrialCheck({ journal: this.#load.journal, gateways: this.#trial.members, befallen: this.#befallen });
     const problems: string[] = [];
     // Level one first: the others would bring an owner what it lacks.
     for (const level of trialLevels) {
