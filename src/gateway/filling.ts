@@ -7,14 +7,17 @@
  *
  * Digests and pages are asked for under the current epoch, in which this gateway is an owner already, and an owner answers only under its
  * own. So whatever an owner has acknowledged under an earlier table is in what it answers, and whatever is written under a
- * later one counts this gateway among its owners (`core/replica/rules.ts`). Nothing is remembered between starts: what is
- * not counted as filled is fetched again, which stores nothing twice.
+ * later one counts this gateway among its owners (`core/replica/rules.ts`). That goes for each partition by itself: as long as its own
+ * owners stay as they are, what was fetched under an epoch counts under the following ones too (`fill-progress.ts`). So the changes of
+ * other partitions, of which there are many while several gateways fill, do not make it begin anew. Nothing is remembered between
+ * starts: what is not counted as filled is fetched again, which stores nothing twice.
  */
 
 import { type FillSources, fillSources, type RingState } from "../core/ring/owner-changes.ts";
 import { type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
 import { type GatewayId, type Incarnation, type Partition, partition, partitionOf } from "../lib/ids.ts";
 import type { GatewayContext } from "./context.ts";
+import { FillProgress } from "./fill-progress.ts";
 import { pause } from "./pause.ts";
 import { comparePositions } from "./query/queries.ts";
 import { type Page, type PagePosition, type PageRequest, unpackPage } from "./query/wire.ts";
@@ -72,6 +75,8 @@ const pageLimit = 20_000;
 const pageTimeoutMs = 10_000;
 const readingBytes = 21;
 const retryMs = 500;
+/** A gateway that is an epoch behind has the next one soon. */
+const ringWaitMs = 100;
 const bytesPerSecondDefault = 4 << 20;
 const nameUnitsMax = 0xffff;
 const everything = { metric: undefined, device: "*", labels: {} };
@@ -83,6 +88,7 @@ interface Batch extends FillRequest {
 export class Filling {
   readonly #options: FillingOptions;
   readonly #context: GatewayContext;
+  readonly #progress: FillProgress;
   #running = false;
   #stopped = false;
   /** Readings fetched since the start, repeated ones counted again. */
@@ -91,10 +97,13 @@ export class Filling {
   constructor(options: FillingOptions) {
     this.#options = options;
     this.#context = options.context;
+    this.#progress = new FillProgress(options.context.self);
   }
 
   /** Begins where there is something to fill and nothing is under way. After each change of the ring, and at the start. */
   look(): void {
+    // Also while it is under way: no table may be missed.
+    this.#ring();
     if (this.#running || this.#over() || this.#nextBatch() === undefined) return;
     this.#running = true;
     void this.#fillAll().finally(() => {
@@ -120,8 +129,14 @@ export class Filling {
       const filled = await this.#fill(batch).catch(storeFailure);
       if (filled.ok) continue;
       this.#context.diagnostics.info("filling-waits", { partitions: batch.partitions.length, code: filled.code, why: filled.message });
-      await this.#pause(retryMs);
+      await this.#pause(filled.code === "ring-changed" ? ringWaitMs : retryMs);
     }
+  }
+
+  #ring(): RingState {
+    const ring = this.#options.ring();
+    this.#progress.follow(ring);
+    return ring;
   }
 
   #over(): boolean {
@@ -131,7 +146,7 @@ export class Filling {
   /** The first partitions that are left and have the same sources. */
   #nextBatch(): Batch | undefined {
     const { self } = this.#context;
-    const ring = this.#options.ring();
+    const ring = this.#ring();
     const partitions: Partition[] = [];
     let sources: FillSources | undefined;
     for (const [at, gateways] of ring.filling) {
@@ -146,21 +161,33 @@ export class Filling {
 
   async #fill(batch: Batch): Promise<Result<unknown>> {
     const { owners, needed, always } = batch.sources;
+    const begun = this.#progress.of(batch.partitions);
     await this.#options.prepared();
     let asked = 0;
     let refusal: Failure | undefined;
     // The one that is to go has its last chance here: without it there is no need to ask the others.
     for (const owner of owners.toSorted((a, b) => Number(b === always) - Number(a === always))) {
-      const fetched = await this.#fetchFrom(owner, batch, { first: asked === 0 });
-      if (fetched.ok) asked++;
-      else if (owner === always || fetched.code === "ring-changed") return fetched;
+      const partitions = batch.partitions.filter((_, at) => begun[at]?.has(owner) !== true);
+      const fetched =
+        partitions.length === 0 ? success(undefined) : await this.#fetchFrom(owner, { ...batch, partitions }, { first: asked === 0 });
+      if (fetched.ok) {
+        asked++;
+        for (const fetchedFrom of begun) fetchedFrom.add(owner);
+      } else if (owner === always || fetched.code === "ring-changed") return fetched;
       else refusal ??= fetched;
     }
     if (refusal !== undefined && asked < needed) return refusal;
     const counted = await this.#options.counted();
     if (!counted.ok) return counted;
-    const { epoch, partitions } = batch;
-    return this.#options.propose({ gateway: this.#context.self, incarnation: this.#context.incarnation, epoch, partitions });
+    const { epoch } = this.#ring().table;
+    const now = this.#progress.of(batch.partitions);
+    if (begun.some((fetchedFrom, at) => fetchedFrom !== now[at])) return failure("ring-changed", "the owners of what was fetched changed");
+    return this.#options.propose({
+      gateway: this.#context.self,
+      incarnation: this.#context.incarnation,
+      epoch,
+      partitions: batch.partitions,
+    });
   }
 
   async #fetchFrom(owner: GatewayId, batch: Batch, { first }: { readonly first: boolean }): Promise<Result<void>> {

@@ -1,13 +1,14 @@
-// Goal: a gateway that gives up while it fills lets go of the event loop. Method: a filling whose gateway's inbox closes while a page
-// is asked for, and which is not told to stop yet: what it looks at is counted. How it fills stands in `test/scenarios/filling.test.ts`.
+// Goal: a gateway that gives up while it fills lets go of the event loop, and one that goes on ends although the owner table changes all
+// the while. Method: a filling whose gateway's inbox closes while a page is asked for, and which is not told to stop yet: what it looks
+// at is counted; and one for which the table changes with each answer. How it fills stands in `test/scenarios/filling.test.ts`.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { RingState } from "../../src/core/ring/owner-changes.ts";
-import { addOwner, foundRing } from "../../src/core/ring/owner-changes.ts";
+import { addOwner, foundRing, ownerFilled, replaceOwner } from "../../src/core/ring/owner-changes.ts";
 import { encodeOwnerTable } from "../../src/core/ring/owner-table.ts";
 import { planOwners } from "../../src/core/ring/planner.ts";
 import { Filling, type FillingOptions } from "../../src/gateway/filling.ts";
-import { failure } from "../../src/lib/errors.ts";
+import { failure, success } from "../../src/lib/errors.ts";
 import { gatewayId } from "../../src/lib/ids.ts";
 
 const self = gatewayId("gw-b");
@@ -54,6 +55,87 @@ test("once the inbox is closed it looks for nothing more", async () => {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   assert.ok(closed);
   assert.ok(looks < 20, `it looked ${looks} times`);
+});
+
+/** A site of three with one copy too few everywhere: all of gw-b's are to be filled from the two others. */
+class Busy {
+  ring: RingState;
+  /** "gw-a 128": who was asked, for how many partitions. */
+  readonly pulls: string[] = [];
+  readonly filling: Filling;
+  readonly #onPull: (site: Busy, count: number) => void;
+
+  constructor(onPull: (site: Busy, count: number) => void) {
+    const gateways = ["gw-a", self, "gw-c"].map((id) => ({ id: gatewayId(id), weight: 1, zone: undefined }));
+    const founded = foundRing(encodeOwnerTable(planOwners({ gateways, factor: 3, epoch: 1, hash64: () => 1n })));
+    if (!founded.ok) throw new Error(founded.message);
+    this.ring = replaceOwner(founded.value, self);
+    this.#onPull = onPull;
+    const used = {
+      self,
+      inbox: { closed: () => false },
+      diagnostics: { info: () => undefined },
+      clock: { schedule: (_ms: number, fire: () => void) => setImmediate(fire) },
+    };
+    const options: Partial<FillingOptions> = {
+      context: used as unknown as FillingOptions["context"],
+      prepared: () => Promise.resolve(),
+      counted: () => Promise.resolve(success(undefined)),
+      canPull: () => true,
+      ring: () => this.ring,
+      stream: () => Promise.resolve(success(undefined)),
+      fetchRolled: () => Promise.resolve(success(undefined)),
+      pull: (owner, { epoch, partitions }) => {
+        if (epoch !== this.ring.table.epoch) return Promise.resolve(failure("ring-changed", "another epoch"));
+        this.pulls.push(`${owner} ${partitions.length}`);
+        this.#onPull(this, this.pulls.length);
+        return Promise.resolve(success(undefined));
+      },
+      propose: ({ epoch, partitions }) => {
+        if (epoch !== this.ring.table.epoch) return Promise.resolve(failure("ring-changed", "another epoch"));
+        this.ring = ownerFilled(this.ring, { gateway: self, partitions });
+        return Promise.resolve(success(undefined));
+      },
+    };
+    this.filling = new Filling(options as FillingOptions);
+  }
+
+  /** Something changes that is nothing to the partitions that are filled. */
+  changeElsewhere(): void {
+    this.ring = { ...this.ring, table: { ...this.ring.table, epoch: this.ring.table.epoch + 1 } };
+    this.filling.look();
+  }
+
+  async filled(): Promise<void> {
+    this.filling.look();
+    for (let turn = 0; turn < 500 && this.ring.filling.size > 0; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.is(this.ring.filling.size, 0, `after ${this.pulls.length} pulls`);
+  }
+}
+
+test("what was fetched counts although the table changes meanwhile, where these partitions' owners stay the same", async () => {
+  const site = new Busy((busy) => busy.changeElsewhere());
+  await site.filled();
+  const batches = Array.from({ length: 8 }, () => ["gw-a 128", "gw-c 128"]).flat();
+  assert.equal(site.pulls, batches);
+});
+
+test("what was fetched before these partitions' owners changed is fetched again, and also when a table was missed", async () => {
+  const another = new Busy((busy, count) => {
+    if (count !== 1) return;
+    // Somebody else lost its copies too, and got them back: meanwhile there were writes that did not need gw-b.
+    busy.ring = replaceOwner(busy.ring, gatewayId("gw-c"));
+    busy.filling.look();
+    busy.ring = ownerFilled(busy.ring, { gateway: gatewayId("gw-c"), partitions: [...busy.ring.filling.keys()] });
+    busy.filling.look();
+  });
+  await another.filled();
+  assert.equal(another.pulls.slice(0, 3), ["gw-a 128", "gw-a 128", "gw-c 128"]);
+  const missed = new Busy((busy, count) => {
+    if (count === 1) busy.ring = { ...busy.ring, table: { ...busy.ring.table, epoch: busy.ring.table.epoch + 2 } };
+  });
+  await missed.filled();
+  assert.equal(missed.pulls.slice(0, 3), ["gw-a 128", "gw-a 128", "gw-c 128"]);
 });
 
 test.run();

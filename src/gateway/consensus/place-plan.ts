@@ -24,6 +24,9 @@ export interface PlaceSituation {
   readonly isGone: (gateway: GatewayId) => boolean;
 }
 
+/** The next wave begins when this part of one is left. */
+const waveRest = 4;
+
 export class PlacePlan {
   /** Of the last look: nothing new comes of the same situation. */
   #seen: { readonly table: RingState["table"]; readonly situation: string } | undefined;
@@ -39,9 +42,9 @@ export class PlacePlan {
     this.#seen = { table: ring.table, situation: picture };
     const planned = planChanges(ring, { gateways, factor });
     const free = planned.filter(({ from }) => from === undefined);
-    const moving = planned
-      .filter(({ from, partition }) => from !== undefined && canFill(ring, partition, isThere))
-      .slice(0, Math.max(0, movesMax - ring.moves.size));
+    // A wave when the one before is nearly over: each change of the table interrupts all who fill, and a few at a time would be many.
+    const room = ring.moves.size > movesMax / waveRest ? 0 : movesMax - ring.moves.size;
+    const moving = planned.filter(({ from, partition }) => from !== undefined && canFill(ring, partition, isThere)).slice(0, room);
     const changes = [...free, ...moving];
     // As the site will do it: what changes nothing is no command.
     if (changes.length === 0 || changePlaces(ring, { changes, factor }) === ring) return undefined;

@@ -2,7 +2,14 @@
 // before for ever. Method: the plan beside a ring to which its commands are applied, with gateways that are there or gone.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { cancelMoves, changePlaces, foundRing, type PlaceChange, type RingState } from "../../../src/core/ring/owner-changes.ts";
+import {
+  cancelMoves,
+  changePlaces,
+  foundRing,
+  ownerFilled,
+  type PlaceChange,
+  type RingState,
+} from "../../../src/core/ring/owner-changes.ts";
 import { encodeOwnerTable, partitionsOf } from "../../../src/core/ring/owner-table.ts";
 import { planOwners } from "../../../src/core/ring/planner.ts";
 import type { Member } from "../../../src/core/site/membership.ts";
@@ -71,6 +78,18 @@ test("moves of a pair's partitions are taken back when one of the two is gone, a
   assert.is(site.ring.moves.size, 0);
   assert.is(partitionsOf(site.ring.table, c).length, 0);
   site.away.clear();
+  assert.is(site.step(), "owner-places");
+  assert.is(site.ring.moves.size, 64);
+});
+
+test("the next wave of moves begins when the one before is nearly over, not with each partition that has arrived", () => {
+  const site = new Site();
+  assert.is(site.step(), "owner-places");
+  const [first = -1, ...others] = site.ring.moves.keys();
+  site.ring = ownerFilled(site.ring, { gateway: c, partitions: [first] });
+  assert.is(site.step(), undefined);
+  site.ring = ownerFilled(site.ring, { gateway: c, partitions: others.slice(0, 47) });
+  assert.is(site.ring.moves.size, 16);
   assert.is(site.step(), "owner-places");
   assert.is(site.ring.moves.size, 64);
 });
