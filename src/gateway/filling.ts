@@ -94,7 +94,7 @@ export class Filling {
 
   /** Begins where there is something to fill and nothing is under way. After each change of the ring, and at the start. */
   look(): void {
-    if (this.#running || this.#over() || this.#nextBatch() === undefined) return;
+    if (this.#running || this.#over() || this.#nextBatch(new Set()) === undefined) return;
     this.#running = true;
     void this.#fillAll().finally(() => {
       this.#running = false;
@@ -115,11 +115,20 @@ export class Filling {
   }
 
   async #fillAll(): Promise<void> {
-    for (let batch = this.#nextBatch(); batch !== undefined && !this.#over(); batch = this.#nextBatch()) {
+    // Sources that cannot give all at the moment hold up what comes from them, and nothing else.
+    const inVain = new Set<string>();
+    while (!this.#over()) {
+      const batch = this.#nextBatch(inVain);
+      if (batch === undefined && inVain.size === 0) return;
+      if (batch === undefined) {
+        await this.#pause(retryMs);
+        inVain.clear();
+        continue;
+      }
       const filled = await this.#fill(batch).catch(storeFailure);
       if (filled.ok) continue;
       this.#context.diagnostics.info("filling-waits", { partitions: batch.partitions.length, code: filled.code, why: filled.message });
-      await this.#pause(retryMs);
+      inVain.add(nameOf(batch.sources));
     }
   }
 
@@ -127,8 +136,8 @@ export class Filling {
     return this.#stopped || this.#context.inbox.closed();
   }
 
-  /** The first partitions that are left and have the same sources. */
-  #nextBatch(): Batch | undefined {
+  /** The first partitions that are left and have the same sources, which were not asked in vain. */
+  #nextBatch(inVain: ReadonlySet<string>): Batch | undefined {
     const { self } = this.#context;
     const ring = this.#options.ring();
     const partitions: Partition[] = [];
@@ -136,8 +145,9 @@ export class Filling {
     for (const [at, gateways] of ring.filling) {
       if (!gateways.includes(self)) continue;
       const found = (this.#options.fillSources ?? fillSources)(ring, at);
-      if (sources === undefined) sources = found;
-      else if (!sameSources(sources, found)) continue;
+      if (sources === undefined && inVain.has(nameOf(found))) continue;
+      sources ??= found;
+      if (!sameSources(sources, found)) continue;
       if (partitions.push(partition(at)) === fillBatchMax) break;
     }
     return sources === undefined ? undefined : { epoch: ring.table.epoch, partitions, sources };
@@ -264,5 +274,10 @@ function storeFailure(cause: unknown): Failure {
 }
 
 function sameSources(a: FillSources, b: FillSources): boolean {
-  return a.needed === b.needed && a.always === b.always && a.owners.toSorted().join(" ") === b.owners.toSorted().join(" ");
+  return a === b || nameOf(a) === nameOf(b);
+}
+
+/** The same for the same sources, in whichever order. */
+function nameOf({ owners, needed, always }: FillSources): string {
+  return `${needed} ${always ?? ""} ${owners.toSorted().join(" ")}`;
 }
