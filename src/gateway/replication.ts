@@ -12,7 +12,7 @@ import type { WriteLevel } from "../config/settings.ts";
 import { answeredLevel } from "../config/survival.ts";
 import { Coordinator, type CoordinatorEffect, type OpenRound } from "../core/replica/coordinator.ts";
 import { type OfferedRound, Owner, type OwnerEffect } from "../core/replica/owner.ts";
-import { type copiesRequired, writeQuorum } from "../core/replica/rules.ts";
+import { type copiesRequired, type takesEpoch, writeQuorum } from "../core/replica/rules.ts";
 import type { RingState } from "../core/ring/owner-changes.ts";
 import { type OwnerTable, ownersOf } from "../core/ring/owner-table.ts";
 import { decodeRound, type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
@@ -45,6 +45,8 @@ export interface ReplicationOptions {
   readonly ackTimeoutMs: number;
   /** `copiesRequired`; tests plant bugs by substituting it. */
   readonly copiesRequired: typeof copiesRequired;
+  /** Where tests plant bugs. */
+  readonly takesEpoch?: typeof takesEpoch;
   /** Of the rounds that are written and sent: what all gateways of the site can read. */
   readonly roundVersion: () => RoundVersion;
   /** False while the store is too far behind to take more. */
@@ -73,7 +75,7 @@ export class Replication {
   readonly #options: ReplicationOptions;
   readonly #context: GatewayContext;
   readonly #coordinator: Coordinator;
-  readonly #owner = new Owner({ windowMax: ownerWindowMax });
+  readonly #owner: Owner;
   #lanes = new Map<string, Lane>();
   #laneByPartition = new Map<WriteLevel, Lane[]>();
   readonly #rounds = new Map<number, Carried>();
@@ -109,6 +111,8 @@ export class Replication {
       lagAgeMaxMs: 10_000,
       holdAfterMs: options.context.tuning.holdAfterMs,
     });
+    const { takesEpoch: takes } = options;
+    this.#owner = new Owner({ windowMax: ownerWindowMax, ...(takes === undefined ? {} : { takesEpoch: takes }) });
     options.router.handle(FrameKind.Replicate, (from, body) => this.#offered(from, body));
     options.router.handle(FrameKind.Replicated, (from, body) => this.#answered(from, body));
   }

@@ -10,7 +10,7 @@ import { raftPresets } from "../core/raft/options.ts";
 import { RaftNode } from "../core/raft/raft-node.ts";
 import type { ReplayedLog } from "../core/raft/replay.ts";
 import type { RaftRules } from "../core/raft/rules.ts";
-import { copiesRequired } from "../core/replica/rules.ts";
+import { copiesRequired, type takesEpoch } from "../core/replica/rules.ts";
 import { type fillSources, foundRing, type RingState } from "../core/ring/owner-changes.ts";
 import { isOwner, type OwnerTable, partitionsOf } from "../core/ring/owner-table.ts";
 import { type RoundVersion, roundVersionAt } from "../core/round/round-codec.ts";
@@ -87,6 +87,7 @@ import { agreementOf, SiteClock } from "./site-clock.ts";
 export interface GatewayRules {
   readonly raft?: Partial<RaftRules>;
   readonly copiesRequired?: typeof copiesRequired;
+  readonly takesEpoch?: typeof takesEpoch;
   /** What of a digest owners compare: all of it when absent. */
   readonly comparableDigest?: (digest: Digest) => Digest;
   /** Whether what an owner lacked, and lacks a moment later, is not on its way. */
@@ -294,6 +295,7 @@ export class Serving {
       ring: this.ringGate.closed(),
       ackTimeoutMs: settings.replication.ackTimeoutMs ?? ackTimeoutMsDefault,
       copiesRequired: rule,
+      ...(options.rules.takesEpoch === undefined ? {} : { takesEpoch: options.rules.takesEpoch }),
       ...keeping,
       acknowledged: (round) => options.events.acknowledged(round),
     });
