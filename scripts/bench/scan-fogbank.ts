@@ -73,7 +73,7 @@ function queriesOf({ store, series, context }: Engine, rollups: boolean): Querie
     ...shared,
     hash64: context.ports.hash64,
     requests: { serve: () => undefined } as unknown as Requests,
-    readRepair: { repair: () => Promise.resolve(true) },
+    readRepair: { repair: () => Promise.resolve("written" as const) },
     local,
     fanOut,
   });

@@ -4,6 +4,7 @@
  */
 
 import { type OfferedRound, Owner, type OwnerEffect } from "../core/replica/owner.ts";
+import type { takesEpoch } from "../core/replica/rules.ts";
 import type { RingState } from "../core/ring/owner-changes.ts";
 import { isOwner } from "../core/ring/owner-table.ts";
 import { decodeRound, roundVersionAt } from "../core/round/round-codec.ts";
@@ -26,6 +27,8 @@ export interface OfferedRoundsOptions {
   readonly partitionOf: (name: SeriesName) => Partition;
   /** A durable round's readings join the heads. Records come in the order of the log. */
   readonly store: (columns: ReadingColumns, sequence: number) => void;
+  /** Where tests plant bugs. */
+  readonly takesEpoch?: typeof takesEpoch;
 }
 
 /** What an owner says of a coordinator's rounds. */
@@ -43,12 +46,14 @@ const ownerWindowMax = 4_096;
 
 export class OfferedRounds {
   readonly #options: OfferedRoundsOptions;
-  readonly #owner = new Owner({ windowMax: ownerWindowMax });
+  readonly #owner: Owner;
   malformed = 0;
   refused = 0;
 
   constructor(options: OfferedRoundsOptions) {
     this.#options = options;
+    const { takesEpoch: takes } = options;
+    this.#owner = new Owner({ windowMax: ownerWindowMax, ...(takes === undefined ? {} : { takesEpoch: takes }) });
     options.router.handle(FrameKind.Replicate, (from, body) => this.#offered(from, body));
   }
 

@@ -250,7 +250,14 @@ export class Serving {
       ...keeping,
       acknowledged: (round) => options.events.acknowledged(round),
     });
-    this.offeredRounds = new OfferedRounds({ context, router, ring: () => this.replication.ring(), ...keeping });
+    const { takesEpoch } = options.rules;
+    this.offeredRounds = new OfferedRounds({
+      context,
+      router,
+      ring: () => this.replication.ring(),
+      ...keeping,
+      ...(takesEpoch === undefined ? {} : { takesEpoch }),
+    });
     this.keeper = new ReadingsKeeper({
       context,
       requests,

@@ -7,7 +7,7 @@
 import type { Random } from "../lib/random.ts";
 import { FaultBudget } from "./faults/budget.ts";
 import { faultFamilies, faults, faultsOf } from "./faults/families.ts";
-import { type Fault, Strike, type Watcher } from "./faults/strike.ts";
+import { type Fault, Strike, type Watcher, type Workload } from "./faults/strike.ts";
 import { Operator } from "./operator.ts";
 import type { SimulatedGateway } from "./simulated-gateway.ts";
 import type { SimulatedSite } from "./site.ts";
@@ -17,6 +17,8 @@ export interface NemesisOptions {
   readonly random: Random;
   /** Messages acknowledged so far, to strike just behind one. */
   readonly acknowledged: () => number;
+  /** Nothing goes on when it is left out. */
+  readonly workload?: Workload;
   /** Numbers of strikes that do nothing, for whoever looks for the faults that a failure needs. */
   readonly skipFaults?: ReadonlySet<number>;
   /** Families or names of faults; drawn when it is left out. */
@@ -29,6 +31,7 @@ const gapMs = 3_000;
 /** Of a gateway that stopped by itself, for a fault of its disk, somebody sees to it that it starts again. */
 const restartMs = 2_000;
 const membersMs = 60_000;
+const noWorkload: Workload = { devices: [], ask: () => undefined };
 const fatalToHeld: ReadonlySet<string> = new Set(["folder", "membership"]);
 
 export class Nemesis {
@@ -132,6 +135,7 @@ export class Nemesis {
         budget: this.#budget,
         operator: this.#operator,
         acknowledged: this.#options.acknowledged,
+        workload: this.#options.workload ?? noWorkload,
         watch: (watcher) => this.#watchers.add(watcher),
       });
       this.#strikes.add(strike);

@@ -50,8 +50,8 @@ interface Link {
   cuts: number;
   clogs: number;
   slowMs: number;
-  /** On top of it for Raft's own connection. */
-  raftSlowMs: number;
+  /** On top of it for frames of one channel. */
+  readonly channelSlowMs: Map<Channel, number>;
   /** What a clogged link holds, in order. */
   held: Frame[];
 }
@@ -104,14 +104,15 @@ export class SimulatedNetwork {
     return this.#block(this.#link(from, to), "clogs");
   }
 
-  /** Frames of this direction take so much longer: all of them, or those of Raft's own connection. */
-  slow(from: GatewayId, to: GatewayId, delayMs: number, which: "all" | "raft" = "all"): Heal {
+  /** Frames of this direction take so much longer: all of them, or those of one channel. */
+  slow(from: GatewayId, to: GatewayId, delayMs: number, which: "all" | Channel = "all"): Heal {
     const link = this.#link(from, to);
-    const what = which === "raft" ? "raftSlowMs" : "slowMs";
-    link[what] += delayMs;
-    return this.#heal(() => {
-      link[what] -= delayMs;
-    });
+    const add = (ms: number): void => {
+      if (which === "all") link.slowMs += ms;
+      else link.channelSlowMs.set(which, (link.channelSlowMs.get(which) ?? 0) + ms);
+    };
+    add(delayMs);
+    return this.#heal(() => add(-delayMs));
   }
 
   /** Every fault of every link is over. */
@@ -120,7 +121,7 @@ export class SimulatedNetwork {
     for (const links of this.#links.values()) {
       for (const link of links.values()) {
         link.slowMs = 0;
-        link.raftSlowMs = 0;
+        link.channelSlowMs.clear();
         while (link.cuts > 0) this.#unblock(link, "cuts");
         while (link.clogs > 0) this.#unblock(link, "clogs");
       }
@@ -216,7 +217,7 @@ export class SimulatedNetwork {
       return;
     }
     const stretch = this.#random.chance(this.tuning.reorderProbability) ? 10 : 1;
-    const slowMs = (link?.slowMs ?? 0) + (frame.channel === "raft" ? (link?.raftSlowMs ?? 0) : 0);
+    const slowMs = (link?.slowMs ?? 0) + (link?.channelSlowMs.get(frame.channel) ?? 0);
     const delayMs = this.#delay() * stretch + slowMs;
     this.#scheduler.schedule(delayMs, `${frame.from}>${frame.to} ${frame.channel} ${frame.bytes.length}`, () => this.#arrive(frame));
   }
@@ -320,7 +321,7 @@ export class SimulatedNetwork {
     ] as const) {
       const links = this.#links.get(a) ?? new Map<GatewayId, Link>();
       this.#links.set(a, links);
-      links.set(b, { from: a, to: b, pair, cuts: 0, clogs: 0, slowMs: 0, raftSlowMs: 0, held: [] });
+      links.set(b, { from: a, to: b, pair, cuts: 0, clogs: 0, slowMs: 0, channelSlowMs: new Map(), held: [] });
     }
     return this.#link(from, to);
   }

@@ -4,8 +4,10 @@
  * must come about then.
  */
 
+import { partitionSet } from "../core/site/retention.ts";
 import type { ForceOption, GatewayMemberRequest, GatewayService } from "../gateway/service.ts";
 import { failure, type Result } from "../lib/errors.ts";
+import type { Partition } from "../lib/ids.ts";
 import type { Random } from "../lib/random.ts";
 import type { SimulatedGateway } from "./simulated-gateway.ts";
 import type { SimulatedSite } from "./site.ts";
@@ -13,6 +15,7 @@ import { SafetyViolation } from "./violations.ts";
 
 const againMs = 500;
 const patienceMs = 15_000;
+const moveTimeoutMs = 2_000;
 const gentle: ForceOption = { force: false };
 /** Answers after which it is worth while to ask again: there is no leader, the outcome is unknown, copies are not whole yet. */
 const worthAsking: ReadonlySet<string> = new Set([
@@ -71,6 +74,18 @@ export class Operator {
   reweigh(gateway: SimulatedGateway, weight: number): void {
     const asked = this.#random.pick(this.#site.gateways).running();
     asked?.process.deliver(() => void asked.service.updateGateway(gateway.id, { weight, zone: undefined }));
+  }
+
+  /** As a leader plans it, for one partition; whatever comes of it. */
+  movePlace(at: Partition, { from, to }: { readonly from: SimulatedGateway; readonly to: SimulatedGateway }): void {
+    const running = this.#site.leader()?.running();
+    running?.process.deliver(() => {
+      const serving = running.gateway.serving();
+      const epoch = serving?.state.ring()?.table.epoch;
+      if (serving === undefined || epoch === undefined) return;
+      const changes = [{ from: from.id, to: to.id, partitions: partitionSet([at]) }];
+      void serving.consensus.propose({ t: "owner-places", epoch, changes }, moveTimeoutMs);
+    });
   }
 
   async #see(work: () => Promise<void>): Promise<void> {

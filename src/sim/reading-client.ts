@@ -7,6 +7,7 @@ import type { ReadingsAnswer } from "../gateway/service.ts";
 import { deviceId, partitionOf } from "../lib/ids.ts";
 import type { Random } from "../lib/random.ts";
 import { highestHorizons } from "./horizons.ts";
+import type { SimulatedGateway } from "./simulated-gateway.ts";
 import type { SimulatedSite } from "./site.ts";
 import { SafetyViolation } from "./violations.ts";
 import type { SimulatedDevice } from "./workload.ts";
@@ -34,7 +35,9 @@ export class ReadingClient {
     const pauseMs = pauseMinMs + this.#random.below(pauseMaxMs - pauseMinMs);
     this.#site.scheduler.schedule(pauseMs, "somebody asks for readings", () => {
       if (this.#stopped) return;
-      this.#ask();
+      const gateway = this.#random.pick(this.#site.gateways);
+      const device = this.#random.pick(this.#devices);
+      this.ask(gateway, device, { isCounted: this.#random.chance(0.3) });
       this.start();
     });
   }
@@ -43,10 +46,8 @@ export class ReadingClient {
     this.#stopped = true;
   }
 
-  #ask(): void {
-    const gateway = this.#random.pick(this.#site.gateways);
-    const device = this.#random.pick(this.#devices);
-    const isCounted = this.#random.chance(0.3);
+  /** Asks now, all readings or their count. */
+  ask(gateway: SimulatedGateway, device: SimulatedDevice, { isCounted }: { readonly isCounted: boolean }): void {
     const running = gateway.running();
     if (running === undefined) return;
     // As acknowledged by now, with the greatest value of each time.

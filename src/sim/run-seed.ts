@@ -4,6 +4,7 @@
  */
 
 import { isOwner } from "../core/ring/owner-table.ts";
+import type { GatewayTuning } from "../gateway/context.ts";
 import type { GatewayRules } from "../gateway/rules.ts";
 import type { GatewayService, ResultRow } from "../gateway/service.ts";
 import type { Serving } from "../gateway/serving.ts";
@@ -36,6 +37,8 @@ export interface SeedOptions {
   readonly gateways?: number;
   /** What of the site's settings is not drawn. */
   readonly settings?: Partial<Pick<SettingsChoice, "write" | "witness" | "retention">>;
+  /** Which of the gateways' bounds are not drawn. */
+  readonly tuning?: Partial<GatewayTuning>;
   /** Virtual time under faults; the calm phases come on top. */
   readonly faultsMs?: number;
   /** Numbers of the nemesis's strikes (from 1) that do nothing. */
@@ -82,10 +85,12 @@ const convergeStepMs = 500;
 const repairLevel = 4;
 
 export async function runSeed(options: SeedOptions): Promise<SeedReport> {
+  const drawn = drawTunables(new SeededRandom(options.seed ^ tunablesSalt));
   const site = new SimulatedSite({
     seed: options.seed,
-    ...drawTunables(new SeededRandom(options.seed ^ tunablesSalt)),
+    ...drawn,
     ...options.settings,
+    tuning: { ...drawn.tuning, ...options.tuning },
     ...(options.gateways === undefined ? {} : { gateways: options.gateways }),
     world: options.world,
     rules: options.rules ?? {},
@@ -130,6 +135,12 @@ class SeedRun {
       site,
       random: site.random.fork(),
       acknowledged: () => this.acknowledged(),
+      workload: {
+        devices: this.devices,
+        ask: (gateway, device) => {
+          for (const reader of this.#readers) reader.ask(gateway, device, { isCounted: false });
+        },
+      },
       ...(options.skipFaults === undefined ? {} : { skipFaults: options.skipFaults }),
       ...(options.only === undefined ? {} : { only: options.only }),
     });

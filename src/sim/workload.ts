@@ -35,6 +35,7 @@ export class SimulatedDevice {
   readonly #random: Random;
   readonly #unacknowledged: PublishedReading[] = [];
   #link: DeviceLink | undefined;
+  #gateway: SimulatedGateway | undefined;
   #connection = 0;
   #sent = 0;
   #stopped = false;
@@ -68,6 +69,11 @@ export class SimulatedDevice {
     return this.#unacknowledged.length === 0;
   }
 
+  /** The gateway that it is connected to. */
+  connectedTo(): SimulatedGateway | undefined {
+    return this.#link === undefined ? undefined : this.#gateway;
+  }
+
   #tick(): void {
     const burst = this.#random.chance(burstProbability) ? windowMax : 1;
     for (let i = 0; i < burst && !this.#stopped && this.#unacknowledged.length < windowMax; i++) this.#make();
@@ -90,6 +96,7 @@ export class SimulatedDevice {
 
   #connect(): void {
     const gateway = this.#random.pick(this.#site.gateways);
+    this.#gateway = gateway;
     const connection = ++this.#connection;
     const broker = gateway.running()?.broker;
     this.#link = broker?.connect({ clientId: `${this.id}-${connection}` }, () => this.#disconnected(connection));

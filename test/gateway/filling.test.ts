@@ -4,12 +4,13 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { RingState } from "../../src/core/ring/owner-changes.ts";
-import { addOwner, foundRing, ownerFilled, replaceOwner } from "../../src/core/ring/owner-changes.ts";
+import { addOwner, foundRing, ownerFilled, removeOwner, replaceOwner, wholeOwnersOf } from "../../src/core/ring/owner-changes.ts";
 import { encodeOwnerTable } from "../../src/core/ring/owner-table.ts";
 import { planOwners } from "../../src/core/ring/planner.ts";
 import { Filling, type FillingOptions } from "../../src/gateway/filling.ts";
 import { failure, success } from "../../src/lib/errors.ts";
 import { gatewayId } from "../../src/lib/ids.ts";
+import { testHash64 } from "../core/ring/test-hash.ts";
 
 const self = gatewayId("gw-b");
 
@@ -136,6 +137,49 @@ test("what was fetched before these partitions' owners changed is fetched again,
   });
   await missed.filled();
   assert.equal(missed.pulls.slice(0, 3), ["gw-a 128", "gw-a 128", "gw-c 128"]);
+});
+
+test("an owner that is behind holds up its own partitions only, and is asked again", async () => {
+  const gateways = ["gw-a", "gw-c", "gw-d"].map((id) => ({ id: gatewayId(id), weight: 1, zone: undefined }));
+  const founded = foundRing(encodeOwnerTable(planOwners({ gateways, factor: 2, epoch: 1, hash64: testHash64 })));
+  if (!founded.ok) throw new Error(founded.message);
+  let ring = addOwner(removeOwner(founded.value, gatewayId("gw-d")), { gateway: self, factor: 2 });
+  const sourceOf = (at: number) => wholeOwnersOf(ring, at).join();
+  assert.equal([...new Set([...ring.filling.keys()].map(sourceOf))].sort(), ["gw-a", "gw-c"]);
+  const proposed: string[] = [];
+  let refusals = 0;
+  const done = { ok: true, value: undefined } as const;
+  const options = {
+    context: {
+      self,
+      inbox: { closed: () => false },
+      diagnostics: { info: () => undefined },
+      clock: { schedule: (_ms: number, fire: () => void) => setImmediate(fire) },
+    } as unknown as FillingOptions["context"],
+    prepared: () => Promise.resolve(),
+    counted: () => Promise.resolve(done),
+    canPull: () => true,
+    stream: () => Promise.resolve(done),
+    // Until all that comes from the other one is there.
+    pull: (owner: string) => {
+      const isBehind = owner === "gw-a" && [...ring.filling.keys()].some((at) => sourceOf(at) === "gw-c");
+      if (isBehind) refusals++;
+      return Promise.resolve(isBehind ? failure("ring-changed", "gw-a is behind") : done);
+    },
+    fetchRolled: () => Promise.resolve(done),
+    ring: () => ring,
+    propose: ({ partitions }: { readonly partitions: readonly number[] }) => {
+      proposed.push(...new Set(partitions.map(sourceOf)));
+      ring = ownerFilled(ring, { gateway: self, partitions });
+      return Promise.resolve(done);
+    },
+  };
+  new Filling(options as unknown as FillingOptions).look();
+  for (let turn = 0; turn < 20 && ring.filling.size > 0; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.is(ring.filling.size, 0);
+  assert.is(proposed[0], "gw-c");
+  assert.is(proposed.at(-1), "gw-a");
+  assert.ok(refusals >= 1);
 });
 
 test.run();

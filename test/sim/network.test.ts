@@ -187,6 +187,21 @@ test("a slow link delays its own direction, and slownesses add up", async () => 
   assert.equal(received, [1, 2]);
 });
 
+test("one channel of a link may be slow, and another one not", async () => {
+  const { scheduler, network, received, from } = await pair();
+  const heals = [network.slow(a, b, 300, "replica"), network.slow(a, b, 200)];
+  from.send(b, "replica", Uint8Array.of(1));
+  from.send(b, "raft", Uint8Array.of(2));
+  runFor(scheduler, 210);
+  assert.equal(received, [2]);
+  runFor(scheduler, 300);
+  assert.equal(received, [2, 1]);
+  for (const heal of heals) heal();
+  from.send(b, "replica", Uint8Array.of(3));
+  runFor(scheduler, 10);
+  assert.equal(received, [2, 1, 3]);
+});
+
 test("a peer that restarts behind a cut is found out when the way is free: down first, then up", async () => {
   const { scheduler, network, processes, events, from, start } = await pair();
   events.length = 0;

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { decodeRecord, encodeRecord } from "../../src/core/raft/record-codec.ts";
 import { decodeSnapshot, SnapshotEncoder } from "../../src/core/raft/snapshot-codec.ts";
-import { wholeOwnersOf } from "../../src/core/ring/owner-changes.ts";
+import { fillSources, wholeOwnersOf } from "../../src/core/ring/owner-changes.ts";
 import { decodeParts, encodeParts, type Part, Section } from "../../src/core/site/state-format.ts";
 import type { agreementOf } from "../../src/gateway/site-clock.ts";
 import { Packing } from "../../src/lib/packing.ts";
@@ -26,7 +26,7 @@ export interface PlantedBug {
   readonly only?: readonly string[];
   readonly faultsMs: number;
   /** What of the site is not drawn. */
-  readonly site?: Pick<SeedOptions, "gateways" | "settings">;
+  readonly site?: Pick<SeedOptions, "gateways" | "settings" | "tuning">;
   /** What the catching checker says. */
   readonly caughtAs: RegExp;
 }
@@ -184,6 +184,16 @@ const firstPeer: typeof agreementOf = (all, own) => {
   return peer && { offsetMs: peer.offsetMs, clocks: [peer] };
 };
 
+/** Hints have room for everything, and nothing else brings an owner what it missed, but for questions. */
+const withoutRepair = { repairPauseMinMs: 86_400_000, repairPauseMaxMs: 86_400_000, hintBytesMax: 64 << 20 };
+
+const oneThatStays: typeof fillSources = (ring, at) => {
+  const from = ring.moves.get(at)?.from;
+  if (from === undefined) return fillSources(ring, at);
+  const staying = wholeOwnersOf(ring, at).filter((owner) => owner !== from);
+  return { owners: staying.slice(0, 1), needed: 1, always: undefined };
+};
+
 /** A restart shows it before two logs or two leaders do. */
 const forgotten = /forgot its vote|after a restart|by a restart/;
 const splitBrain = /lead in term|leads in term|committed entry|comes after one of term|and differ|not linearizable|lost/;
@@ -217,6 +227,24 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtAs: missed,
   },
   {
+    // Owners, and those that were owners, take what comes under a table that is past.
+    name: "write-under-an-old-epoch",
+    plant: () => ({ rules: { takesEpoch: (offered, own) => offered <= own } }),
+    only: ["old-table"],
+    site: { gateways: 5 },
+    faultsMs: 30_000,
+    caughtAs: missed,
+  },
+  {
+    // Who comes to a partition asks one of those that stay: neither the one that goes nor a majority takes no more under the old table.
+    name: "cut-over-without-fencing",
+    plant: () => ({ rules: { fillSources: oneThatStays } }),
+    only: ["old-table"],
+    site: { gateways: 5 },
+    faultsMs: 30_000,
+    caughtAs: missed,
+  },
+  {
     // Its own clock is enough for a leader to give readings up.
     name: "retention-on-the-local-clock",
     plant: () => ({ rules: { clocksNear: (_near, gateways) => gateways } }),
@@ -247,6 +275,15 @@ export const plantedBugs: readonly PlantedBug[] = [
     only: ["partition", "crash"],
     faultsMs: 20_000,
     caughtAs: missed,
+  },
+  {
+    // What an owner missed comes by repair otherwise. Nothing dies: what a coordinator has not let go of yet is in its memory.
+    name: "hint-forgotten",
+    plant: () => ({ rules: { mayForgetKept: () => true } }),
+    site: { gateways: 3, settings: { write: "quorum", witness: false }, tuning: withoutRepair },
+    only: ["partition"],
+    faultsMs: 30_000,
+    caughtAs: /hold different readings/,
   },
   {
     name: "held-before-fsync",

@@ -9,10 +9,13 @@
  */
 
 import type { GatewayId, SessionId } from "../../lib/ids.ts";
+import { takesEpoch } from "./rules.ts";
 
 export interface OwnerOptions {
   /** Rounds of one coordinator that are remembered. */
   readonly windowMax: number;
+  /** Where tests plant bugs. */
+  readonly takesEpoch?: typeof takesEpoch;
 }
 
 export interface OfferedRound {
@@ -36,15 +39,17 @@ interface CoordinatorWindow {
 
 export class Owner {
   readonly #options: OwnerOptions;
+  readonly #takes: typeof takesEpoch;
   readonly #windows = new Map<GatewayId, CoordinatorWindow>();
 
   constructor(options: OwnerOptions) {
     this.#options = options;
+    this.#takes = options.takesEpoch ?? takesEpoch;
   }
 
   /** A round arrived. The caller appends it when told so, and then says `durable` or `notTaken`. */
   offered(offer: OfferedRound, ownEpoch: number, effects: OwnerEffect[]): void {
-    if (offer.epoch !== ownEpoch) {
+    if (!this.#takes(offer.epoch, ownEpoch)) {
       effects.push({ type: "refuse", to: offer.from, session: offer.session, round: offer.number, epoch: ownEpoch });
       return;
     }
@@ -63,7 +68,7 @@ export class Owner {
   durable(offer: OfferedRound, ownEpoch: number, effects: OwnerEffect[]): void {
     const window = this.#windows.get(offer.from);
     if (window?.session === offer.session && window.rounds.has(offer.number)) window.rounds.set(offer.number, true);
-    if (offer.epoch !== ownEpoch) {
+    if (!this.#takes(offer.epoch, ownEpoch)) {
       effects.push({ type: "refuse", to: offer.from, session: offer.session, round: offer.number, epoch: ownEpoch });
       return;
     }

@@ -72,3 +72,8 @@ export function readQuorum(level: Level, counts: Omit<OwnerCounts, "leaving">, r
   const isIntact = counts.whole >= counts.planned;
   return { any, whole: isIntact || level === "one" ? required({ level, owners: counts.whole }) : counts.whole };
 }
+
+/** Whether an owner at epoch `own` takes a round of epoch `offered`, and says that it is durable: under no other table than its own. */
+export function takesEpoch(offered: number, own: number): boolean {
+  return offered === own;
+}

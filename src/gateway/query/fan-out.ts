@@ -77,8 +77,8 @@ interface Meeting {
 const noMeeting: Meeting = { failures: [], isRefusedByRing: false };
 const suspectMs = 10_000;
 /** A change of owners reaches every gateway that hears the leader within a heartbeat or two. */
-const ringWaitMs = 100;
-const ringWaitMaxMs = 3_000;
+export const ringWaitMs = 100;
+export const ringWaitMaxMs = 3_000;
 
 export class FanOut {
   readonly #options: FanOutOptions;

@@ -15,10 +15,10 @@ import type { Clock } from "../../ports/clock.ts";
 import { emptyDigest } from "../../series/digest.ts";
 import { mergeRuns } from "../../series/merge.ts";
 import { type SeriesRun, sliceRange, sliceRows } from "../../series/run.ts";
-import type { ReadRepair } from "../repair/read-repair.ts";
+import type { ReadRepair, ReadRepairOutcome } from "../repair/read-repair.ts";
 import type { Requests } from "../requests.ts";
 import { horizonRanges, withRanges } from "../retention/horizons.ts";
-import type { Asked, FanOut, FanOutAnswers } from "./fan-out.ts";
+import { type Asked, type FanOut, type FanOutAnswers, ringWaitMaxMs, ringWaitMs } from "./fan-out.ts";
 import { type GroupRow, GroupTable } from "./group-table.ts";
 import { formatDigest, groupKeyOf, type LocalReader, type PartitionTable, type RolledTable } from "./local-reader.ts";
 import { LoopTurns } from "./loop-turns.ts";
@@ -71,6 +71,12 @@ export interface PageAnswer {
   readonly missing: readonly Partition[];
 }
 
+interface AskedPages {
+  readonly answers: FanOutAnswers<Page>;
+  readonly merged: Omit<PageAnswer, "missing">;
+  readonly complete: boolean;
+}
+
 export type AggregateQuery = Omit<AggregateRequest, "epoch" | "partitions"> & { readonly level: ConsistencyLevel };
 
 type AggregatePlan = Omit<AggregateRequest, "epoch" | "partitions">;
@@ -105,19 +111,37 @@ export class Queries {
   }
 
   async page(query: PageQuery): Promise<Result<PageAnswer>> {
-    const partitions = query.partitions ?? this.#partitions(query.selector);
-    const answers = await this.#options.fanOut.ask(partitions, query.level, (gateway, asked) => this.#askPage(gateway, asked, query));
-    if (answers.refused !== undefined) return answers.refused;
-    if (answers.answers.length === 0) return unavailable(answers);
-    const pages = answers.answers.map((answer) => answer.reply);
-    const merged = mergePages(pages, { limit: query.limit, complete: answers.complete, horizonOf: this.#horizonOf(answers) });
-    const complete = (await this.#repaired(answers, merged, query.level)) && merged.complete;
+    const asked = await this.#askPages(query.partitions ?? this.#partitions(query.selector), query);
+    if (!asked.ok) return asked;
+    const { merged, answers, complete } = asked.value;
     return success({ ...merged, complete, missing: answers.missing });
   }
 
-  /** Whether every owner that answered has, from now on, all that is in the answer. Level `one` promises nothing of the kind. */
-  #repaired(answers: FanOutAnswers<Page>, merged: Omit<PageAnswer, "missing">, level: ConsistencyLevel): Promise<boolean> {
-    if (level !== "quorum" && level !== "all") return Promise.resolve(true);
+  /**
+   * The pages of the owners, merged, and what an owner lacked written to it. Put again, for a bounded time, where the owners changed
+   * before that was done.
+   */
+  async #askPages(partitions: readonly Partition[], query: PageQuery): Promise<Result<AskedPages>> {
+    const { fanOut, clock } = this.#options;
+    const giveUpMs = clock.monotonicMs() + ringWaitMaxMs;
+    for (;;) {
+      const answers = await fanOut.ask(partitions, query.level, (gateway, asked) => this.#askPage(gateway, asked, query));
+      if (answers.refused !== undefined) return answers.refused;
+      if (answers.answers.length === 0) return unavailable(answers);
+      const pages = answers.answers.map((answer) => answer.reply);
+      const merged = mergePages(pages, { limit: query.limit, complete: answers.complete, horizonOf: this.#horizonOf(answers) });
+      const repaired = await this.#repaired(answers, merged, query.level);
+      if (repaired !== "ring-changed" || !merged.complete || clock.monotonicMs() >= giveUpMs)
+        return success({ answers, merged, complete: merged.complete && repaired === "written" });
+      await new Promise<void>((resolve) => {
+        clock.schedule(ringWaitMs, resolve);
+      });
+    }
+  }
+
+  /** Has every owner that answered have all that is in the answer, from now on. Level `one` promises nothing of the kind. */
+  #repaired(answers: FanOutAnswers<Page>, merged: Omit<PageAnswer, "missing">, level: ConsistencyLevel): Promise<ReadRepairOutcome> {
+    if (level !== "quorum" && level !== "all") return Promise.resolve("written");
     return this.#options.readRepair.repair(answers.answers, merged.series, answers.epoch);
   }
 
@@ -195,16 +219,11 @@ export class Queries {
     let after: PagePosition | undefined;
     do {
       const page = { selector, fromUs, toUs, after, limit: repairPageLimit, level: query.level };
-      const answers = await this.#options.fanOut.ask(partitions, query.level, (gateway, asked) => this.#askPage(gateway, asked, page));
-      if (answers.refused !== undefined) return answers.refused;
-      if (answers.answers.length === 0) return unavailable(answers);
-      const merged = mergePages(
-        answers.answers.map((answer) => answer.reply),
-        { limit: repairPageLimit, complete: answers.complete, horizonOf: this.#horizonOf(answers) },
-      );
+      const asked = await this.#askPages(partitions, page);
+      if (!asked.ok) return asked;
+      const { answers, merged } = asked.value;
       horizonUs = withRanges(this.#options.rawHorizonUs, ...answers.answers.map(({ reply }) => reply.horizons));
-      const repaired = await this.#repaired(answers, merged, query.level);
-      complete &&= merged.complete && repaired;
+      complete &&= asked.value.complete;
       for (const series of merged.series) {
         const key = groupKeyOf(query.groupBy, series, this.#options.labelsOf(series.device));
         this.#options.local.addWindows(table, key, series.run, query);

@@ -1,7 +1,8 @@
 /**
  * Read repair: what an answer contains, and an owner that answered did not have, is written to that owner before the answer is given.
  * So what a quorum read has shown, every later quorum read shows: it stands on every owner of the quorum that was asked. It is
- * written under the epoch of the question; where that fails the answer says that it is not complete.
+ * written under the epoch of the question; where that fails the answer says that it is not complete. Where the owners changed
+ * meanwhile the question is put again.
  */
 
 import type { RingState } from "../../core/ring/owner-changes.ts";
@@ -28,6 +29,9 @@ export interface OwnersPage {
   readonly reply: Page;
 }
 
+/** Whether each of the owners that answered has all of the answer by now, on its disk; if not, whether that is because the owners changed. */
+export type ReadRepairOutcome = "written" | "ring-changed" | "failed";
+
 /** Kept in one go; at most as many as a page has. */
 const lotReadingsMax = 20_000;
 /** An offer may be lost on its way, there or back, and may be made again. */
@@ -43,23 +47,25 @@ export class ReadRepair {
     this.#options = options;
   }
 
-  /** `merged`: the union of the pages, up to where it counts. True: each of these owners has all of it by now, on its disk. */
-  async repair(pages: readonly OwnersPage[], merged: readonly PageSeries[], epoch: number): Promise<boolean> {
-    if (pages.length < 2 || !this.#options.isOn()) return true;
-    const written = await Promise.all(pages.map((page) => this.#repairOwner(page, merged, epoch)));
-    return written.every((isWritten) => isWritten);
+  /** `merged`: the union of the pages, up to where it counts. */
+  async repair(pages: readonly OwnersPage[], merged: readonly PageSeries[], epoch: number): Promise<ReadRepairOutcome> {
+    if (pages.length < 2 || !this.#options.isOn()) return "written";
+    const outcomes = await Promise.all(pages.map((page) => this.#repairOwner(page, merged, epoch)));
+    if (outcomes.includes("ring-changed")) return "ring-changed";
+    return outcomes.includes("failed") ? "failed" : "written";
   }
 
-  async #repairOwner({ gateway, partitions, reply }: OwnersPage, merged: readonly PageSeries[], epoch: number): Promise<boolean> {
+  async #repairOwner({ gateway, partitions, reply }: OwnersPage, merged: readonly PageSeries[], epoch: number): Promise<ReadRepairOutcome> {
     const lacking = this.#lacking(partitions, reply, merged);
     for (const lot of lotsOf(lacking)) {
-      if (await this.#write(gateway, lot, epoch)) this.readings += lot.reduce((sum, { run }) => sum + run.count, 0);
-      else {
+      const outcome = await this.#write(gateway, lot, epoch);
+      if (outcome !== "written") {
         this.failed++;
-        return false;
+        return outcome;
       }
+      this.readings += lot.reduce((sum, { run }) => sum + run.count, 0);
     }
-    return true;
+    return "written";
   }
 
   #lacking(partitions: ReadonlySet<Partition>, { series }: Page, merged: readonly PageSeries[]): PageSeries[] {
@@ -80,20 +86,22 @@ export class ReadRepair {
     return lacking;
   }
 
-  async #write(gateway: GatewayId, lot: readonly PageSeries[], epoch: number): Promise<boolean> {
+  async #write(gateway: GatewayId, lot: readonly PageSeries[], epoch: number): Promise<ReadRepairOutcome> {
     const { keeper, self, ring } = this.#options;
     const round = keeper.encode(lot, epoch);
     if (gateway === self) {
-      if (ring().table.epoch !== epoch) return false;
+      if (ring().table.epoch !== epoch) return "ring-changed";
       const kept = await keeper.keep(round);
-      return kept.ok && ring().table.epoch === epoch;
+      if (!kept.ok) return "failed";
+      return ring().table.epoch === epoch ? "written" : "ring-changed";
     }
     for (let left = triesMax; left > 0; left--) {
       const offered = await keeper.offer(gateway, { epoch, round });
-      if (offered.ok) return true;
-      if (offered.code !== "outcome-unknown") return false;
+      if (offered.ok) return "written";
+      if (offered.code === "ring-changed") return "ring-changed";
+      if (offered.code !== "outcome-unknown") return "failed";
     }
-    return false;
+    return "failed";
   }
 }
 

@@ -7,6 +7,7 @@ import { farClocks } from "./far-clocks.ts";
 import { folders } from "./folders.ts";
 import { links } from "./links.ts";
 import { membership } from "./membership.ts";
+import { oldTables } from "./old-tables.ts";
 import { partitions } from "./partitions.ts";
 import { processes } from "./processes.ts";
 import type { Fault } from "./strike.ts";
@@ -21,6 +22,7 @@ export const faults: readonly Fault[] = [
   ...folders,
   ...membership,
   ...farClocks,
+  ...oldTables,
 ];
 
 export const faultFamilies: readonly string[] = [...new Set(faults.map((fault) => fault.family))];

@@ -7,12 +7,20 @@ import type { Random } from "../../lib/random.ts";
 import type { Operator } from "../operator.ts";
 import type { EffectCrash, SimulatedGateway } from "../simulated-gateway.ts";
 import type { SimulatedSite } from "../site.ts";
+import type { SimulatedDevice } from "../workload.ts";
 import type { FaultBudget } from "./budget.ts";
 
 /** Waits for something to become true, in virtual time; the nemesis looks after every event. */
 export interface Watcher {
   readonly condition: () => boolean;
   readonly settle: (reached: boolean) => void;
+}
+
+/** What goes on at the site meanwhile, for faults that are aimed at it. */
+export interface Workload {
+  readonly devices: readonly SimulatedDevice[];
+  /** Somebody asks the gateway for all readings of the device. */
+  readonly ask: (gateway: SimulatedGateway, device: SimulatedDevice) => void;
 }
 
 export interface StrikeOptions {
@@ -24,6 +32,7 @@ export interface StrikeOptions {
   readonly operator: Operator;
   /** Messages acknowledged so far, to strike just behind one. */
   readonly acknowledged: () => number;
+  readonly workload: Workload;
   readonly watch: (watcher: Watcher) => void;
 }
 
@@ -36,6 +45,7 @@ export class Strike {
   readonly random: Random;
   readonly budget: FaultBudget;
   readonly operator: Operator;
+  readonly workload: Workload;
   readonly #options: StrikeOptions;
   readonly #repairs: (() => void)[] = [];
   #ended = false;
@@ -47,6 +57,7 @@ export class Strike {
     this.random = options.random;
     this.budget = options.budget;
     this.operator = options.operator;
+    this.workload = options.workload;
   }
 
   get gateways(): readonly SimulatedGateway[] {
