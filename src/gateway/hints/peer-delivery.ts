@@ -57,7 +57,7 @@ export class PeerDelivery {
     this.#options = options;
   }
 
-  /** Begins where something waits for an owner that can be reached. */
+  /** Begins where something waits for an owner that can be reached, or for who is none any more. */
   look(): void {
     for (const target of this.#options.kept.targets()) if (target !== everyOwner) this.#begin(target);
   }
@@ -80,7 +80,14 @@ export class PeerDelivery {
 
   #mayRun(target: GatewayId): boolean {
     const { context, reachable, mayOffer } = this.#options;
-    return !this.#stopped && !context.inbox.closed() && mayOffer() && (target === context.self || reachable(target));
+    if (this.#stopped || context.inbox.closed() || !mayOffer()) return false;
+    return target === context.self || reachable(target) || this.#ownsNothing(target);
+  }
+
+  /** It may have left the site: what waits for it goes another way, or nowhere, and not when it can be reached again. */
+  #ownsNothing(target: GatewayId): boolean {
+    const { epoch, ownerSets } = this.#options.ring().table;
+    return epoch > 0 && !ownerSets.some((owners) => owners.includes(target));
   }
 
   async #deliverAll(target: GatewayId): Promise<void> {
