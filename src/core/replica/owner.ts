@@ -9,6 +9,7 @@
  */
 
 import type { GatewayId, SessionId } from "../../lib/ids.ts";
+import { noEpoch } from "../ring/owner-table.ts";
 
 export interface OwnerOptions {
   /** Rounds of one coordinator that are remembered. */
@@ -44,7 +45,7 @@ export class Owner {
 
   /** A round arrived. The caller appends it when told so, and then says `durable` or `notTaken`. */
   offered(offer: OfferedRound, ownEpoch: number, effects: OwnerEffect[]): void {
-    if (offer.epoch !== ownEpoch) {
+    if (offer.epoch !== ownEpoch || ownEpoch === noEpoch) {
       effects.push({ type: "refuse", to: offer.from, session: offer.session, round: offer.number, epoch: ownEpoch });
       return;
     }
