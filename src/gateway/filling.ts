@@ -3,7 +3,8 @@
  * whole owners of them hold, and then asks the site to count it as whole there. All of them where a copy was lost; a majority is
  * enough where none was (`fillSources`), so that one that is away holds up no move. Sealed chunks come as they are, from the first
  * of them (`repair/chunk-stream.ts`); what is missing then is found by digests and fetched as pages (`repair/repair.ts`). Where
- * not all gateways know that yet, all of it comes as pages.
+ * not all gateways know that yet, all of it comes as pages. A batch that fails waits until the others have had their turn; one in which
+ * readings are damaged is tried again in halves.
  *
  * Digests and pages are asked for under the current epoch, in which this gateway is an owner already, and an owner answers only under its
  * own. So whatever an owner has acknowledged under an earlier table is in what it answers, and whatever is written under a
@@ -14,7 +15,7 @@
  */
 
 import { type FillSources, fillSources, type RingState } from "../core/ring/owner-changes.ts";
-import { type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
+import { type ErrorCode, type Failure, FailureError, failure, type Result, success } from "../lib/errors.ts";
 import { type GatewayId, type Incarnation, type Partition, partition, partitionOf } from "../lib/ids.ts";
 import type { GatewayContext } from "./context.ts";
 import { FillProgress } from "./fill-progress.ts";
@@ -85,12 +86,22 @@ interface Batch extends FillRequest {
   readonly sources: FillSources;
 }
 
+/** What may be the matter of a single partition of a batch: the others are tried without it. */
+const divisible: ReadonlySet<ErrorCode> = new Set(["data-damaged", "internal"]);
+
 export class Filling {
   readonly #options: FillingOptions;
   readonly #context: GatewayContext;
   readonly #progress: FillProgress;
   #running = false;
   #stopped = false;
+  /**
+   * Where the next batch begins, and whom it does not ask, so that one that cannot be filled holds up no other: until all have had their
+   * turn. And how many partitions it may have.
+   */
+  #from = 0;
+  #failed: FillSources[] = [];
+  #batchMax = fillBatchMax;
   /** Readings fetched since the start, repeated ones counted again. */
   fetched = 0;
 
@@ -127,7 +138,11 @@ export class Filling {
   async #fillAll(): Promise<void> {
     for (let batch = this.#nextBatch(); batch !== undefined && !this.#over(); batch = this.#nextBatch()) {
       const filled = await this.#fill(batch).catch(storeFailure);
-      if (filled.ok) continue;
+      if (filled.ok) {
+        this.#batchMax = Math.min(fillBatchMax, this.#batchMax * 2);
+        continue;
+      }
+      this.#passOver(batch, filled.code);
       this.#context.diagnostics.info("filling-waits", { partitions: batch.partitions.length, code: filled.code, why: filled.message });
       await this.#pause(filled.code === "ring-changed" ? ringWaitMs : retryMs);
     }
@@ -143,18 +158,34 @@ export class Filling {
     return this.#stopped || this.#context.inbox.closed();
   }
 
-  /** The first partitions that are left and have the same sources. */
+  /** The next partitions that are left and have the same sources. */
   #nextBatch(): Batch | undefined {
-    const { self } = this.#context;
     const ring = this.#ring();
+    const next = this.#batchFrom(ring);
+    if (next !== undefined || (this.#from === 0 && this.#failed.length === 0)) return next;
+    this.#from = 0;
+    this.#failed = [];
+    return this.#batchFrom(ring);
+  }
+
+  #passOver({ epoch, partitions, sources }: Batch, why: ErrorCode): void {
+    if (divisible.has(why)) {
+      this.#from = (partitions.at(-1) as Partition) + 1;
+      this.#batchMax = Math.ceil(partitions.length / 2);
+    } else if (why !== "ring-changed" || this.#ring().table.epoch === epoch) this.#failed.push(sources);
+  }
+
+  #batchFrom(ring: RingState): Batch | undefined {
+    const { self } = this.#context;
     const partitions: Partition[] = [];
     let sources: FillSources | undefined;
     for (const [at, gateways] of ring.filling) {
-      if (!gateways.includes(self)) continue;
+      if (at < this.#from || !gateways.includes(self)) continue;
       const found = (this.#options.fillSources ?? fillSources)(ring, at);
+      if (this.#failed.some((failed) => sameSources(failed, found))) continue;
       if (sources === undefined) sources = found;
       else if (!sameSources(sources, found)) continue;
-      if (partitions.push(partition(at)) === fillBatchMax) break;
+      if (partitions.push(partition(at)) >= this.#batchMax) break;
     }
     return sources === undefined ? undefined : { epoch: ring.table.epoch, partitions, sources };
   }

@@ -190,7 +190,8 @@ export class Gateway {
     );
     return {
       self: this.self,
-      slot: identity.slot ?? slotOf(identity.bootstrap, this.self) ?? settings.gateways.findIndex((gateway) => gateway.id === this.self),
+      // Of a gateway that is to join the site says it: `#beginAsMember`.
+      slot: slotOf(identity, identity.bootstrap, this.self) ?? 0,
       settings,
       ports,
       clock: ports.clock,
@@ -396,9 +397,12 @@ export class Gateway {
 
   async #beginAsMember(bootstrap: BootstrapCommand): Promise<Result<void>> {
     const { ports, rules } = this.options;
-    const context = defined(this.#context, "the context");
     const disk = defined(this.#disk, "the disk");
     let identity = defined(this.#identity, "the identity");
+    // What a process stamps before its next start ends in the slot that the site gave it, too.
+    const slot = defined(slotOf(identity, bootstrap, this.self), "the slot");
+    const context: GatewayContext = { ...defined(this.#context, "the context"), slot };
+    this.#context = context;
     let { restoredRaft } = disk;
     if (identity.stage === "joining") {
       const founder = bootstrap.gateways.some((gateway) => gateway.incarnation === context.incarnation);
@@ -569,6 +573,7 @@ export class Gateway {
   }
 }
 
-function slotOf(bootstrap: BootstrapCommand | undefined, self: GatewayId): number | undefined {
-  return bootstrap?.gateways.find((gateway) => gateway.id === self)?.slot;
+/** A later folder than the founders' was told; theirs stand in the founding command. */
+function slotOf(identity: Identity, bootstrap: BootstrapCommand | undefined, self: GatewayId): number | undefined {
+  return identity.slot ?? bootstrap?.gateways.find((gateway) => gateway.id === self)?.slot;
 }

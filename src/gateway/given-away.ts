@@ -4,7 +4,7 @@
  */
 
 import type { RingState } from "../core/ring/owner-changes.ts";
-import { isOwner, type OwnerTable } from "../core/ring/owner-table.ts";
+import { isOwner, noEpoch, type OwnerTable } from "../core/ring/owner-table.ts";
 import { type GatewayId, type Partition, partition, partitionCount } from "../lib/ids.ts";
 
 /** The horizon of a partition that this gateway does not own. */
@@ -47,7 +47,7 @@ export class GivenAway {
   #under(table: OwnerTable): Uint8Array {
     if (this.#table === table) return this.#bits;
     // Before it acts under a table nobody has told this gateway to give anything up.
-    const isElsewhere = (at: number): boolean => table.epoch > 0 && !isOwner(table, partition(at), this.#self);
+    const isElsewhere = (at: number): boolean => table.epoch !== noEpoch && !isOwner(table, partition(at), this.#self);
     this.#table = table;
     this.#bits = Uint8Array.from({ length: partitionCount }, (_, at) => (isElsewhere(at) ? 1 : 0));
     return this.#bits;

@@ -13,7 +13,7 @@ import { answeredLevel } from "../config/survival.ts";
 import { Coordinator, type CoordinatorEffect, type OpenRound } from "../core/replica/coordinator.ts";
 import { type copiesRequired, writeQuorum } from "../core/replica/rules.ts";
 import type { RingState } from "../core/ring/owner-changes.ts";
-import type { OwnerTable } from "../core/ring/owner-table.ts";
+import { noEpoch, type OwnerTable } from "../core/ring/owner-table.ts";
 import { decodeRound, type RoundVersion } from "../core/round/round-codec.ts";
 import { assert, defined } from "../lib/assert.ts";
 import type { GatewayId, Partition } from "../lib/ids.ts";
@@ -243,7 +243,8 @@ export class Replication {
   }
 
   #flush(lane: Lane): void {
-    if (this.#stopped || !lane.mayClose()) return;
+    // Without a table readings wait for one: `ringChanged` brings them to its lanes.
+    if (this.#stopped || !lane.mayClose() || this.#ring.table.epoch === noEpoch) return;
     const { counters } = this.#options;
     this.#reserve();
     const header = {

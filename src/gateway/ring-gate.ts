@@ -6,6 +6,7 @@
  */
 
 import type { RingState } from "../core/ring/owner-changes.ts";
+import { noEpoch } from "../core/ring/owner-table.ts";
 import type { SiteState } from "../core/site/site-state.ts";
 import { failure, type Result, success } from "../lib/errors.ts";
 import type { Documents } from "../ports/documents.ts";
@@ -53,10 +54,10 @@ export class RingGate {
     this.#options = options;
   }
 
-  /** No gateway accepts anything under this ring, and it accepts nothing: its epoch is nobody's. */
+  /** No gateway writes, accepts or answers anything under this ring: its epoch is nobody's. */
   closed(): RingState {
     const { founding } = this.#options;
-    return { ...founding, table: { ...founding.table, epoch: 0 } };
+    return { ...founding, table: { ...founding.table, epoch: noEpoch } };
   }
 
   /** Calls back, once, when this gateway acts under a ring: at once where it does. */

@@ -1,15 +1,16 @@
-// Goal: a gateway that gives up while it fills lets go of the event loop, and one that goes on ends although the owner table changes all
-// the while. Method: a filling whose gateway's inbox closes while a page is asked for, and which is not told to stop yet: what it looks
-// at is counted; and one for which the table changes with each answer. How it fills stands in `test/scenarios/filling.test.ts`.
+// Goal: a gateway that gives up while it fills lets go of the event loop; one that goes on ends although the owner table changes all the
+// while, and what cannot be filled holds up nothing else. Method: a filling whose gateway's inbox closes while a page is asked for, and
+// which is not told to stop yet: what it looks at is counted; one for which the table changes with each answer; owners that are behind,
+// away, or cannot give a few partitions. How it fills stands in `test/scenarios/filling.test.ts`.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { RingState } from "../../src/core/ring/owner-changes.ts";
 import { addOwner, foundRing, ownerFilled, removeOwner, replaceOwner, wholeOwnersOf } from "../../src/core/ring/owner-changes.ts";
 import { encodeOwnerTable } from "../../src/core/ring/owner-table.ts";
 import { planOwners } from "../../src/core/ring/planner.ts";
-import { Filling, type FillingOptions } from "../../src/gateway/filling.ts";
+import { Filling, type FillingOptions, type OwnerFilled } from "../../src/gateway/filling.ts";
 import { failure, success } from "../../src/lib/errors.ts";
-import { gatewayId } from "../../src/lib/ids.ts";
+import { gatewayId, partitionCount } from "../../src/lib/ids.ts";
 import { testHash64 } from "../core/ring/test-hash.ts";
 
 const self = gatewayId("gw-b");
@@ -180,6 +181,61 @@ test("an owner that is behind holds up its own partitions only, and is asked aga
   assert.is(proposed[0], "gw-c");
   assert.is(proposed.at(-1), "gw-a");
   assert.ok(refusals >= 1);
+});
+
+/** Fills for a while from owners that fail as the story says; the partitions that are left. */
+async function leftAfter(ring: RingState, pull: FillingOptions["pull"]): Promise<{ readonly left: number[]; readonly commands: number }> {
+  let current = ring;
+  let commands = 0;
+  const used = {
+    self,
+    inbox: { closed: () => false },
+    diagnostics: { info: () => undefined },
+    clock: { schedule: (_ms: number, fire: () => void) => setImmediate(fire) },
+  };
+  const done = () => Promise.resolve(success(undefined));
+  const filling = new Filling({
+    context: used,
+    prepared: done,
+    counted: done,
+    stream: done,
+    fetchRolled: done,
+    canPull: () => true,
+    rawHorizonUs: () => 0,
+    ring: () => current,
+    pull,
+    propose: ({ epoch, gateway, partitions }: OwnerFilled) => {
+      if (epoch !== current.table.epoch) return Promise.resolve(failure("ring-changed", "the owners are others by now"));
+      commands++;
+      current = ownerFilled(current, { gateway, partitions });
+      return done();
+    },
+  } as unknown as FillingOptions);
+  filling.look();
+  for (let turn = 0; turn < 300; turn++) await new Promise((resolve) => setImmediate(resolve));
+  filling.stop();
+  return { left: [...current.filling.keys()], commands };
+}
+
+test("partitions whose readings are damaged at their owner wait alone, and all others are filled", async () => {
+  const damaged = [5, 6, 700, 1_023];
+  const { left, commands } = await leftAfter(ringToFill(), async (_owner, { partitions }) =>
+    partitions.some((at) => damaged.includes(at)) ? failure("data-damaged", "a chunk is damaged") : success({}),
+  );
+  assert.equal(left, damaged);
+  assert.ok(commands < 60, `${commands} commands`);
+});
+
+test("partitions of which an owner is away wait, and those that others have are filled", async () => {
+  const [a, away] = [gatewayId("gw-a"), gatewayId("gw-c")];
+  const partitionSets = Uint16Array.from({ length: partitionCount }, (_, at) => at % 2);
+  const table = { epoch: 1, factor: 2, ownerSets: [[away], [a]], partitionSets };
+  const ring = addOwner({ table, filling: new Map(), moves: new Map() }, { gateway: self, factor: 2 });
+  const { left } = await leftAfter(ring, async (owner) => (owner === away ? failure("unreachable", "it is away") : success({})));
+  assert.equal(
+    left,
+    Array.from({ length: partitionCount / 2 }, (_, i) => i * 2),
+  );
 });
 
 test.run();

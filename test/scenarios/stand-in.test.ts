@@ -183,6 +183,20 @@ test("a witness and an owner that are cut off together: what the owners after it
   }
 });
 
+test("the owner that was away is removed for good: the witness keeps nothing for it, and others have it", async () => {
+  const site = await foundedSite(59, 4, { witness: true, factor: 2 });
+  const witness = site.gateway("gw-d");
+  const [gone, other] = ownersOfD1(site).map((id) => site.gateway(id)) as [SimulatedGateway, SimulatedGateway];
+  await publish(site, new Device(other, "d1"), numbers(1, 3));
+  gone.crash({ power: true });
+  await publish(site, new Device(other, "d1"), numbers(4, 6));
+  await site.until(() => copiesAt(witness).some(({ target }) => target === gone.id), { withinMs: 3_000, what: "copies for it" });
+  const removal = await site.answer(other.running()?.service.removeGateway(gone.id, { force: false }) ?? Promise.resolve(undefined));
+  assert.ok(removal?.ok, JSON.stringify(removal));
+  await site.until(() => copiesAt(witness).length === 0, { withinMs: 60_000, what: "nothing is kept for it any more" });
+  await answersAre(site, [other, witness], numbers(1, 6));
+});
+
 function ownersOfD1(site: SimulatedSite): readonly GatewayId[] {
   const table = servingOf(site.gateways[0] as SimulatedGateway).replication.table();
   return ownersOf(table, partitionOf(deviceId("d1"), site.hash64));

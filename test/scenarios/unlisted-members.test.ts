@@ -3,9 +3,10 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { simulatorWorld } from "../../scripts/sim-world.ts";
+import type { GatewaySettings } from "../../src/config/settings.ts";
 import { featureLevels } from "../../src/core/site/features.ts";
 import { defaultTuning, type GatewayTuning } from "../../src/gateway/context.ts";
-import { gatewayId } from "../../src/lib/ids.ts";
+import { deviceId, gatewayId } from "../../src/lib/ids.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { type RunningGateway, SimulatedGateway } from "../../src/sim/simulated-gateway.ts";
 import { SimulatedSite } from "../../src/sim/site.ts";
@@ -26,7 +27,11 @@ const links = (gateway: SimulatedGateway, to: SimulatedGateway): boolean =>
   gateway.running()?.gateway.options.ports.transport.isUp(to.id) === true;
 
 /** Three gateways serve; the fourth one is made, and not started. */
-async function siteOfThree(seed: number, tuning: GatewayTuning = defaultTuning) {
+async function siteOfThree(
+  seed: number,
+  tuning: GatewayTuning = defaultTuning,
+  order: (list: readonly GatewaySettings[]) => GatewaySettings[] = (list) => [...list],
+) {
   const world = await simulatorWorld();
   const site = new SimulatedSite({ seed, gateways: 3, world, tuning });
   site.startAll();
@@ -34,9 +39,10 @@ async function siteOfThree(seed: number, tuning: GatewayTuning = defaultTuning) 
     withinMs: 30_000,
     what: "the site is founded",
   });
+  const settings = world.settings.of({ gateways: 4, preset: "lan", witness: false, retention: undefined });
   const fourth = new SimulatedGateway({
     id: d,
-    settings: world.settings.of({ gateways: 4, preset: "lan", witness: false, retention: undefined }),
+    settings: { ...settings, gateways: order(settings.gateways) },
     scheduler: site.scheduler,
     network: site.network,
     random: new SeededRandom(seed),
@@ -125,6 +131,16 @@ test("one that was away fetches the snapshot of a leader that it has never heard
   assert.ok(servingOf(b).consensus.snapshotter.stats().installed > 0);
   assert.ok(links(b, fourth));
   assert.ok(servingOf(fourth).consensus.isLeader());
+});
+
+test("its stamps end in the slot that the site gave it from its first start on, whatever the order of its YAML", async () => {
+  const { site, fourth } = await siteOfThree(5, defaultTuning, (list) => list.toReversed());
+  await add(site, fourth);
+  const { state } = servingOf(fourth);
+  const slots = [...state.members().values()].map(({ slot }) => slot);
+  assert.is(new Set(slots).size, 4);
+  assert.is(fourth.running()?.gateway.context()?.slot, state.members().get(d)?.slot);
+  assert.is(servingOf(fourth).stamper.stamp(deviceId("d1"), 1_000) % 1_000, state.members().get(d)?.slot);
 });
 
 test.run();

@@ -9,6 +9,7 @@
  */
 
 import type { GatewayId, SessionId } from "../../lib/ids.ts";
+import { noEpoch } from "../ring/owner-table.ts";
 import { takesEpoch } from "./rules.ts";
 
 export interface OwnerOptions {
@@ -49,7 +50,7 @@ export class Owner {
 
   /** A round arrived. The caller appends it when told so, and then says `durable` or `notTaken`. */
   offered(offer: OfferedRound, ownEpoch: number, effects: OwnerEffect[]): void {
-    if (!this.#takes(offer.epoch, ownEpoch)) {
+    if (!this.#takes(offer.epoch, ownEpoch) || ownEpoch === noEpoch) {
       effects.push({ type: "refuse", to: offer.from, session: offer.session, round: offer.number, epoch: ownEpoch });
       return;
     }

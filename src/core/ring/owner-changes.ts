@@ -5,7 +5,7 @@
  *
  * A partition *moves* in two steps. First the gateway that it goes to joins its owners, filling, while the one that it leaves
  * stays a whole owner: `replica/rules.ts` says which quorums hold meanwhile. When it is filled, the other one goes in the same
- * step. A partition makes one move at a time.
+ * step. A partition makes one move at a time, and none while it has a free place.
  */
 
 import { assert } from "../../lib/assert.ts";
@@ -388,7 +388,8 @@ function changed(ring: RingState, kindOf: KindOf, change: Change): RingState {
     const key = JSON.stringify(ids);
     const index = setIndex.get(key) ?? ownerSets.push(ids) - 1;
     setIndex.set(key, index);
-    return { index, length: ids.length, unfilled: owners.filter((owner) => owner.filling).map((owner) => owner.id), move: moveOf(owners) };
+    const unfilled = owners.filter((owner) => owner.filling).map((owner) => owner.id);
+    return { index, length: ids.length, unfilled, move: moveOf(owners, ring.table.factor) };
   });
   let { factor } = ring.table;
   for (let at = 0; at < partitionCount; at++) {
@@ -401,8 +402,12 @@ function changed(ring: RingState, kindOf: KindOf, change: Change): RingState {
   return { table: { epoch: ring.table.epoch + 1, factor, ownerSets, partitionSets }, filling, moves };
 }
 
-/** A move whose one end is gone is none any more: the other owner stays, or fills a place that is free. */
-function moveOf(owners: readonly Owner[]): OwnerMove | undefined {
+/**
+ * A move whose one end is gone is none any more: the other owner stays, or fills a place that is free. Where another owner is gone,
+ * whoever came takes that place: a copy less is no time to give one up.
+ */
+function moveOf(owners: readonly Owner[], factor: number): OwnerMove | undefined {
+  if (owners.length <= factor) return undefined;
   const leaving = owners.find((owner) => owner.leavesTo !== undefined);
   const to = leaving?.leavesTo;
   if (leaving === undefined || to === undefined || !owners.some((owner) => owner.id === to && owner.filling)) return undefined;

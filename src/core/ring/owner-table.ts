@@ -22,6 +22,9 @@ export interface OwnerTable {
   readonly partitionSets: Uint16Array;
 }
 
+/** Of no table: under it nothing is written, accepted or answered. */
+export const noEpoch = 0;
+
 /** The table as a Raft command carries it: plain, for msgpack. Version 1; `partitions` is 1,024 × u16 little-endian. */
 export interface OwnerTableRecord {
   readonly version: 1;

@@ -40,6 +40,9 @@ const levels: Readonly<Record<SiteCommand["t"], number>> = {
 /** From this level on the leader plans who takes places that are free; below it whoever comes or is left takes them. */
 export const placesPlannedLevel = 4;
 
+/** From this level on a gateway that is replaced gets another slot for its new data folder; below it keeps the one that it has. */
+export const slotPerFolderLevel = 4;
+
 /** The feature level that a command needs; for a wrapped one, what it wraps counts too. */
 export function levelOf(command: SiteCommand): number {
   const own = levels[command.t];

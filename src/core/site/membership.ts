@@ -168,7 +168,8 @@ export class Membership {
     return done;
   }
 
-  replace(command: GatewayReplaceCommand): MemberResult {
+  /** How far the stamps of the folder that is given up went nobody knows any more: the next one's end in another slot, where there is one. */
+  replace(command: GatewayReplaceCommand, slots: "kept" | "new"): MemberResult {
     const { gateway } = command;
     const member = this.#members.get(gateway);
     if (member === undefined) return refused("unknown");
@@ -180,7 +181,9 @@ export class Membership {
       else return refused("under-replicated");
     }
     this.#retire(member.incarnation);
-    this.#members.set(gateway, { ...member, incarnation: undefined, memberId: undefined });
+    const slot = (slots === "new" ? this.#freeSlot() : undefined) ?? member.slot;
+    this.#greatestSlot = Math.max(this.#greatestSlot, slot);
+    this.#members.set(gateway, { ...member, slot, incarnation: undefined, memberId: undefined });
     return done;
   }
 

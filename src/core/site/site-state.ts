@@ -14,7 +14,7 @@ import type { ApplyResult, CommittedRun, MemberResult } from "./apply-result.ts"
 import { ClockFlags } from "./clock-flags.ts";
 import { isSiteCommand } from "./command-codec.ts";
 import type { BootstrapCommand, GatewayStartedCommand, PlainCommand, RetentionLevel, RunCommitCommand, SiteCommand } from "./commands.ts";
-import { firstFeatureLevel, levelOf, placesPlannedLevel } from "./features.ts";
+import { firstFeatureLevel, levelOf, placesPlannedLevel, slotPerFolderLevel } from "./features.ts";
 import { JobRuns, type JobState } from "./job-runs.ts";
 import { type KvRecord, KvSpace } from "./kv-space.ts";
 import { type FreePlaces, type Member, Membership } from "./membership.ts";
@@ -240,7 +240,7 @@ class Areas {
       case "gateway-admit":
         return this.membership.admit(command, this.#freePlaces());
       case "gateway-replace":
-        return this.#folderGivenUp(command.gateway, () => this.membership.replace(command));
+        return this.#folderGivenUp(command.gateway, () => this.membership.replace(command, this.#slots()));
       case "gateway-remove":
         return this.#folderGivenUp(command.gateway, () => this.membership.remove(command, this.#freePlaces()));
       case "owner-filled":
@@ -270,6 +270,10 @@ class Areas {
 
   #freePlaces(): FreePlaces {
     return this.featureLevel >= placesPlannedLevel ? "wait" : { factor: this.bootstrap?.factor ?? 1 };
+  }
+
+  #slots(): "kept" | "new" {
+    return this.featureLevel >= slotPerFolderLevel ? "new" : "kept";
   }
 
   /** Not of a data folder that the gateway gave up; before membership changes nobody says whose start it is. */

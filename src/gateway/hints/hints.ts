@@ -8,7 +8,7 @@
 
 import { type copiesRequired, writeQuorum } from "../../core/replica/rules.ts";
 import { ownerCounts, type RingState, wholeOwnersOf } from "../../core/ring/owner-changes.ts";
-import { ownersOf } from "../../core/ring/owner-table.ts";
+import { noEpoch, ownersOf } from "../../core/ring/owner-table.ts";
 import type { RoundVersion } from "../../core/round/round-codec.ts";
 import type { Result } from "../../lib/errors.ts";
 import { type GatewayId, type Partition, partition, partitionCount } from "../../lib/ids.ts";
@@ -228,6 +228,7 @@ export class Hints {
   #hasQuorum(at: Partition): boolean {
     const { context, router, ring, copiesRequired: required } = this.#options;
     const now = ring();
+    if (now.table.epoch === noEpoch) return false;
     const isThere = (gateway: GatewayId): boolean => gateway === context.self || router.reachable(gateway);
     const owners = ownersOf(now.table, at);
     const whole = wholeOwnersOf(now, at);

@@ -5,6 +5,7 @@
  */
 
 import type { RingState } from "../../core/ring/owner-changes.ts";
+import { noEpoch } from "../../core/ring/owner-table.ts";
 import type { RoundVersion } from "../../core/round/round-codec.ts";
 import { failure, type Result } from "../../lib/errors.ts";
 import type { GatewayId, Partition } from "../../lib/ids.ts";
@@ -58,7 +59,7 @@ export class PeerDelivery {
     this.#options = options;
   }
 
-  /** Begins where something waits for an owner that can be reached. */
+  /** Begins where something waits for an owner that can be reached, or for who is none any more. */
   look(): void {
     for (const target of this.#options.kept.targets()) if (target !== everyOwner) this.#begin(target);
   }
@@ -80,8 +81,14 @@ export class PeerDelivery {
   }
 
   #mayRun(target: GatewayId): boolean {
-    const { context, reachable, mayOffer } = this.#options;
-    return !this.#stopped && !context.inbox.closed() && mayOffer() && (target === context.self || reachable(target));
+    const { context, reachable, mayOffer, ring } = this.#options;
+    if (this.#stopped || context.inbox.closed() || !mayOffer() || ring().table.epoch === noEpoch) return false;
+    return target === context.self || reachable(target) || this.#ownsNothing(target);
+  }
+
+  /** It may have left the site: what waits for it goes another way, or nowhere, and not when it can be reached again. */
+  #ownsNothing(target: GatewayId): boolean {
+    return !this.#options.ring().table.ownerSets.some((owners) => owners.includes(target));
   }
 
   async #deliverAll(target: GatewayId): Promise<void> {

@@ -17,7 +17,7 @@
 
 import { type OfferedRound, Owner, type OwnerEffect } from "../../core/replica/owner.ts";
 import type { RingState } from "../../core/ring/owner-changes.ts";
-import { ownersOf } from "../../core/ring/owner-table.ts";
+import { noEpoch, ownersOf } from "../../core/ring/owner-table.ts";
 import { decodeRound, roundVersionAt } from "../../core/round/round-codec.ts";
 import type { Member } from "../../core/site/membership.ts";
 import { failure, type Result, success } from "../../lib/errors.ts";
@@ -214,10 +214,10 @@ export class StandIn {
     });
   }
 
-  /** 0, which no round has, while another table is known than this gateway acts under. */
+  /** That of none while another table is known than this gateway acts under. */
   #epoch(): number {
     const { epoch } = this.#options.ring().table;
-    return this.#options.appliedEpoch() === epoch ? epoch : 0;
+    return this.#options.appliedEpoch() === epoch ? epoch : noEpoch;
   }
 
   #carryOut(effect: OwnerEffect, copy: CopyToKeep): void {

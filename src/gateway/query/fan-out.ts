@@ -123,7 +123,7 @@ export class FanOut {
     // Nearly always an owner is asked for all partitions, or answers for all that it was asked for: the list serves again.
     const inGroups = (list: readonly Partition[], all: ReadonlySet<number>, chosen: ReadonlySet<number>): readonly Partition[] =>
       chosen.size === all.size ? list : list.filter((at) => chosen.has(groupOf[at] as number));
-    const meeting = level === "quorum" ? await this.#meetStandIn(missing, epoch) : noMeeting;
+    const meeting = level === "one" ? noMeeting : await this.#meetStandIn(missing, epoch, level);
     const asAsked = new Set(missing.keys());
     const answers: { gateway: GatewayId; partitions: ReadonlySet<Partition>; reply: T }[] = [];
     const failures: string[] = [...meeting.failures];
@@ -158,9 +158,10 @@ export class FanOut {
   /**
    * A site with two owners of everything and a stand-in (`hints/stand-in.ts`): where one owner alone will answer, the witness must
    * have brought it what it keeps for it, before it is asked, and counts as the second answer then. Also where the other one is
-   * filling or has left: what it and the witness had acknowledged is with the witness only.
+   * filling or has left: what it and the witness had acknowledged is with the witness only. For a question to all owners the witness is no
+   * answer in the place of one that has everything; it is met where there is no second one.
    */
-  async #meetStandIn(missing: ReadonlyMap<number, Missing>, epoch: number): Promise<Meeting> {
+  async #meetStandIn(missing: ReadonlyMap<number, Missing>, epoch: number, level: "quorum" | "all"): Promise<Meeting> {
     const { standIn, self, reachable, clock } = this.#options;
     if (standIn?.witness() === undefined) return noMeeting;
     const isGone = (owner: GatewayId): boolean =>
@@ -168,7 +169,8 @@ export class FanOut {
     const alone = new Map<GatewayId, Missing[]>();
     for (const group of missing.values()) {
       if (group.group.counts.planned !== 2) continue;
-      const there = group.group.whole.filter((owner) => !isGone(owner));
+      const { whole } = group.group;
+      const there = level === "all" ? whole : whole.filter((owner) => !isGone(owner));
       const [owner] = there;
       if (owner === undefined || there.length > 1) continue;
       alone.set(owner, [...(alone.get(owner) ?? []), group]);
@@ -181,6 +183,10 @@ export class FanOut {
         for (const each of groups) {
           // The other one may answer after all, where it is an owner like this one.
           if (!drained.ok && each.group.whole.length > 1) continue;
+          if (level === "all") {
+            if (!drained.ok) each.whole = 2;
+            continue;
+          }
           // What this owner answers is all, or it is not enough.
           for (const other of [...each.group.whole, ...each.group.filling]) if (other !== owner) each.tried.add(other);
           each.any = drained.ok ? 1 : 2;

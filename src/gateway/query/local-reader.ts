@@ -3,7 +3,7 @@
  */
 
 import type { RingState } from "../../core/ring/owner-changes.ts";
-import { isOwner } from "../../core/ring/owner-table.ts";
+import { isOwner, noEpoch } from "../../core/ring/owner-table.ts";
 import type { Calendar } from "../../lib/calendar.ts";
 import { type Failure, FailureError, failure, type Result, success } from "../../lib/errors.ts";
 import { isLiteralGlob, matchesGlob } from "../../lib/glob.ts";
@@ -382,6 +382,7 @@ export class LocalReader {
   /** Whether this gateway can answer for these partitions under this epoch. */
   checked(request: { readonly epoch: number; readonly partitions: readonly number[] }): Result<ReadonlySet<Partition>> {
     const { table } = this.#options.ring();
+    if (table.epoch === noEpoch) return failure("ring-changed", `${this.#options.self} does not know yet who keeps what`);
     // Of the two the one that is behind hears of the change within a moment: the asker asks again.
     if (request.epoch !== table.epoch)
       return failure("ring-changed", `${this.#options.self} is at ring epoch ${table.epoch}, the question at ${request.epoch}`);

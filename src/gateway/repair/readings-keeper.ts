@@ -8,7 +8,7 @@
  */
 
 import type { RingState } from "../../core/ring/owner-changes.ts";
-import { isOwner } from "../../core/ring/owner-table.ts";
+import { isOwner, noEpoch } from "../../core/ring/owner-table.ts";
 import { RoundBuilder } from "../../core/round/round-builder.ts";
 import { decodeRound, type RoundVersion, roundVersionAt } from "../../core/round/round-codec.ts";
 import { assert, defined } from "../../lib/assert.ts";
@@ -102,7 +102,7 @@ export class ReadingsKeeper {
     const { epoch, round } = (body ?? {}) as Partial<KeepRequest>;
     if (typeof epoch !== "number" || !(round instanceof Uint8Array)) return failure("internal", "a lot of readings to keep is malformed");
     const { table } = this.#options.ring();
-    if (epoch !== table.epoch)
+    if (epoch !== table.epoch || epoch === noEpoch)
       return failure("ring-changed", `${this.#context.self} is at ring epoch ${table.epoch}, the readings to keep at ${epoch}`);
     const decoded = decodeRound(round, roundVersionAt(this.#context.tuning.featureMax));
     if (!decoded.ok) return failure("internal", `a lot of readings to keep is malformed: ${decoded.message}`);

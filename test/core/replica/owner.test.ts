@@ -5,6 +5,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type OfferedRound, Owner, type OwnerEffect } from "../../../src/core/replica/owner.ts";
 import { copiesRequired, readQuorum, writeQuorum } from "../../../src/core/replica/rules.ts";
+import { noEpoch } from "../../../src/core/ring/owner-table.ts";
 import { gatewayId, sessionId } from "../../../src/lib/ids.ts";
 
 const from = gatewayId("gw-a");
@@ -32,6 +33,12 @@ test("appended once, acknowledged when durable, and again for each later offer",
   assert.equal(offered(owner, offer(1)), [], "on its way: neither appended nor acknowledged again");
   assert.equal(durable(owner, offer(1)), [acknowledge(1)]);
   assert.equal(offered(owner, offer(1)), [acknowledge(1)], "the acknowledgement may have been lost");
+});
+
+test("before it knows an owner table it takes nothing, not from one that knows none either", () => {
+  const owner = new Owner({ windowMax: 10 });
+  const early = { ...offer(1), epoch: noEpoch };
+  assert.equal(offered(owner, early, noEpoch), [{ type: "refuse", to: early.from, session: early.session, round: 1, epoch: noEpoch }]);
 });
 
 test("a round of another ring epoch is refused with the own epoch, whichever is newer", () => {

@@ -246,6 +246,21 @@ changes("a move whose one end is lost: the other end stays, or fills the place t
   assert.equal(ownerFilled(other, { gateway: a, partitions: [7] }).moves.size, 1, "another one that is filled ends no move");
 });
 
+changes("an owner is removed while another one of the partition moves: who came takes its place, and nobody goes", () => {
+  const site = founded(3, 3);
+  const moving = changePlaces(site, { changes: [{ partition: 7, from: b, to: d }], factor: 3 });
+  const without = removeOwner(moving, a);
+  assert.equal(owners(without, 7), [...owners(site, 7).filter((id) => id !== a), d]);
+  assert.equal([without.moves.size, without.filling.get(7)], [0, [d]]);
+  assert.equal(ownerCounts(without, 7), { owners: 3, whole: 2, leaving: 0, planned: 3 });
+  const filled = ownerFilled(without, { gateway: d, partitions: [7] });
+  assert.equal(owners(filled, 7), owners(without, 7), "three copies, as before the loss");
+  // Of two owners the one that stays has what it and the stand-in acknowledge behind the last page that the new one fetched.
+  const pair = changePlaces(founded(2, 2), { changes: [{ partition: 7, from: b, to: c }], factor: 2 });
+  const left = ownerFilled(removeOwner(pair, a), { gateway: c, partitions: [7] });
+  assert.equal(owners(left, 7), [b, c]);
+});
+
 changes("a free place is given away where the settings want it", () => {
   const short = removeOwner(founded(4, 3), d);
   const at = everywhere.find((each) => owners(short, each).length === 2) as number;

@@ -194,6 +194,19 @@ test("a slot that was left is not used again while there are others", () => {
   assert.is(site.state.members().get(d)?.slot, 3);
 });
 
+test("from level 4 on a replaced gateway's next folder has a slot of its own; a command that is said again takes no other", () => {
+  const before = LoggedSite.founded([a, b, c]);
+  before.replace(b);
+  assert.is(before.state.members().get(b)?.slot, 1);
+  const site = LoggedSite.founded([a, b, c]);
+  site.apply({ t: "feature-level", level: 4 });
+  for (let times = 0; times < 2; times++) assert.equal(site.replace(b), done);
+  site.admit(b, "2");
+  assert.is(site.state.members().get(b)?.slot, 3);
+  site.add(d);
+  assert.is(site.state.members().get(d)?.slot, 4);
+});
+
 const change = fc.record({
   what: fc.constantFrom("add", "admit", "replace", "remove"),
   gateway: fc.constantFrom(a, b, c, d),

@@ -27,7 +27,7 @@ const ring = {
   filling: new Map(),
 } as unknown as RingState;
 
-function world(partitions: readonly number[], strayed?: (round: KeptRound) => void) {
+function world(partitions: readonly number[], strayed?: (round: KeptRound) => void, target = owner, isReachable = true) {
   let reads = 0;
   const settled: [string, number][] = [];
   const waiting = new Map<number, KeptRound>();
@@ -40,7 +40,7 @@ function world(partitions: readonly number[], strayed?: (round: KeptRound) => vo
       kind: KeptKind.Copy,
       readings: 1,
       ageMs: 0,
-      targets: new Set([owner]),
+      targets: new Set([target]),
       get bytes() {
         reads++;
         return encoded;
@@ -69,14 +69,14 @@ function world(partitions: readonly number[], strayed?: (round: KeptRound) => vo
     } as unknown as GatewayContext,
     kept: {
       waitingFor: () => waiting.values(),
-      targets: () => [owner],
+      targets: () => [target],
       has: (round: KeptRound) => waiting.has(round.sequence),
       deliveredTo: (_: unknown, round: KeptRound) => settle("delivered", round),
       dropFor: (_: unknown, round: KeptRound, reason: string) => settle(reason, round),
     } as unknown as KeptRounds,
     offer: () => Promise.resolve(success(undefined)),
     ring: () => ring,
-    reachable: () => true,
+    reachable: () => isReachable,
     partitionOf: ({ device }) => partition(Number(device)),
     roundNumber: () => 1,
     roundVersion: () => 2,
@@ -121,6 +121,20 @@ test("copies: those that strayed are handed over and decoded once, and hold noth
   handed.clear();
   await looked();
   assert.is(handed.size, 0, "what went another way is forgotten");
+});
+
+test("copies for a gateway that has left the site are handed over, although it can never be reached again", async () => {
+  const handed = new Set<number>();
+  const { looked, settled } = world([owned, notOwned], (round) => handed.add(round.sequence), gatewayId("gw-gone"), false);
+  await looked();
+  assert.equal([[...handed], settled], [[0, 1], []]);
+});
+
+test("copies for an owner that cannot be reached wait for it", async () => {
+  const handed = new Set<number>();
+  const { looked, settled } = world([owned, notOwned], (round) => handed.add(round.sequence), owner, false);
+  await looked();
+  assert.equal([[...handed], settled], [[], []]);
 });
 
 test.run();

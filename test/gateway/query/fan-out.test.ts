@@ -4,7 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { copiesRequired } from "../../../src/core/replica/rules.ts";
 import type { RingState } from "../../../src/core/ring/owner-changes.ts";
-import { FanOut } from "../../../src/gateway/query/fan-out.ts";
+import { FanOut, type FanOutOptions } from "../../../src/gateway/query/fan-out.ts";
 import { failure, success } from "../../../src/lib/errors.ts";
 import { type GatewayId, gatewayId, partition, partitionCount } from "../../../src/lib/ids.ts";
 
@@ -15,7 +15,12 @@ const p1 = partition(1);
 
 /** Partition 0 lies on a, b, c; all others on b, c, d. */
 function fanOutOf(
-  changes: { readonly self?: GatewayId; readonly unreachable?: readonly GatewayId[]; readonly filling?: RingState["filling"] } = {},
+  changes: {
+    readonly self?: GatewayId;
+    readonly unreachable?: readonly GatewayId[];
+    readonly filling?: RingState["filling"];
+    readonly standIn?: FanOutOptions["standIn"];
+  } = {},
 ) {
   const partitionSets = new Uint16Array(partitionCount).fill(1);
   partitionSets[0] = 0;
@@ -48,6 +53,7 @@ function fanOutOf(
     ring: () => current.ring,
     reachable: (peer) => changes.unreachable?.includes(peer) !== true,
     copiesRequired,
+    ...(changes.standIn === undefined ? {} : { standIn: changes.standIn }),
   });
   const asked: string[] = [];
   /** Gateways fail or are at another epoch as the story says. */
@@ -202,6 +208,34 @@ test("the wait for one table is bounded, and then the answer says that it is not
   for (const owner of [b, c]) epochOf.set(owner, 2);
   const answer = await ask([p0], "quorum");
   assert.equal([answer.complete, clock.now, answer.failures.length], [false, 3_000, 2]);
+});
+
+test("the one owner that has everything answers for all only once the stand-in has brought it what it keeps for it", async () => {
+  let isDrained = false;
+  const drainedFor: GatewayId[] = [];
+  const standIn = {
+    witness: () => d,
+    drained: async (owner: GatewayId) => {
+      drainedFor.push(owner);
+      return isDrained ? success(undefined) : failure("not-ready", "it still keeps rounds");
+    },
+  };
+  for (const owners of [[a, b], [a]]) {
+    const { ask, asked, current } = fanOutOf({ standIn, filling: owners.length === 2 ? filling(0, b) : new Map() });
+    current.ring = { ...current.ring, table: { ...current.ring.table, factor: 2, ownerSets: [owners, [a, b]] } };
+    isDrained = false;
+    drainedFor.length = 0;
+    assert.is((await ask([p0], "all")).complete, false, owners.join());
+    assert.equal(drainedFor, [a]);
+    isDrained = true;
+    assert.is((await ask([p0], "all")).complete, true, owners.join());
+    assert.equal(asked.toSorted(), owners.map((owner) => `${owner} 0`).toSorted());
+    // Both have everything: whatever one of them and the stand-in acknowledged is in what the two say.
+    drainedFor.length = 0;
+    assert.is((await ask([p1], "all")).complete, true);
+    assert.equal(drainedFor, []);
+    assert.is((await ask([p1], "all", [b])).complete, false);
+  }
 });
 
 test.run();
