@@ -73,6 +73,8 @@ export class Repair {
   #dueMs = 0;
   /** With whom it begins. */
   #turn = 0;
+  /** Passes in a row that found a difference and could do nothing about it. */
+  #inVain = 0;
 
   constructor(options: RepairOptions) {
     this.#options = options;
@@ -138,10 +140,18 @@ export class Repair {
       if (leftMs > 0) await this.#pause(Math.min(leftMs, repairPauseMinMs));
       else if (!this.#options.isOn() || this.#underWay !== undefined) await this.#pause(repairPauseMinMs);
       else {
-        const { workedMs } = await this.#pass({ settled: true });
-        this.#dueMs = clock.monotonicMs() + Math.max(repairPauseMinMs, Math.min(repairPauseMaxMs, workedMs * pauseFactor));
+        const { report, workedMs } = await this.#pass({ settled: true });
+        const pauseMs = workedMs * this.#pauseFactorAfter(report);
+        this.#dueMs = clock.monotonicMs() + Math.max(repairPauseMinMs, Math.min(repairPauseMaxMs, pauseMs));
       }
     }
+  }
+
+  #pauseFactorAfter({ equal, readingsFetched }: RepairReport): number {
+    if (equal || readingsFetched > 0) this.#inVain = 0;
+    else this.#inVain++;
+    if (equal) return pauseFactor;
+    return Math.min(pauseFactor, 2 ** Math.max(0, this.#inVain - 1));
   }
 
   #over(): boolean {
