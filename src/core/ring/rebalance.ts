@@ -30,7 +30,7 @@ interface Load {
   readonly partitions: Set<number>;
 }
 
-/** `gateways`: all that may own readings; one of weight 0 is to own nothing. `factor`: copies that the settings want. */
+/** `gateways`: all that may own readings; one of weight 0 is to own nothing that others can take. `factor`: copies that the settings want. */
 export function planChanges(
   ring: RingState,
   options: { readonly gateways: readonly PlannedGateway[]; readonly factor: number },
@@ -57,6 +57,8 @@ class Rebalance {
   readonly #lists: GatewayId[][];
   readonly #loads = new Map<GatewayId, Load>();
   readonly #factor: number;
+  /** Copies that partitions have had: one that has fewer has lost one. */
+  readonly #hadCopies: number;
   /** Partitions that change already, in this plan or by one before. */
   readonly #busy: Set<number>;
   readonly #changes: PlaceChange[] = [];
@@ -64,6 +66,7 @@ class Rebalance {
   constructor(ring: RingState, { gateways, factor }: { readonly gateways: readonly PlannedGateway[]; readonly factor: number }) {
     const taking = gateways.filter((gateway) => gateway.weight > 0);
     this.#factor = Math.min(factor, taking.length);
+    this.#hadCopies = Math.min(factor, ring.table.factor);
     const shares = sharesOf(taking, this.#factor);
     this.#lists = Array.from({ length: partitionCount }, (_, at) => ownersAfterMoves(ring, at));
     this.#busy = new Set(ring.filling.keys());
@@ -87,10 +90,24 @@ class Rebalance {
 
   #fillFreePlaces(): void {
     for (const [at, owners] of this.#lists.entries()) {
-      if (owners.length >= this.#factor || this.#busy.has(at)) continue;
-      const to = this.#takerOf(at, undefined);
+      if (this.#busy.has(at)) continue;
+      const to = owners.length < this.#factor ? this.#takerOf(at, undefined) : this.#lastResortOf(at);
       if (to !== undefined) this.#change(at, undefined, to);
     }
+  }
+
+  /**
+   * A partition has lost a copy, and all that are to own anything own it already. A copy is worth more than that a gateway owns nothing:
+   * without it the next loss could not be told from the loss of readings.
+   */
+  #lastResortOf(at: number): Load | undefined {
+    if (this.#ownersAt(at).length >= this.#hadCopies) return undefined;
+    return [...this.#loads.values()]
+      .filter((load) => load.share === 0 && load.gateway.isThere && !load.partitions.has(at))
+      .reduce<Load | undefined>(
+        (best, load) => (best === undefined || load.partitions.size < best.partitions.size ? load : best),
+        undefined,
+      );
   }
 
   /** Of gateways that are to own nothing. */

@@ -4,7 +4,7 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { changePlaces, foundRing, ownerFilled, type RingState, removeOwner } from "../../../src/core/ring/owner-changes.ts";
+import { changePlaces, foundRing, mayLose, ownerFilled, type RingState, removeOwner } from "../../../src/core/ring/owner-changes.ts";
 import { encodeOwnerTable, ownersOf, partitionsOf } from "../../../src/core/ring/owner-table.ts";
 import { loadBounds, type RingGateway, sharesOf } from "../../../src/core/ring/planner.ts";
 import { foundOwners, type PlannedGateway, planChanges } from "../../../src/core/ring/rebalance.ts";
@@ -134,6 +134,26 @@ test("copies are in different zones wherever zones and bounds allow, also when a
     check(ring, all, factor);
     assert.is(spread(ring, all), partitionCount, `factor ${factor}`);
   }
+});
+
+test("a copy that was lost goes to a gateway of weight 0 where nobody else is left, and leaves it again when somebody comes", () => {
+  const few = [gateway("gw-a"), gateway("gw-b")];
+  const spare = gateway("gw-c", 0);
+  const lost = removeOwner(founded([...few, gateway("gw-x")], 3), gatewayId("gw-x"));
+  const { ring } = settled(lost, there([...few, spare]), 3);
+  assert.is(partitionsOf(ring.table, spare.id).length, partitionCount);
+  assert.equal(mayLose(ring, gatewayId("gw-a")), { ok: true });
+  const newcomer = gateway("gw-d");
+  const relieved = settled(ring, there([...few, spare, newcomer]), 3);
+  assert.is(partitionsOf(relieved.ring.table, spare.id).length, 0);
+  check(relieved.ring, [...few, newcomer], 3);
+});
+
+test("a gateway of weight 0 gets nothing where no copy is lost", () => {
+  const two = [gateway("gw-a"), gateway("gw-b")];
+  const ring = founded(two, 3);
+  assert.is(ring.table.factor, 2);
+  assert.equal(planChanges(ring, { gateways: there([...two, gateway("gw-c", 0)]), factor: 3 }), []);
 });
 
 test("nothing moves without a reason: not from or to a gateway that is not there, and not twice", () => {
