@@ -9,6 +9,7 @@ import type { GatewayId, Partition } from "../../lib/ids.ts";
 import { ValueType } from "../../lib/reading.ts";
 import type { ReadingColumns, SeriesName } from "../../lib/reading-columns.ts";
 import type { GatewayContext } from "../context.ts";
+import { roundBytesMax } from "../ingest/lane.ts";
 import type { KeptRound } from "./kept-rounds.ts";
 
 export interface LotOptions {
@@ -34,6 +35,7 @@ export interface Lot {
 }
 
 const lotReadingsMax = 16_384;
+/** As they came: names that repeat each other take little. As one round they are bounded like the rounds of devices. */
 const lotBytesMax = 256 << 10;
 /** Of rounds that strayed, with what each costs beside its bytes: so many are found in one go. */
 const strayedBytesMax = 1 << 20;
@@ -61,8 +63,8 @@ export function makeLot(waiting: Iterable<KeptRound>, leaveOut: boolean, options
   let bytes = 0;
   let strayedBytes = 0;
   for (const round of waiting) {
-    if (rounds.length + moved.length > 0 && (builder.count + round.readings > lotReadingsMax || bytes + round.bytes.length > lotBytesMax))
-      break;
+    const isFull = builder.count + round.readings > lotReadingsMax || bytes + round.bytes.length > lotBytesMax;
+    if (rounds.length + moved.length > 0 && (isFull || builder.byteEstimate >= roundBytesMax)) break;
     const decoded = decodeRound(round.bytes, roundVersionAt(context.tuning.featureMax));
     if (!decoded.ok) {
       unreadable.push(round);

@@ -102,6 +102,8 @@ const pageBytesMax = 16 << 20;
 /** Horizons move once an hour, on a full disk once a minute. */
 const horizonTriesMax = 2;
 const rowBytes = 17;
+/** Of UTF-8, for a UTF-16 unit of a text or a name. */
+const unitBytesMax = 3;
 const nothing: Omit<RolledUp, "left"> = { rows: 0, digest: emptyDigest };
 const tooManyRows = `more than ${replyRowsMax} groups and windows in one partition: ask for a shorter range or a longer \`every\``;
 
@@ -115,7 +117,7 @@ export class LocalReader {
     this.#options = options;
   }
 
-  /** The first readings behind `after`, in the order (device, metric, time): up to `limit`, fewer where they are long texts. */
+  /** The first readings behind `after`, in the order (device, metric, time): up to `limit`, fewer where texts or names are long. */
   async page(request: PageRequest): Promise<Result<Page>> {
     const asked = this.checked(request);
     if (!asked.ok) return asked;
@@ -128,12 +130,14 @@ export class LocalReader {
     for (const candidate of this.#selected(request.selector, asked.value, request.after)) {
       const fromUs = Math.max(startOf(candidate, request), horizonUs(candidate.partition));
       const runs: SeriesRun[] = [];
+      // A page is a frame, and a round where it is kept.
+      const nameBytes = (candidate.device.length + candidate.metric.length) * unitBytesMax;
       const scanned = await this.#options.reader.scan(candidate, { fromUs, toUs: request.toUs }, (run) => {
         const rows = Math.min(run.count, left, rowsWithin(run, bytesLeft));
         const taken = rows < run.count ? sliceRows(run, 0, rows) : run;
         runs.push(taken);
         left -= taken.count;
-        bytesLeft -= bytesOf(taken);
+        bytesLeft -= bytesOf(taken) + nameBytes;
         return left > 0 && bytesLeft > 0 && rows === run.count;
       });
       if (!scanned.ok) return scanned;
@@ -462,7 +466,7 @@ function rowsWithin(run: SeriesRun, bytesMax: number): number {
 }
 
 function textBytesAt(run: SeriesRun, row: number): number {
-  return run.types?.[row] === ValueType.Text ? (run.texts[run.numbers[row] as number]?.length ?? 0) * 3 : 0;
+  return run.types?.[row] === ValueType.Text ? (run.texts[run.numbers[row] as number]?.length ?? 0) * unitBytesMax : 0;
 }
 
 /** A store that cannot read rollups is a reason to ask another owner, like one that cannot read chunks. */

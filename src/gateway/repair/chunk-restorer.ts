@@ -16,6 +16,7 @@ import type { GatewayId, Partition } from "../../lib/ids.ts";
 import type { GatewayContext } from "../context.ts";
 import type { DamagedChunk, Quarantine } from "../series/quarantine.ts";
 import type { SeriesStore } from "../series/series-store.ts";
+import type { ChunkRef } from "../series/store-keys.ts";
 import type { PageFetcher } from "./page-fetcher.ts";
 
 export interface ChunkRestorerOptions {
@@ -39,16 +40,19 @@ export class ChunkRestorer {
   /** Since the start. */
   restored = 0;
   readings = 0;
+  /** Those that wait let all others have their turn before they are tried again. */
+  #tried = new WeakSet<ChunkRef>();
 
   constructor(options: ChunkRestorerOptions) {
     this.#options = options;
   }
 
-  /** Tries all that are in quarantine, once each. How many were restored. */
+  /** Tries what is in quarantine, once each. How many were restored. */
   async run(): Promise<number> {
     const before = this.restored;
-    for (const damaged of [...this.#options.quarantine.entries()].slice(0, chunksMax)) {
+    for (const damaged of this.#next()) {
       if (this.#options.context.inbox.closed()) break;
+      this.#tried.add(damaged.ref);
       const restored = await this.#restore(damaged);
       if (!restored.ok)
         this.#options.context.diagnostics.info("chunk-waits", {
@@ -59,6 +63,13 @@ export class ChunkRestorer {
         });
     }
     return this.restored - before;
+  }
+
+  #next(): readonly DamagedChunk[] {
+    const all = [...this.#options.quarantine.entries()];
+    const untried = all.filter(({ ref }) => !this.#tried.has(ref));
+    if (untried.length === 0) this.#tried = new WeakSet();
+    return (untried.length === 0 ? all : untried).slice(0, chunksMax);
   }
 
   async #restore({ series, ref }: DamagedChunk): Promise<Result<void>> {

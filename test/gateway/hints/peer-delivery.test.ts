@@ -5,6 +5,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { RingState } from "../../../src/core/ring/owner-changes.ts";
 import { RoundBuilder } from "../../../src/core/round/round-builder.ts";
+import { decodeRound } from "../../../src/core/round/round-codec.ts";
 import type { GatewayContext } from "../../../src/gateway/context.ts";
 import { KeptKind } from "../../../src/gateway/hints/kept-record.ts";
 import type { KeptRound, KeptRounds } from "../../../src/gateway/hints/kept-rounds.ts";
@@ -27,13 +28,20 @@ const ring = {
   filling: new Map(),
 } as unknown as RingState;
 
-function world(partitions: readonly number[], strayed?: (round: KeptRound) => void, target = owner, isReachable = true) {
+function world(
+  partitions: readonly number[],
+  strayed?: (round: KeptRound) => void,
+  target = owner,
+  isReachable = true,
+  long?: { readonly device: (at: number, ref: number) => string; readonly offered: (lot: Uint8Array) => void },
+) {
   let reads = 0;
   const settled: [string, number][] = [];
   const waiting = new Map<number, KeptRound>();
   for (const [at, device] of partitions.entries()) {
-    const builder = new RoundBuilder(() => ({ device: deviceId(String(device)), metric: "v" }));
-    builder.append(0, 1_000, ValueType.Text, 0, "x".repeat(100_000));
+    const builder = new RoundBuilder((ref) => ({ device: deviceId(long?.device(at, ref) ?? String(device)), metric: "v" }));
+    if (long === undefined) builder.append(0, 1_000, ValueType.Text, 0, "x".repeat(100_000));
+    else for (let ref = 0; ref < 75; ref++) builder.append(ref, 1_000, ValueType.Number, 1, undefined);
     const encoded = builder.encode({ coordinator: self, session, round: at + 1, epoch: 1, clockSynchronised: true }, 2);
     waiting.set(at, {
       sequence: at,
@@ -74,10 +82,13 @@ function world(partitions: readonly number[], strayed?: (round: KeptRound) => vo
       deliveredTo: (_: unknown, round: KeptRound) => settle("delivered", round),
       dropFor: (_: unknown, round: KeptRound, reason: string) => settle(reason, round),
     } as unknown as KeptRounds,
-    offer: () => Promise.resolve(success(undefined)),
+    offer: (_to, { round }) => {
+      long?.offered(round);
+      return Promise.resolve(success(undefined));
+    },
     ring: () => ring,
     reachable: () => isReachable,
-    partitionOf: ({ device }) => partition(Number(device)),
+    partitionOf: ({ device }) => partition(long === undefined ? Number(device) : owned),
     roundNumber: () => 1,
     roundVersion: () => 2,
     mayOffer: () => true,
@@ -135,6 +146,20 @@ test("copies for an owner that cannot be reached wait for it", async () => {
   const { looked, settled } = world([owned, notOwned], (round) => handed.add(round.sequence), owner, false);
   await looked();
   assert.equal([[...handed], settled], [[], []]);
+});
+
+test("rounds with long names that repeat each other become lots that an owner can read", async () => {
+  const lots: Uint8Array[] = [];
+  const { looked, settled } = world(
+    Array.from({ length: 8 }, () => owned),
+    undefined,
+    owner,
+    true,
+    { device: (at, ref) => `${"x".repeat(60_000)}${at}-${ref}`, offered: (lot) => lots.push(lot) },
+  );
+  await looked();
+  assert.is(settled.length, 8);
+  assert.ok(lots.every((lot) => decodeRound(lot, 2).ok));
 });
 
 test.run();

@@ -5,12 +5,15 @@ import * as assert from "uvu/assert";
 import { foundRing, type RingState, removeOwner } from "../../../src/core/ring/owner-changes.ts";
 import { encodeOwnerTable } from "../../../src/core/ring/owner-table.ts";
 import { planOwners } from "../../../src/core/ring/planner.ts";
+import { RoundBuilder } from "../../../src/core/round/round-builder.ts";
+import { decodeRound } from "../../../src/core/round/round-codec.ts";
 import { LocalReader } from "../../../src/gateway/query/local-reader.ts";
+import type { PagePosition, PageSeries } from "../../../src/gateway/query/wire.ts";
 import { Rollups } from "../../../src/gateway/series/rollups.ts";
 import { SeriesReader } from "../../../src/gateway/series/series-reader.ts";
 import { type AggregateFunction, parseAggregateFunction } from "../../../src/lib/aggregate-function.ts";
 import { createCalendar } from "../../../src/lib/calendar.ts";
-import { gatewayId, partitionCount } from "../../../src/lib/ids.ts";
+import { gatewayId, partitionCount, sessionId } from "../../../src/lib/ids.ts";
 import type { Clock } from "../../../src/ports/clock.ts";
 import { testHash64 } from "../../core/ring/test-hash.ts";
 import { SeriesSite } from "../series/series-fixture.ts";
@@ -90,5 +93,47 @@ for (const question of ["page", "aggregate"] as const) {
     assert.equal([last.ok, last.ok ? "" : last.code], [false, "ring-changed"]);
   });
 }
+
+test("a page is short enough to be a frame, and to be kept as a round, however long the names are", async () => {
+  const site = new SeriesSite(2);
+  const opened = await site.open();
+  if (!opened.ok) throw new Error(opened.message);
+  const { store, raw } = opened.value;
+  const devices = 320;
+  const deviceOf = (i: number): string => `${"x".repeat(60_000)}${String(i).padStart(4, "0")}`;
+  for (let i = 0; i < devices; i++) await site.appendDurably(opened.value, [{ device: deviceOf(i), us: 1_000 + i, value: i }]);
+  const local = new LocalReader({
+    self,
+    index: store.index,
+    reader: new SeriesReader(store),
+    calendar: createCalendar("UTC"),
+    ring: bothOwn,
+    leftAtEpoch: () => 0,
+    labelsOf: () => ({}),
+    rawHorizonUs: () => Number.NEGATIVE_INFINITY,
+    rollupHorizonUs: () => Number.NEGATIVE_INFINITY,
+    clock: { schedule: (ms: number, fire: () => void) => site.scheduler.schedule(ms, "turn", fire) } as unknown as Clock,
+    rollups: undefined,
+    blocks: new Rollups({ store: raw, damaged: () => undefined }),
+  });
+  const partitions = Array.from({ length: partitionCount }, (_, at) => at);
+  const selector = { metric: undefined, device: "*", labels: {} };
+  const header = { coordinator: self, session: sessionId("00".repeat(16)), round: 1, epoch: 1, clockSynchronised: true };
+  let found = 0;
+  let after: PagePosition | undefined;
+  for (let pages = 0; pages < 20; pages++) {
+    const page = await site.settle(local.page({ epoch: 1, partitions, selector, fromUs: 0, toUs: 1_000_000, after, limit: 20_000 }));
+    if (!page.ok) throw new Error(page.message);
+    const { series, end } = page.value;
+    const builder = new RoundBuilder((ref) => series[ref] as PageSeries);
+    for (const [ref, { run }] of series.entries()) builder.appendValue(ref, run.times[0] as number, run.numbers[0] as number);
+    assert.ok(decodeRound(builder.encode(header, 2), 2).ok);
+    found += series.length;
+    if (end) break;
+    const { device, metric, run } = series.at(-1) as PageSeries;
+    after = { device, metric, us: run.times[run.count - 1] as number };
+  }
+  assert.is(found, devices);
+});
 
 test.run();
