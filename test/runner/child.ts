@@ -1,6 +1,5 @@
-// The process of one test file: node --import tsx test/runner/child.ts FILE TIMEOUT_MS, with an IPC channel to the supervisor.
+// The process of one test file: node CHILD FILE TIMEOUT_MS, both as bundles (`bundle.ts`), with an IPC channel to the supervisor.
 // Imports the file with uvu deferred, executes uvu's queue, reports, and exits; leftover handles do not keep it alive.
-import { register } from "node:module";
 import { pathToFileURL } from "node:url";
 import type { ChildMessage } from "./protocol.ts";
 import { describeError, Registry } from "./registry.ts";
@@ -39,7 +38,6 @@ process.exit = (code) => {
 
 globalThis.UVU_DEFER = 1;
 globalThis.UVU_QUEUE = [[null]];
-register("./resolve-hook.mjs", import.meta.url);
 
 send({ kind: "step", label: "the import of the file", limitMs: importLimitMs });
 try {

@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
-import { relative } from "node:path";
+import { rmSync } from "node:fs";
+import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundle, bundleFolder } from "./bundle.ts";
 import { type ChildMessage, isChildMessage } from "./protocol.ts";
 
 /** How a test file went. `problems` and tests without a turn are part of `failed`. */
@@ -37,13 +39,17 @@ const stuckGraceMs = 3_000;
 
 const childScript = fileURLToPath(new URL("./child.ts", import.meta.url));
 const runningGroups = new Set<number>();
+const bundleFolders = new Set<string>();
 
 /** Runs each file in a process of its own. The results stand in the order of `files`. */
 export async function runFiles(files: readonly string[], options: RunOptions): Promise<FileResult[]> {
   const results = new Map<string, FileResult>();
+  const folder = bundleFolder(options.root);
+  bundleFolders.add(folder);
+  const child = await bundle(childScript, { root: dirname(childScript), folder });
   const drain = async (queue: string[]): Promise<void> => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      const result = await runFile(file, options.root, options.limitsOf(file));
+      const result = await runBundled(file, { child, folder, root: options.root, limits: options.limitsOf(file) });
       results.set(file, result);
       options.onResult(result);
     }
@@ -54,20 +60,47 @@ export async function runFiles(files: readonly string[], options: RunOptions): P
   await Promise.all(
     Array.from({ length: options.concurrency }, (_, lane) => (lane === 0 ? drain(oneByOne) : Promise.resolve()).then(() => drain(shared))),
   );
+  dropBundles(folder);
   return files.flatMap((file) => results.get(file) ?? []);
 }
 
 /** Ends every test process that still runs, with all that it started. */
 export function killAll(): void {
   for (const group of runningGroups) killGroup(group);
+  for (const folder of bundleFolders) dropBundles(folder);
 }
 
-function runFile(file: string, root: string, limits: FileLimits): Promise<FileResult> {
+function dropBundles(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  bundleFolders.delete(folder);
+}
+
+interface Run {
+  readonly root: string;
+  /** The bundle of child.ts. */
+  readonly child: string;
+  /** Where bundles are put. */
+  readonly folder: string;
+  readonly limits: FileLimits;
+}
+
+async function runBundled(file: string, run: Run): Promise<FileResult> {
+  const startedAtMs = performance.now();
+  try {
+    return await runFile(file, await bundle(file, run), run);
+  } catch (problem) {
+    const tally = new Tally();
+    tally.fail(`the file cannot be compiled: ${problem instanceof Error ? problem.message : String(problem)}`);
+    return tally.result({ file: relative(run.root, file), ms: performance.now() - startedAtMs, output: "" });
+  }
+}
+
+function runFile(file: string, bundled: string, { root, child: childBundle, limits }: Run): Promise<FileResult> {
   const startedAtMs = performance.now();
   const tally = new Tally();
   const { FORCE_COLOR: _forceColor, NODE_ENV: _nodeEnv, ...env } = process.env;
   // A process group of its own, so that whatever the tests started ends with it.
-  const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), childScript, file, String(limits.testTimeoutMs)], {
+  const child = spawn(process.execPath, ["--enable-source-maps", childBundle, bundled, String(limits.testTimeoutMs)], {
     cwd: root,
     detached: true,
     env: { ...env, NO_COLOR: "1" },
