@@ -202,7 +202,7 @@ export class SiteMembership implements MembershipOperations {
     const leaving = new Map<GatewayId, number>();
     for (const { from } of state.ring()?.moves.values() ?? []) leaving.set(from, (leaving.get(from) ?? 0) + 1);
     return [...state.members().values()]
-      .toSorted((a, b) => a.slot - b.slot)
+      .toSorted((a, b) => (a.id < b.id ? -1 : 1))
       .map((member) => ({
         id: member.id,
         kind: member.role,
