@@ -65,13 +65,15 @@ export async function startFogbank(folder: string, portBase: number, root: strin
     ].join("\n"),
   );
   const start = (id: string, site: string): ChildProcess =>
-    spawn(
-      process.execPath,
-      [...(options.node ?? []), join(root, "dist/fogbank.js"), "start", join(folder, site), "--gateway", id, "--data", join(folder, id)],
-      {
-        stdio: ["ignore", "ignore", "inherit"],
-        env: { ...process.env, FOGBANK_LOG: "warn" },
-      },
+    watched(
+      spawn(
+        process.execPath,
+        [...(options.node ?? []), join(root, "dist/fogbank.js"), "start", join(folder, site), "--gateway", id, "--data", join(folder, id)],
+        {
+          stdio: ["ignore", "ignore", "inherit"],
+          env: { ...process.env, FOGBANK_LOG: "warn" },
+        },
+      ),
     );
   const children = all.slice(0, first).map((id) => start(id, "site.yaml"));
   const mqttPorts = children.map((_, i) => portBase + 10 * i + 1);
@@ -101,7 +103,7 @@ export function startNats(folder: string, portBase: number): Promise<Servers> {
       "",
     ].join("\n");
     writeFileSync(join(own, "nats.conf"), config);
-    return spawn("nats-server", ["-c", join(own, "nats.conf")], { stdio: "ignore" });
+    return watched(spawn("nats-server", ["-c", join(own, "nats.conf")], { stdio: "ignore" }));
   });
   return started(
     "nats",
@@ -116,7 +118,25 @@ export function startAedes(port: number, root: string): Promise<Servers> {
     stdio: ["ignore", "ignore", "inherit"],
     cwd: root,
   });
-  return started("aedes", [child], [port]);
+  return started("aedes", [watched(child)], [port]);
+}
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+// A benchmark that is ended from outside leaves nothing behind either.
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)
+  process.once(signal, () => process.exit(code));
+
+/** Ends with this process, if not before. */
+function watched(child: ChildProcess): ChildProcess {
+  running.add(child);
+  child.once("exit", () => running.delete(child));
+  return child;
 }
 
 async function started(name: string, children: readonly ChildProcess[], mqttPorts: readonly number[]): Promise<Servers> {

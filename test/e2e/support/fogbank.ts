@@ -18,6 +18,12 @@ const running = new Set<ChildProcess>();
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
+// A trial that is ended from outside leaves nothing behind either.
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)
+  process.once(signal, () => process.exit(code));
 
 /** Builds `dist/` where it is missing or older than the sources. */
 export function buildIfStale(): void {
