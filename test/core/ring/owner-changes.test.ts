@@ -397,6 +397,31 @@ changes("P3: a reading that a write quorum stored is in every complete answer, w
   );
 });
 
+changes("P3: who asks under the table of a move misses nothing that was written after it and the loss of another owner", () => {
+  for (const factor of [1, 2, 3, 4]) {
+    const site = founded(factor, factor);
+    const at = 7;
+    const [from, ...stay] = owners(site, at) as [GatewayId, ...GatewayId[]];
+    const to = names[factor] as GatewayId;
+    for (const lost of stay) {
+      for (let seed = 0; seed < 24; seed++) {
+        const model = new ModelPartition();
+        model.ringIs(site);
+        const moving = changePlaces(site, { changes: [{ partition: at, from, to }], factor });
+        model.ringIs(moving);
+        model.filled(to, moving, seed);
+        const moved = ownerFilled(moving, { gateway: to, partitions: [at] });
+        model.ringIs(moved);
+        // Its folder lives on where neither is known, and so does the one that went.
+        model.replaced(lost);
+        model.ringIs(replaceOwner(moved, lost));
+        model.store(seed, 0);
+        model.check();
+      }
+    }
+  }
+});
+
 const record = encodeRing(replaceOwner(founded(3, 3), a));
 const bits = record.filling[0]?.partitions as Uint8Array;
 const spoiled: readonly [string, unknown][] = [
