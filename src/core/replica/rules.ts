@@ -19,9 +19,10 @@
  *
  * A partition that *moves* has n whole owners, of which one goes, and one more that fills. A write is on its level of the whole ones,
  * and on one more of all than its level asks of n: without the owner that goes it is still on as many of the new list as one that was
- * written behind the cut-over. As many owners may be away meanwhile as without a move. A read takes ⌊(n+1)/2⌋ + 1 of all and ⌊n/2⌋ + 1 of
- * the whole ones: it meets what was written to any quorum of the old list, and, since it hears ⌊(n+1)/2⌋ of the
- * new list, one that knows of the cut-over if anything was written behind that. The gateway that fills asks a
+ * written behind the cut-over. As many owners may be away meanwhile as without a move. A read takes ⌊n/2⌋ + 2 of all and ⌊n/2⌋ + 1 of
+ * the whole ones: it meets what was written to any quorum of the old list, and, since it hears ⌊n/2⌋ + 1 of the
+ * new list, one that knows of the cut-over if anything was written behind that, also when one of the new list was lost by then: then
+ * it hears ⌊n/2⌋ of the n − 1 that are left, and of these ⌊(n−1)/2⌋ + 1 have what was written. The gateway that fills asks a
  * majority of the old owners, each under the epoch of the move: they have every acknowledged reading between them, and those that have
  * answered take no round of an older table any more, so that no old quorum is left (fencing) before the cut-over can be proposed.
  *
@@ -67,10 +68,11 @@ export function writeQuorum(level: Level, counts: Omit<OwnerCounts, "planned">, 
 }
 
 /** Level `one` promises what that one whole owner has, and no more. */
-export function readQuorum(level: Level, counts: Omit<OwnerCounts, "leaving">, required: typeof copiesRequired): Quorum {
-  const any = required({ level, owners: counts.owners });
-  const isIntact = counts.whole >= counts.planned;
-  return { any, whole: isIntact || level === "one" ? required({ level, owners: counts.whole }) : counts.whole };
+export function readQuorum(level: Level, counts: OwnerCounts, required: typeof copiesRequired): Quorum {
+  const { owners, whole, leaving, planned } = counts;
+  if (level === "one") return { any: required({ level, owners }), whole: required({ level, owners: whole }) };
+  const any = required({ level, owners: owners - leaving }) + leaving;
+  return { any, whole: whole >= planned ? required({ level, owners: whole }) : whole };
 }
 
 /** Whether an owner at epoch `own` takes a round of epoch `offered`, and says that it is durable: under no other table than its own. */

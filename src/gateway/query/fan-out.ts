@@ -255,8 +255,9 @@ export class FanOut {
     for (let at = 0; at < partitionCount; at++) {
       const filling = ring.filling.get(at) ?? [];
       // Where a table had a list twice, its partitions would make two groups: no harm. No id has a space in it.
-      const key = `${ring.table.partitionSets[at] as number} ${filling.join(" ")}`;
-      const number = numbers.get(key) ?? groups.push({ whole: wholeOwnersOf(ring, at), filling, counts: ownerCounts(ring, at) }) - 1;
+      const counts = ownerCounts(ring, at);
+      const key = `${ring.table.partitionSets[at] as number} ${counts.leaving} ${filling.join(" ")}`;
+      const number = numbers.get(key) ?? groups.push({ whole: wholeOwnersOf(ring, at), filling, counts }) - 1;
       numbers.set(key, number);
       groupOf[at] = number;
     }

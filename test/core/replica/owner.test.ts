@@ -130,7 +130,10 @@ levels("with nobody lost or filling, writes and reads ask for their level", () =
     for (let owners = 1; owners <= 7; owners++) {
       const copies = copiesRequired({ level, owners });
       assert.equal(writeQuorum(level, { owners, whole: owners, leaving: 0 }, copiesRequired), { any: copies, whole: copies });
-      assert.equal(readQuorum(level, { owners, whole: owners, planned: owners }, copiesRequired), { any: copies, whole: copies });
+      assert.equal(readQuorum(level, { owners, whole: owners, leaving: 0, planned: owners }, copiesRequired), {
+        any: copies,
+        whole: copies,
+      });
     }
   }
 });
@@ -141,7 +144,7 @@ levels("where one of the whole owners is to go, a write is on as many others as 
     for (const level of ["one", "quorum", "all"] as const) {
       const copies = copiesRequired({ level, owners: planned });
       assert.equal(writeQuorum(level, counts, copiesRequired), { any: copies + 1, whole: copies });
-      const { any, whole } = readQuorum(level, { owners: planned + 1, whole: planned, planned }, copiesRequired);
+      const { any, whole } = readQuorum(level, { ...counts, planned }, copiesRequired);
       assert.ok(any <= copies + 1 && whole === copies, "nobody else has to answer a question");
     }
   }
@@ -153,10 +156,10 @@ levels("beside filling owners: a write needs its level of both, a read all that 
   assert.equal(writeQuorum("quorum", { owners: 1, whole: 1, leaving: 0 }, copiesRequired), { any: 1, whole: 1 });
   assert.equal(writeQuorum("quorum", { owners: 3, whole: 1, leaving: 0 }, copiesRequired), { any: 2, whole: 1 });
   assert.equal(writeQuorum("all", { owners: 3, whole: 2, leaving: 0 }, copiesRequired), { any: 3, whole: 2 });
-  assert.equal(readQuorum("quorum", { owners: 5, whole: 4, planned: 5 }, copiesRequired), { any: 3, whole: 4 });
-  assert.equal(readQuorum("quorum", { owners: 4, whole: 4, planned: 5 }, copiesRequired), { any: 3, whole: 4 }, "one was lost");
-  assert.equal(readQuorum("quorum", { owners: 2, whole: 1, planned: 2 }, copiesRequired), { any: 2, whole: 1 });
-  assert.equal(readQuorum("one", { owners: 3, whole: 2, planned: 3 }, copiesRequired), { any: 1, whole: 1 });
+  assert.equal(readQuorum("quorum", { owners: 5, whole: 4, leaving: 0, planned: 5 }, copiesRequired), { any: 3, whole: 4 });
+  assert.equal(readQuorum("quorum", { owners: 4, whole: 4, leaving: 0, planned: 5 }, copiesRequired), { any: 3, whole: 4 }, "one was lost");
+  assert.equal(readQuorum("quorum", { owners: 2, whole: 1, leaving: 0, planned: 2 }, copiesRequired), { any: 2, whole: 1 });
+  assert.equal(readQuorum("one", { owners: 3, whole: 2, leaving: 0, planned: 3 }, copiesRequired), { any: 1, whole: 1 });
 });
 
 levels.run();

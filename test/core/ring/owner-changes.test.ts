@@ -23,6 +23,7 @@ import {
 } from "../../../src/core/ring/owner-changes.ts";
 import { encodeOwnerTable, ownersOf, partitionsOf } from "../../../src/core/ring/owner-table.ts";
 import { planOwners } from "../../../src/core/ring/planner.ts";
+import { FillProgress } from "../../../src/gateway/fill-progress.ts";
 import { type GatewayId, gatewayId, partition, partitionCount } from "../../../src/lib/ids.ts";
 import { testHash64 } from "./test-hash.ts";
 
@@ -295,23 +296,47 @@ class ModelPartition {
   readonly #knownEpoch = new Map<string, number>();
   readonly #readings: Set<string>[] = [];
   readonly #rings: ModelRing[] = [];
+  readonly #progress = new Map<GatewayId, FillProgress>();
 
   ringIs(ring: RingState): void {
+    for (const id of names) {
+      const progress = this.#progress.get(id) ?? new FillProgress(id);
+      this.#progress.set(id, progress);
+      progress.follow(ring);
+    }
     this.#rings.push({ ring, list: this.#disks(owners(ring, this.at)), whole: this.#disks(wholeOwnersOf(ring, this.at)) });
   }
 
   replaced(id: GatewayId): void {
     this.#incarnations.set(id, (this.#incarnations.get(id) ?? 0) + 1);
+    this.#progress.delete(id);
   }
 
-  /** The filling gateway fetches the union of as few whole owners as it may, all of which know of the ring by then. */
+  /** A filling gateway gets all that one of its sources has, and is not done. */
+  fetched(id: GatewayId, ring: RingState, seed: number): void {
+    if (ring.filling.get(this.at)?.includes(id) !== true) return;
+    const { owners: sources } = fillSources(ring, this.at);
+    this.#fetch(id, sources[seed % sources.length] as GatewayId, ring);
+  }
+
+  #fetch(id: GatewayId, source: GatewayId, ring: RingState): void {
+    const [from, disk] = [this.#disk(source), this.#disk(id)];
+    for (const one of [from, disk]) this.#knownEpoch.set(one, ring.table.epoch);
+    for (const copies of this.#readings) if (copies.has(from)) copies.add(disk);
+    this.#fetchedBy(id).add(source);
+  }
+
+  #fetchedBy(id: GatewayId): Set<GatewayId> {
+    return this.#progress.get(id)?.of([partition(this.at)])[0] as Set<GatewayId>;
+  }
+
+  /** The filling gateway has the union of as few whole owners as it may: those that it has asked already, and others that know of the ring. */
   filled(id: GatewayId, ring: RingState, seed: number): void {
     const { owners: sources, needed, always } = fillSources(ring, this.at);
-    const asked = sources.map((_, i) => sources[(i + seed) % sources.length] as GatewayId).slice(0, needed);
-    const whole = this.#disks([...new Set(always === undefined ? asked : [...asked, always])]);
-    const disk = this.#disk(id);
-    for (const from of [...whole, disk]) this.#knownEpoch.set(from, ring.table.epoch);
-    for (const copies of this.#readings) if (whole.some((from) => copies.has(from))) copies.add(disk);
+    const known = this.#fetchedBy(id);
+    const inTurn = sources.map((_, i) => sources[(i + seed) % sources.length] as GatewayId);
+    const asked = inTurn.toSorted((one, other) => Number(known.has(other)) - Number(known.has(one))).slice(0, needed);
+    for (const source of new Set(always === undefined ? asked : [...asked, always])) if (!known.has(source)) this.#fetch(id, source, ring);
   }
 
   /** A coordinator that is `behind` rings late writes; without enough owners that know no newer ring, nothing is acknowledged. */
@@ -363,14 +388,39 @@ class ModelPartition {
   }
 }
 
+const fetches = fc.array(fc.record({ id: gateway, seed: fc.nat(), after: fc.integer({ min: 0, max: 9 }) }), { maxLength: 24 });
+
+/** Of what changes owners while others fill: most of it elsewhere, some of it in the partition that the model looks at. */
+const busyHistory = fc.record({
+  gateways: fc.integer({ min: 2, max: 5 }),
+  factor: fc.integer({ min: 2, max: 3 }),
+  steps: fc.array(
+    fc.oneof(
+      { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("replace" as const, "replace" as const, "remove" as const), gateway }) },
+      { weight: 3, arbitrary: fc.record({ kind: fc.constant("filled" as const), gateway, upTo: fc.constantFrom(1, 500, 500) }) },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          kind: fc.constant("move" as const),
+          from: fc.constantFrom(undefined, ...names),
+          to: gateway,
+          upTo: fc.constantFrom(1, 500, 500),
+        }),
+      },
+    ),
+    { minLength: 5, maxLength: 10 },
+  ),
+});
+
 changes("P3: a reading that a write quorum stored is in every complete answer, whatever rings its writer and its asker know", () => {
   fc.assert(
     fc.property(
-      history,
+      fc.oneof(history, busyHistory),
       fc.array(fc.record({ seed: fc.nat(), after: fc.integer({ min: 0, max: 14 }), behind: fc.constantFrom(0, 0, 1, 2, 5) }), {
         maxLength: 8,
       }),
-      (site, writes) => {
+      fetches,
+      (site, writes, asked) => {
         let ring = founded(site.gateways, site.factor);
         const model = new ModelPartition();
         const storeAfter = (index: number) => {
@@ -389,12 +439,38 @@ changes("P3: a reading that a write quorum stored is in every complete answer, w
               model.filled(next.gateway, before, index);
             model.ringIs(ring);
           }
+          for (const { id, seed } of asked.filter((each) => each.after === index)) model.fetched(id, ring, seed);
           storeAfter(index + 1);
         });
       },
     ),
     { numRuns: 300 },
   );
+});
+
+changes("P3: who asks under the table of a move misses nothing that was written after it and the loss of another owner", () => {
+  for (const factor of [1, 2, 3, 4]) {
+    const site = founded(factor, factor);
+    const at = 7;
+    const [from, ...stay] = owners(site, at) as [GatewayId, ...GatewayId[]];
+    const to = names[factor] as GatewayId;
+    for (const lost of stay) {
+      for (let seed = 0; seed < 24; seed++) {
+        const model = new ModelPartition();
+        model.ringIs(site);
+        const moving = changePlaces(site, { changes: [{ partition: at, from, to }], factor });
+        model.ringIs(moving);
+        model.filled(to, moving, seed);
+        const moved = ownerFilled(moving, { gateway: to, partitions: [at] });
+        model.ringIs(moved);
+        // Its folder lives on where neither is known, and so does the one that went.
+        model.replaced(lost);
+        model.ringIs(replaceOwner(moved, lost));
+        model.store(seed, 0);
+        model.check();
+      }
+    }
+  }
 });
 
 const record = encodeRing(replaceOwner(founded(3, 3), a));

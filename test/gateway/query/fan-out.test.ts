@@ -170,6 +170,23 @@ test("while a partition moves, a quorum of the longer list is asked, two of them
   assert.is((await ask([p0], "quorum")).complete, false, "two of the old list may know nothing of the cut-over");
 });
 
+test("of a pair whose partition moves all three are asked, also where another partition has the same owners and does not move", async () => {
+  // Partition 1 has got its third owner for good, so that the table plans three.
+  for (const [unreachable, complete] of [
+    [[], true],
+    [[d], false],
+  ] as const) {
+    const { ask, current } = fanOutOf({ unreachable });
+    const table = { ...current.ring.table, ownerSets: [[a, b, d]], partitionSets: new Uint16Array(partitionCount) };
+    const both = new Map([...filling(0, d), ...filling(1, d)]);
+    current.ring = { table, filling: both, moves: new Map([[1, { from: b, to: d }]]) };
+    assert.is((await ask([p0], "quorum")).complete, true);
+    const answers = await ask([p0, p1], "quorum");
+    assert.equal(answers.complete, complete);
+    assert.equal(answers.missing, complete ? [] : [p1]);
+  }
+});
+
 test("after a loss all that are left are asked, not only a quorum", async () => {
   const { ask, asked, current } = fanOutOf();
   const { table } = current.ring;
