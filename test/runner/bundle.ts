@@ -9,15 +9,15 @@ const shim = fileURLToPath(new URL("uvu-shim.ts", import.meta.url));
 
 const uvuByShim: Plugin = {
   name: "uvu by its shim",
-  setup({ onResolve }) {
-    onResolve({ filter: /^uvu$/ }, ({ importer }) => (importer === shim ? { path: "uvu", external: true } : { path: shim }));
+  setup(builder) {
+    builder.onResolve({ filter: /^uvu$/ }, ({ importer }) => (importer === shim ? { path: "uvu", external: true } : { path: shim }));
   },
 };
 
 const ownPlaces: Plugin = {
   name: "import.meta of the source",
-  setup({ onLoad }) {
-    onLoad({ filter: /\.[mc]?ts$/ }, ({ path }) => {
+  setup(builder) {
+    builder.onLoad({ filter: /\.[mc]?ts$/ }, ({ path }) => {
       const known = { url: pathToFileURL(path).href, dirname: dirname(path), filename: path };
       const source = readFileSync(path, "utf8");
       if (!source.includes("import.meta.")) return undefined;
