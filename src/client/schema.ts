@@ -189,6 +189,7 @@ export const GatewaySchema = Type.Object({
   ),
   filling: Type.Optional(count("Partitions that it is to own and has not filled yet")),
   leaving: Type.Optional(count("Of the partitions that it owns, those that move to another gateway")),
+  planned: Type.Optional(count("Partitions that are to move to it beyond those that do so already, as far as the gateway asked can tell")),
   matchIndex: Type.Optional(count("How far its log agrees with the leader's; only the leader says")),
   note: Type.Optional(text("What there is to say about it, for a person")),
   incarnation: Type.Optional(text("Random id of the data folder that is admitted for it")),

@@ -27,10 +27,12 @@ export interface SiteShape {
   readonly gateways: readonly Pick<GatewaySettings, "role">[];
   readonly replication: ReplicationSettings;
   readonly profiles?: readonly Pick<ProfileSettings, "name" | "write">[];
+  /** Partitions have lost a copy that nobody has made up for. */
+  readonly lacksCopies?: boolean;
 }
 
 /** One sentence for `check` and `status`: what may be lost, and what goes on meanwhile. */
-export function describeSurvival({ gateways, replication, profiles }: SiteShape): string {
+export function describeSurvival({ gateways, replication, profiles, lacksCopies = false }: SiteShape): string {
   const full = gateways.filter((gateway) => gateway.role === "full").length;
   const witnesses = gateways.length - full;
   const head = `${counted(full, "gateway")}${witnesses === 0 ? "" : ` and ${witnesses === 1 ? "a witness" : `${word(witnesses)} witnesses`}`}`;
@@ -44,7 +46,7 @@ export function describeSurvival({ gateways, replication, profiles }: SiteShape)
   const read = copiesAt(replication.read, factor);
   const held = replication.write === "any";
   const levels = `factor ${factor}, write ${replication.write} = ${write}${held ? " or held" : ""}, read ${replication.read} = ${read}`;
-  const standIn = hasStandIn({ factor, witnesses });
+  const standIn = hasStandIn({ factor, witnesses }) && !lacksCopies;
   const ingest = held
     ? "ingest goes on while all others are away, as far as the gateway that a device is connected to has room to hold readings"
     : standIn && replication.write === "quorum"
@@ -54,8 +56,11 @@ export function describeSurvival({ gateways, replication, profiles }: SiteShape)
     standIn && replication.read === "quorum"
       ? "complete answers go on while one is away, the witness standing in"
       : goesOn("complete answers", factor - read);
+  const lost = lacksCopies
+    ? "a gateway was removed and nobody has taken its copies: the loss of another one may lose acknowledged readings, until a gateway is added"
+    : loss(write);
   const parts = [
-    held ? `${loss(write)}, but for those that a gateway holds alone: until they are delivered its disk has the only copy` : loss(write),
+    held ? `${lost}, but for those that a gateway holds alone: until they are delivered its disk has the only copy` : lost,
     ingest,
     answers,
   ];

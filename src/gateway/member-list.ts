@@ -25,7 +25,8 @@ export function listDifferences(listed: readonly GatewaySettings[], members: rea
     say(differing(settings, member), ", which counts");
   }
   for (const { id } of listed) {
-    if (!known.has(id)) differences.push(`this gateway's YAML lists ${id}, which is no gateway of the site: fogbank gateway add ${id}`);
+    if (!known.has(id))
+      differences.push(`this gateway's YAML lists ${id}, which is no gateway of the site: take it out there, or fogbank gateway add ${id}`);
   }
   return differences;
 }

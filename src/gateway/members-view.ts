@@ -38,11 +38,12 @@ export class MembersView {
       matchIndex: undefined,
       filling: 0,
       leaving: 0,
+      planned: 0,
     };
   }
 
   #viewOf(serving: Serving | undefined, member: MemberState, partitions: number): GatewayView {
-    const { id, kind, membership, incarnation, zone, weight, address, filling, leaving, matchIndex } = member;
+    const { id, kind, membership, incarnation, zone, weight, address, filling, leaving, planned, matchIndex } = member;
     const note = this.#gateway.peerNotes().get(id);
     // Where a listener is bound to one address only the YAML knows it.
     const listen = this.#gateway.settings.gateways.find((settings) => settings.id === id)?.listen;
@@ -59,6 +60,7 @@ export class MembersView {
       partitions,
       filling,
       leaving,
+      planned,
       ...(matchIndex === undefined ? {} : { matchIndex }),
       ...(note === undefined ? {} : { note }),
       mqtt: endpoint(address.host, listen?.mqtt.host, address.mqtt),

@@ -180,6 +180,8 @@ export interface MemberState {
   readonly filling: number;
   /** Of the partitions that it owns, those that are on their way to another gateway. */
   readonly leaving: number;
+  /** Partitions that are to move to it beyond those that do so already, as far as this gateway can tell. */
+  readonly planned: number;
 }
 
 export type KvExpectation =
@@ -315,6 +317,7 @@ export interface GatewayView {
   readonly partitions: number;
   readonly filling: number;
   readonly leaving: number;
+  readonly planned: number;
   readonly matchIndex?: number;
   /** What this gateway has to say about it, for a person: why its link is down, that its settings differ. */
   readonly note?: string;

@@ -2,6 +2,7 @@
 
 import type { SiteSettings } from "../config/settings.ts";
 import { describeSurvival } from "../config/survival.ts";
+import { lacksCopies } from "../core/ring/owner-changes.ts";
 import type { Gateway } from "./gateway.ts";
 import { listDifferences } from "./member-list.ts";
 import type { MembersView } from "./members-view.ts";
@@ -96,6 +97,7 @@ export class StatusReport {
       gateways: members.map(({ kind }) => ({ role: kind })),
       replication: this.#gateway.settings.replication,
       profiles: this.#gateway.settings.profiles,
+      lacksCopies: serving !== undefined && lacksCopies(serving.replication.ring()),
     });
     const filling = members.filter((member) => member.filling > 0).map((member) => member.id);
     return filling.length === 0 ? sentence : `${sentence}; not before ${filling.join(", ")} has filled up: until then one loss less`;

@@ -68,6 +68,7 @@ export class FakeService implements GatewayService {
       membership: "voter",
       filling: 0,
       leaving: 0,
+      planned: 0,
     } as const;
     return [
       { ...common, id: gatewayId("gw-a"), role: "leader", matchIndex: 9 },

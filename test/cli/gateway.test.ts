@@ -28,7 +28,7 @@ function setup(yaml?: string): { readonly world: FakeWorld; readonly service: Fa
 
 function view(id: string, more: Partial<GatewayView> = {}): GatewayView {
   const common = { host: "h", zone: undefined, weight: 1, up: true, role: "follower", kind: "full", membership: "voter" } as const;
-  const rest = { incarnation: "0123456789abcdef", partitions: 512, filling: 0, leaving: 0, mqtt: "h:1", http: "h:2" };
+  const rest = { incarnation: "0123456789abcdef", partitions: 512, filling: 0, leaving: 0, planned: 0, mqtt: "h:1", http: "h:2" };
   return { ...common, ...rest, id: gatewayId(id), ...more };
 }
 
@@ -250,9 +250,16 @@ change("set: a share or a zone; and how far the partitions are", async () => {
   ]);
   world.out.text = "";
   assert.is(await world.run("gateway", "progress"), 0);
-  assert.match(world.out.text, /^gw-b +512 +7 +3$/m);
+  assert.match(world.out.text, /^gw-b +512 +7 +3 +0$/m);
   assert.match(world.out.text, "some copies are still on their way");
   assert.is(await world.run("gateway", "progress", "--wait", "5s"), 1);
+  // Between two waves nothing moves, and it is not the end.
+  service.gateways = () => [view("gw-a"), view("gw-b", { planned: 90 })];
+  assert.is(await world.run("gateway", "progress", "--wait", "5s"), 1);
+  service.gateways = () => [view("gw-a"), view("gw-b", { up: false })];
+  world.out.text = "";
+  assert.is(await world.run("gateway", "progress"), 0);
+  assert.match(world.out.text, "gw-b is down");
   service.gateways = () => [view("gw-a"), view("gw-b")];
   world.out.text = "";
   assert.is(await world.run("gateway", "progress", "--wait", "-o", "json"), 0);

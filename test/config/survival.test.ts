@@ -48,6 +48,16 @@ test("what each shape of site survives", () => {
   assert.match(survival(3, "{ factor: 1 }"), /the loss of any one gateway may lose acknowledged readings; ingest pauses/);
 });
 
+test("where a copy was lost for which nobody is left, nothing is promised that would need it", () => {
+  const gateways = [{ role: "full" }, { role: "full" }, { role: "witness" }] as const;
+  const replication = { factor: 3, write: "quorum", read: "quorum" } as const;
+  assert.match(describeSurvival({ gateways, replication }), /the witness standing in/);
+  const sentence = describeSurvival({ gateways, replication, lacksCopies: true });
+  assert.match(sentence, /nobody has taken its copies: the loss of another one may lose acknowledged readings, until a gateway is added/);
+  assert.match(sentence, /ingest pauses while one .* is away; complete answers pause/);
+  assert.not.match(sentence, /standing in|loses no/);
+});
+
 test("what level any risks is said, of the site and of profiles", () => {
   assert.is(
     survival(3, "{ write: any }"),

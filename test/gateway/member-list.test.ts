@@ -23,6 +23,7 @@ function member(id: string, more: Partial<MemberState> = {}): MemberState {
     matchIndex: 3,
     filling: 0,
     leaving: 0,
+    planned: 0,
   } as const;
   return { ...common, id: gatewayId(id), address, ...more };
 }
@@ -41,7 +42,7 @@ test("equal lists, in any order, say nothing", () => {
 test("who is missing on either side is named; one that leaves is not missed", () => {
   assert.equal(listDifferences(gateways, [a, b, member("gw-d")]), [
     "gw-d is a gateway of the site, and not in this gateway's YAML: add it there",
-    "this gateway's YAML lists gw-c, which is no gateway of the site: fogbank gateway add gw-c",
+    "this gateway's YAML lists gw-c, which is no gateway of the site: take it out there, or fogbank gateway add gw-c",
   ]);
   assert.equal(listDifferences(gateways, [a, b, c, member("gw-d", { membership: "leaving" })]), []);
 });

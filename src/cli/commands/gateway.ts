@@ -182,7 +182,7 @@ export async function gatewayRemove(world: World, id: string, options: RemoveOpt
     `Removing ${id} takes it out of the site for good: its process is told so and ends.`,
     gives
       ? `Its copies of ${gateway.partitions} partitions move to the other gateways first, so that no partition is short of one (--now: it goes at once).`
-      : `The readings of its ${gateway.partitions} partitions are kept by their other owners, who make up for its copies.`,
+      : staysBehind(gateway, others),
     `It can come back only as a new gateway, with an empty data folder (fogbank gateway add ${id}).`,
     ...risks(others, options),
   ];
@@ -194,11 +194,25 @@ export async function gatewayRemove(world: World, id: string, options: RemoveOpt
   );
 }
 
+/** What becomes of the copies that it does not give away first. */
+function staysBehind(gateway: Gateway, others: readonly Gateway[]): string {
+  if (gateway.kind === "witness") return "It is a witness: copies that it keeps for others for the time being go with it.";
+  const kept = `The readings of its ${gateway.partitions} partitions are kept by their other owners`;
+  return others.filter(isKeeping).length >= copies(gateway, others)
+    ? `${kept}, who make up for its copies.`
+    : `${kept}; nobody is left to make up for its copies, so that the loss of another one may then lose readings: add a gateway soon.`;
+}
+
+const isKeeping = (other: Gateway): boolean => other.kind !== "witness" && other.up && other.membership !== "expected";
+
+/** How many copies a partition has. */
+const copies = (gateway: Gateway, others: readonly Gateway[]): number =>
+  Math.ceil([gateway, ...others].reduce((sum, { partitions }) => sum + partitions, 0) / partitionCount);
+
 /** Whether the other gateways can take all of its copies: it runs, and as many others do as there are copies of a partition. */
 function canGiveAway(gateway: Gateway, others: readonly Gateway[]): boolean {
-  const keeping = others.filter((other) => other.kind !== "witness" && other.up && other.membership !== "expected");
-  const owned = [gateway, ...others].reduce((sum, { partitions }) => sum + partitions, 0);
-  return gateway.kind !== "witness" && gateway.up && gateway.partitions > 0 && keeping.length >= Math.ceil(owned / partitionCount);
+  const keeping = others.filter(isKeeping).length;
+  return gateway.kind !== "witness" && gateway.up && gateway.partitions > 0 && keeping >= copies(gateway, others);
 }
 
 /** Has it give away what it owns. False: it went away meanwhile. */

@@ -25,20 +25,22 @@ export async function gatewayProgress(world: World, options: ProgressOptions): P
   const gateways = wait === undefined ? unwrap(await client.gateways()).gateways : await settled(world, client, wait);
   const value = {
     settled: gateways.every(isSettled),
-    gateways: gateways.map(({ id, partitions, filling = 0, leaving = 0 }) => ({ id, partitions, filling, leaving })),
+    gateways: gateways.map(({ id, partitions, filling = 0, leaving = 0, planned = 0 }) => ({ id, partitions, filling, leaving, planned })),
   };
   print(world, options, value, () => {
     printTable(
       world,
-      ["GATEWAY", "PARTITIONS", "FILLING", "LEAVING"],
-      value.gateways.map(({ id, partitions, filling, leaving }) => [id, partitions, filling, leaving]),
+      ["GATEWAY", "PARTITIONS", "FILLING", "LEAVING", "PLANNED"],
+      value.gateways.map(({ id, partitions, filling, leaving, planned }) => [id, partitions, filling, leaving, planned]),
     );
     world.out.write(value.settled ? "all copies are whole\n" : "some copies are still on their way\n");
+    for (const { id } of gateways.filter(({ up }) => !up))
+      world.out.write(`${plain(id)} is down: its copies are as they were when it was last there\n`);
   });
   return value.settled || wait === undefined ? 0 : 1;
 }
 
-const isSettled = ({ filling = 0, leaving = 0 }: Gateway): boolean => filling === 0 && leaving === 0;
+const isSettled = ({ filling = 0, leaving = 0, planned = 0 }: Gateway): boolean => filling === 0 && leaving === 0 && planned === 0;
 
 /** As it is in the end, or when the time is up. */
 async function settled(world: World, client: FogbankClient, waitMs: number): Promise<readonly Gateway[]> {

@@ -181,6 +181,11 @@ export function mayLose(ring: RingState, gateway: GatewayId): { readonly ok: tru
   return { ok: true };
 }
 
+/** Whether some partition has fewer places than it once had: of what its lost owner acknowledged there may be a single copy. */
+export function lacksCopies({ table }: RingState): boolean {
+  return table.partitionSets.some((index) => (table.ownerSets[index]?.length ?? 0) < table.factor);
+}
+
 const refusal = (at: number, why: string) => ({ ok: false as const, why: `partition ${at}: ${why}` });
 
 /** Owners of a partition that have all of its readings, in order of preference: whom a question may be put to. */

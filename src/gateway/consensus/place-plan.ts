@@ -57,6 +57,15 @@ export class PlacePlan {
   }
 }
 
+/** How many partitions are still to move to each gateway, or to be given to it, beyond those that do so already. */
+export function plannedPlaces(situation: Pick<PlaceSituation, "ring" | "members" | "factor" | "isThere">): ReadonlyMap<GatewayId, number> {
+  const { ring, factor, isThere } = situation;
+  const places = new Map<GatewayId, number>();
+  for (const { from, to, partition } of planChanges(ring, { gateways: gatewaysOf(situation), factor }))
+    if (from === undefined || canFill(ring, partition, isThere)) places.set(to, (places.get(to) ?? 0) + 1);
+  return places;
+}
+
 function goneOf({ ring, isGone }: PlaceSituation): GatewayId | undefined {
   for (const [at, { from, to }] of ring.moves) {
     if (isGone(to)) return to;
@@ -74,7 +83,7 @@ function canFill(ring: RingState, at: number, isThere: (gateway: GatewayId) => b
 }
 
 /** Members that keep readings. One whose folder is still expected has a share, and takes nothing yet. */
-function gatewaysOf({ members, isThere }: PlaceSituation): PlannedGateway[] {
+function gatewaysOf({ members, isThere }: Pick<PlaceSituation, "members" | "isThere">): PlannedGateway[] {
   return [...members]
     .filter(({ role }) => role === "full")
     .map(({ id, weight, zone, memberId }) => ({ id, weight, zone, isThere: memberId !== undefined && isThere(id) }));

@@ -7,7 +7,7 @@
 import type { RaftView } from "../../core/raft/raft-node.ts";
 import { quorumSize } from "../../core/raft/rules.ts";
 import { nextConfiguration, type PlannedMember } from "../../core/raft/voter-plan.ts";
-import { ownersOf } from "../../core/ring/owner-table.ts";
+import { type OwnerTable, ownersOf } from "../../core/ring/owner-table.ts";
 import type { MemberRefusal } from "../../core/site/apply-result.ts";
 import type { SiteCommand } from "../../core/site/commands.ts";
 import { placesPlannedLevel } from "../../core/site/features.ts";
@@ -21,7 +21,7 @@ import { pause } from "../pause.ts";
 import type { Requests } from "../requests.ts";
 import type { ForceOption, GatewayMemberRequest, MemberAddress, MemberChange, MemberState, MembershipOperations } from "../service.ts";
 import type { Consensus } from "./consensus.ts";
-import { PlacePlan } from "./place-plan.ts";
+import { PlacePlan, plannedPlaces } from "./place-plan.ts";
 
 export interface SiteMembershipOptions {
   readonly context: GatewayContext;
@@ -50,6 +50,8 @@ export class SiteMembership implements MembershipOperations {
   #stopped = false;
   #changing = false;
   readonly #admitting = new Set<GatewayId>();
+  /** Of the last look at what is planned. */
+  #planned: { readonly table: OwnerTable; readonly picture: string; readonly places: ReadonlyMap<GatewayId, number> } | undefined;
   readonly #placePlan = new PlacePlan();
 
   constructor(options: SiteMembershipOptions) {
@@ -137,6 +139,7 @@ export class SiteMembership implements MembershipOperations {
     const { consensus, state } = this.#options;
     const target = to === undefined ? undefined : state.members().get(gatewayId(to));
     if (to !== undefined && target?.memberId === undefined) return failure("member-unknown", `the site has no gateway ${to}`);
+    if (target?.role === "witness") return failure("bad-request", `${to ?? ""} is a witness: it votes, and does not lead`);
     if (target?.memberId !== undefined && !consensus.view().configuration.voters.includes(target.memberId))
       return failure("bad-request", `${to ?? ""} is no voter: it cannot lead`);
     const before = consensus.leader();
@@ -200,6 +203,7 @@ export class SiteMembership implements MembershipOperations {
     const view = consensus.view();
     const filling = placesToFill(state);
     const leaving = new Map<GatewayId, number>();
+    const planned = this.#plannedPlaces();
     for (const { from } of state.ring()?.moves.values() ?? []) leaving.set(from, (leaving.get(from) ?? 0) + 1);
     return [...state.members().values()]
       .toSorted((a, b) => (a.id < b.id ? -1 : 1))
@@ -214,7 +218,23 @@ export class SiteMembership implements MembershipOperations {
         matchIndex: view.followers.find((follower) => follower.id === member.memberId)?.matchIndex,
         filling: filling.get(member.id) ?? 0,
         leaving: leaving.get(member.id) ?? 0,
+        planned: planned.get(member.id) ?? 0,
       }));
+  }
+
+  /** As the leader will plan, as far as this gateway sees who is there. */
+  #plannedPlaces(): ReadonlyMap<GatewayId, number> {
+    const { state, reachable } = this.#options;
+    const ring = state.ring();
+    if (ring === undefined || state.featureLevel() < placesPlannedLevel) return new Map();
+    const isThere = (gateway: GatewayId): boolean => gateway === this.#context.self || reachable(gateway);
+    const members = [...state.members().values()];
+    const picture = JSON.stringify(members.map(({ id, weight, zone, memberId }) => [id, weight, zone, memberId, isThere(id)]));
+    if (this.#planned?.table !== ring.table || this.#planned.picture !== picture) {
+      const factor = state.bootstrap()?.factor ?? 1;
+      this.#planned = { table: ring.table, picture, places: plannedPlaces({ ring, members, factor, isThere }) };
+    }
+    return this.#planned.places;
   }
 
   /** The leader's next step, if there is one to take. */
@@ -361,7 +381,8 @@ function refusals(gateway: GatewayId): Readonly<Record<MemberRefusal, readonly [
     last: ["member-needed", `${gateway} is the last gateway that keeps readings`],
     "under-replicated": [
       "under-replicated",
-      `readings that ${gateway} has may be nowhere else: those of another gateway that was lost are not restored yet (--force gives them up)`,
+      `readings that ${gateway} has may be nowhere else: those of another gateway that was lost or removed are not restored yet. ` +
+        `Let a gateway take its place and fill first ("gateway progress"); --force gives them up`,
     ],
   };
 }

@@ -4,7 +4,15 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { changePlaces, foundRing, mayLose, ownerFilled, type RingState, removeOwner } from "../../../src/core/ring/owner-changes.ts";
+import {
+  changePlaces,
+  foundRing,
+  lacksCopies,
+  mayLose,
+  ownerFilled,
+  type RingState,
+  removeOwner,
+} from "../../../src/core/ring/owner-changes.ts";
 import { encodeOwnerTable, ownersOf, partitionsOf } from "../../../src/core/ring/owner-table.ts";
 import { loadBounds, type RingGateway, sharesOf } from "../../../src/core/ring/planner.ts";
 import { foundOwners, type PlannedGateway, planChanges } from "../../../src/core/ring/rebalance.ts";
@@ -142,6 +150,7 @@ test("a copy that was lost goes to a gateway of weight 0 where nobody else is le
   const lost = removeOwner(founded([...few, gateway("gw-x")], 3), gatewayId("gw-x"));
   const { ring } = settled(lost, there([...few, spare]), 3);
   assert.is(partitionsOf(ring.table, spare.id).length, partitionCount);
+  assert.equal([lacksCopies(lost), lacksCopies(ring)], [true, false]);
   assert.equal(mayLose(ring, gatewayId("gw-a")), { ok: true });
   const newcomer = gateway("gw-d");
   const relieved = settled(ring, there([...few, spare, newcomer]), 3);

@@ -14,7 +14,7 @@ import { encodeOwnerTable, partitionsOf } from "../../../src/core/ring/owner-tab
 import { planOwners } from "../../../src/core/ring/planner.ts";
 import type { Member } from "../../../src/core/site/membership.ts";
 import { partitionsIn } from "../../../src/core/site/retention.ts";
-import { PlacePlan } from "../../../src/gateway/consensus/place-plan.ts";
+import { PlacePlan, plannedPlaces } from "../../../src/gateway/consensus/place-plan.ts";
 import { type GatewayId, gatewayId, incarnation, memberId } from "../../../src/lib/ids.ts";
 import { testHash64 } from "../../core/ring/test-hash.ts";
 
@@ -45,6 +45,12 @@ class Site {
     const ring = foundRing(encodeOwnerTable(planOwners({ gateways, factor: 2, epoch: 1, hash64: testHash64 })));
     if (!ring.ok) throw new Error(ring.message);
     this.ring = ring.value;
+  }
+
+  /** Partitions that are to move yet. */
+  planned(): number {
+    const places = plannedPlaces({ ring: this.ring, members: this.#members, factor: 2, isThere: (id) => !this.away.has(id) });
+    return [...places.values()].reduce((sum, count) => sum + count, 0);
   }
 
   /** The leader looks once, and the site does what it says. */
@@ -80,6 +86,23 @@ test("moves of a pair's partitions are taken back when one of the two is gone, a
   site.away.clear();
   assert.is(site.step(), "owner-places");
   assert.is(site.ring.moves.size, 64);
+});
+
+test("what is planned is told as long as it can be carried out, and nothing when all is done", () => {
+  const site = new Site();
+  const share = site.planned();
+  assert.ok(share > 600, `${share}`);
+  assert.is(site.step(), "owner-places");
+  assert.is(site.planned(), share - 64);
+  site.away.add(a);
+  assert.is(site.planned(), 0, "of a pair that has lost one nothing moves: nobody has to wait for it");
+  site.away.clear();
+  for (let steps = 0; steps < 100; steps++) {
+    site.ring = ownerFilled(site.ring, { gateway: c, partitions: [...site.ring.moves.keys()] });
+    if (site.planned() === 0) break;
+    site.step();
+  }
+  assert.equal([site.planned(), site.ring.moves.size, site.step()], [0, 0, undefined]);
 });
 
 test("the next wave of moves begins when the one before is nearly over, not with each partition that has arrived", () => {
