@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { watched } from "../watched-child.ts";
 
 export interface Servers {
   readonly name: string;
@@ -119,24 +120,6 @@ export function startAedes(port: number, root: string): Promise<Servers> {
     cwd: root,
   });
   return started("aedes", [watched(child)], [port]);
-}
-
-const running = new Set<ChildProcess>();
-process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
-// A benchmark that is ended from outside leaves nothing behind either.
-for (const [signal, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-] as const)
-  process.once(signal, () => process.exit(code));
-
-/** Ends with this process, if not before. */
-function watched(child: ChildProcess): ChildProcess {
-  running.add(child);
-  child.once("exit", () => running.delete(child));
-  return child;
 }
 
 async function started(name: string, children: readonly ChildProcess[], mqttPorts: readonly number[]): Promise<Servers> {

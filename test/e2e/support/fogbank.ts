@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { watched } from "../../../scripts/watched-child.ts";
 
 export const projectRoot = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const entry = join(projectRoot, "dist", "fogbank.js");
@@ -13,17 +14,6 @@ export interface Exit {
   readonly code: number | undefined;
   readonly signal: string | undefined;
 }
-
-const running = new Set<ChildProcess>();
-process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
-// A trial that is ended from outside leaves nothing behind either.
-for (const [signal, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-] as const)
-  process.once(signal, () => process.exit(code));
 
 /** Builds `dist/` where it is missing or older than the sources. */
 export function buildIfStale(): void {
@@ -45,13 +35,14 @@ export class FogbankProcess {
   readonly #child: ChildProcess;
 
   constructor(args: readonly string[], options: { readonly cwd: string; readonly env?: Readonly<Record<string, string>> }) {
-    const child = spawn(process.execPath, [entry, ...args], {
-      cwd: options.cwd,
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1", ...options.env },
-    });
+    const child = watched(
+      spawn(process.execPath, [entry, ...args], {
+        cwd: options.cwd,
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { ...process.env, NO_COLOR: "1", ...options.env },
+      }),
+    );
     this.#child = child;
-    running.add(child);
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.stdout = (this.stdout + text).slice(-outputCharsMax);
       this.output += text;
@@ -63,12 +54,10 @@ export class FogbankProcess {
     this.exited = new Promise((resolve) => {
       // `close`, not `exit`: then all of its output has been read.
       child.once("close", (code, signal) => {
-        running.delete(child);
         this.exit = { code: code ?? undefined, signal: signal ?? undefined };
         resolve(this.exit);
       });
       child.once("error", (error) => {
-        running.delete(child);
         this.output += error.message;
         this.exit = { code: undefined, signal: undefined };
         resolve(this.exit);
